@@ -1,0 +1,309 @@
+"""Names: GUNs, repositories, tags, digests, references and patterns.
+
+Everything that arrives as text becomes one of these at the border; two values are equal exactly when they name
+the same thing.  The grammar is that of the OCI distribution specification 1.1 ("Pulling manifests") and of
+distribution/reference, without its defaults: a reference always names its registry host, so no name depends on
+who reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from trustkit.errors import InvalidName, InvalidReference
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\])\Z")
+_PORT = re.compile(r"[1-9][0-9]{0,4}\Z")
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*\Z")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_SIGNER = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+_PRINCIPAL = re.compile(r"[a-z0-9][a-z0-9._@-]{0,127}\Z")
+
+MAX_REPOSITORY = 255
+TUF_ROLES = frozenset({"root", "targets", "snapshot", "timestamp"})
+RESERVED_SIGNERS = TUF_ROLES | {"releases"}
+
+
+def _show(text: str) -> str:
+    return repr(text if len(text) <= 120 else text[:117] + "...")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Host:
+    """A registry's host with its port, as it stands in a GUN: ``localhost:5080``.  The port 0 means: not written."""
+
+    name: str
+    port: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads ``HOST[:PORT]`` in lower case.
+
+        Raises:
+            InvalidName: for anything else, upper case included.
+        """
+        name, port = text, ""
+        if not text.endswith("]") and ":" in text:
+            name, _, port = text.rpartition(":")
+        if not _HOST.match(name) or len(name) > 253 or (port and not _PORT.match(port)) or text.endswith(":"):
+            raise InvalidName(f"{_show(text)} is not a registry host.", hint="Write HOST or HOST:PORT.")
+        if port and int(port) > 65535:
+            raise InvalidName(f"{_show(text)} has a port above 65535.")
+        return cls(name, int(port) if port else 0)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the name itself says loopback; a DNS name that resolves there doesn't count."""
+        return self.name in ("localhost", "[::1]") or bool(re.match(r"127(?:\.[0-9]{1,3}){3}\Z", self.name))
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.port}" if self.port else self.name
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Repository:
+    """A repository's path on its registry, without the host: ``team/app``."""
+
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises InvalidName where the text isn't an OCI repository name of at most 255 characters."""
+        if len(text) > MAX_REPOSITORY or not _REPOSITORY.match(text):
+            raise InvalidName(
+                f"{_show(text)} is not a repository name.",
+                hint="Use lower-case letters, digits and single separators, parts divided by '/'.",
+            )
+        return cls(text)
+
+    def __str__(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Gun:
+    """Globally unique name of a collection: home registry host and repository (TRUST 1.1)."""
+
+    host: Host
+    repository: Repository
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads ``HOST[:PORT]/repository``.
+
+        Raises:
+            InvalidName: also where the first part can't be a registry host (no dot, no port, not localhost).
+        """
+        host, slash, path = text.partition("/")
+        if not slash or not looks_like_host(host):
+            raise InvalidName(
+                f"{_show(text)} does not name a registry.",
+                hint="Write the full name, HOST[:PORT]/repository, for example registry.example.com/app.",
+            )
+        return cls(Host.parse(host), Repository.parse(path))
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.repository}"
+
+
+def looks_like_host(text: str) -> bool:
+    """Whether the first part of a reference is a registry host, by the rule of distribution/reference."""
+    return "." in text or ":" in text or text == "localhost"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """The SHA-256 of a manifest or blob; the only algorithm accepted.  ``str`` gives ``sha256:<64 hex>``."""
+
+    hex: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads ``sha256:<64 lower-case hex>``; raises InvalidName for anything else."""
+        algorithm, _, value = text.partition(":")
+        if algorithm != "sha256" or not _SHA256.match(value):
+            raise InvalidName(f"{_show(text)} is not a sha256 digest.")
+        return cls(value)
+
+    @classmethod
+    def from_hex(cls, text: str) -> Self:
+        """Reads 64 lower-case hex digits; raises InvalidName."""
+        return cls.parse(f"sha256:{text}")
+
+    @classmethod
+    def of(cls, data: bytes) -> Self:
+        """The digest of these bytes."""
+        return cls(hashlib.sha256(data).hexdigest())
+
+    def __str__(self) -> str:
+        return f"sha256:{self.hex}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Tag:
+    """A tag, which is also the TUF target path of format ``tuf``."""
+
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises InvalidName where the text isn't ``[A-Za-z0-9_][A-Za-z0-9._-]{0,127}``."""
+        if not _TAG.match(text):
+            raise InvalidName(f"{_show(text)} is not a tag.")
+        return cls(text)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """A reference to an image: a GUN with a tag, a digest, or both."""
+
+    gun: Gun
+    tag: Tag | None = None
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads ``HOST[:PORT]/repository[:TAG][@sha256:...]``.
+
+        No default tag and no default registry are made up.
+
+        Raises:
+            InvalidReference: where it has another shape; the hint says what is missing.
+        """
+        name, at, digest = text.partition("@")
+        slash = name.rfind("/")
+        colon = name.rfind(":")
+        tag = ""
+        if colon > slash:
+            name, tag = name[:colon], name[colon + 1 :]
+            if not tag:
+                raise InvalidReference(f"{_show(text)} ends in ':' with no tag.")
+        try:
+            return cls(
+                Gun.parse(name), Tag.parse(tag) if tag else None, Digest.parse(digest) if at else None
+            )
+        except InvalidName as error:
+            raise InvalidReference(f"{_show(text)}: {error.message}", hint=error.hint) from error
+
+    @property
+    def required_tag(self) -> Tag:
+        """The tag; raises InvalidReference where there is none."""
+        if self.tag is None:
+            raise InvalidReference(f"{self} names no tag.", hint="Write NAME:TAG; no tag is assumed.")
+        return self.tag
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.gun}{tag}{digest}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SignerName:
+    """The name of a delegation to a person or a machine (TRUST 1.4)."""
+
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises InvalidName for a TUF role's name, ``releases``, or a character outside ``[a-z0-9_-]``."""
+        if not _SIGNER.match(text) or text in RESERVED_SIGNERS:
+            raise InvalidName(f"{_show(text)} can't be the name of a signer.")
+        return cls(text)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PrincipalName:
+    """The login name of a user, a service principal or a token."""
+
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises InvalidName where the text isn't ``[a-z0-9][a-z0-9._@-]{0,127}``."""
+        if not _PRINCIPAL.match(text):
+            raise InvalidName(
+                f"{_show(text)} can't be the name of a principal.",
+                hint="Use lower-case letters, digits and . _ @ -",
+            )
+        return cls(text)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RepositoryPattern:
+    """Repositories by path: ``*``, a repository, or ``prefix/*`` (everything below, ``/``-bounded; TRUST 1.1)."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises InvalidName for a ``*`` anywhere but as the last whole part."""
+        if text != "*":
+            Repository.parse(text.removesuffix("/*"))
+        return cls(text)
+
+    def matches(self, repository: Repository) -> bool:
+        """Whether the repository is one of these; case-sensitive."""
+        if self.text == "*":
+            return True
+        if self.text.endswith("/*"):
+            return repository.path.startswith(self.text[:-1])
+        return repository.path == self.text
+
+    @property
+    def specificity(self) -> tuple[int, int]:
+        """Orders patterns that match one repository; the larger is the more specific, and no two are equal."""
+        if self.text.endswith("*"):
+            return (0, len(self.text))
+        return (1, len(self.text))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class GunPattern:
+    """GUNs by name: one GUN, ``HOST/*`` or ``HOST/prefix/*``."""
+
+    host: Host
+    repositories: RepositoryPattern
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises InvalidName; the host is never a pattern."""
+        host, slash, path = text.partition("/")
+        if not slash or not looks_like_host(host):
+            raise InvalidName(f"{_show(text)} does not name a registry.", hint="Write HOST/repository or HOST/*.")
+        return cls(Host.parse(host), RepositoryPattern.parse(path))
+
+    def matches(self, gun: Gun) -> bool:
+        """Whether the GUN is one of these."""
+        return self.host == gun.host and self.repositories.matches(gun.repository)
+
+    @property
+    def exact(self) -> bool:
+        """Whether this is one GUN and no pattern."""
+        return not self.repositories.text.endswith("*")
+
+    @property
+    def specificity(self) -> tuple[int, int]:
+        """As RepositoryPattern.specificity."""
+        return self.repositories.specificity
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.repositories}"

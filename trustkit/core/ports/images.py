@@ -1,0 +1,40 @@
+"""Manifests, as use cases on both sides see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from trustkit.core.names import Digest, Repository, Tag
+
+MAX_MANIFEST = 4 * 1024 * 1024
+"""Bytes; the limit of the distribution specification 1.1 for a manifest, and ours for hashing one whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestBytes:
+    """A manifest whose bytes hash to ``digest`` (always checked by whoever makes this value)."""
+
+    digest: Digest
+    media_type: str
+    data: bytes
+
+
+class Images(Protocol):
+    """A registry's own view of its manifests, for the service: no gate, no signed view."""
+
+    async def resolve(self, repository: Repository, tag: Tag) -> Digest | None:
+        """The digest that the registry's tag points at; None where it has no such tag.
+
+        Raises:
+            RegistryFailed: the registry can't say.
+        """
+        ...
+
+    async def manifest(self, repository: Repository, digest: Digest) -> ManifestBytes | None:
+        """The manifest of this digest, at most 4 MiB, hashed; None where the repository doesn't hold it.
+
+        Raises:
+            RegistryFailed: the registry can't say, sends too much, or sends other bytes.
+        """
+        ...

@@ -1,0 +1,65 @@
+"""Private keys of people and machines, as use cases see them."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+from securesystemslib.signer import Key, Signer
+
+from trustkit.core.names import Gun, SignerName
+
+
+class KeyRole(enum.StrEnum):
+    """What a key is for; the word decides which passphrase opens it."""
+
+    ROOT = "root"
+    REPOSITORY = "repository"
+    SIGNER = "signer"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """A key that is here, without its private value.
+
+    ``id`` is the id in root metadata.  ``gun`` is set for a repository key, ``name`` for a signer's.
+    """
+
+    id: str
+    role: KeyRole
+    public: Key
+    gun: Gun | None = None
+    name: SignerName | None = None
+
+
+class KeyStore(Protocol):
+    """The keys of one TRUSTKIT_HOME.
+
+    Invariants: a key is on disk, encrypted and fsynced, before ``generate`` returns; ``list`` asks for no passphrase;
+    a passphrase is asked for at most once per key and process.
+    """
+
+    def list(self) -> list[KeyInfo]:
+        """All keys, ordered by role, GUN or name, and id."""
+        ...
+
+    def find(self, key_ids: frozenset[str]) -> list[KeyInfo]:
+        """Those of these keys that are here."""
+        ...
+
+    def generate(self, role: KeyRole, *, gun: Gun | None = None, name: SignerName | None = None) -> KeyInfo:
+        """Makes a new key, asking for its new passphrase first.
+
+        Raises:
+            KeyProblem: no passphrase to be had, a weak one.
+        """
+        ...
+
+    def unlock(self, info: KeyInfo) -> Signer:
+        """The signer for a key that is here, asking for its passphrase where it isn't open yet.
+
+        Raises:
+            KeyMissing, WrongPassphrase, NoPassphrase, KeyFileInvalid.
+        """
+        ...

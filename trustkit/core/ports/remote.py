@@ -1,0 +1,121 @@
+"""What the client's use cases need from services, registries and their own state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from securesystemslib.signer import Key
+
+from trustkit.core.names import Digest, Gun, Tag
+from trustkit.core.ports.images import ManifestBytes
+
+
+class TrustService(Protocol):
+    """The service that a GUN's host names.
+
+    Every call authenticates with what ``trustkit login`` or Docker's configuration holds for the host.  Errors:
+    LoginRequired and RoleMissing for 401 and 403 (with every missing role in ``context["missing"]``), NoCollection
+    only for our own 404 body, TrustDisabled, otherwise CouldNotCheck; a Rejected leaf or Conflict (with the current
+    versions in ``context["versions"]``) for a refused publish.
+    """
+
+    def require_publish(self, gun: Gun) -> None:
+        """Finds out, before a key is made or a passphrase asked for, whether we may publish (TRUST 8.1)."""
+        ...
+
+    def online_keys(self, gun: Gun) -> Mapping[str, Key]:
+        """The service's public keys for ``snapshot`` and ``timestamp``; it makes them where it has none."""
+        ...
+
+    def publish(self, gun: Gun, files: Mapping[str, bytes]) -> Mapping[str, int]:
+        """Uploads all files in one request.
+
+        Args:
+            files: bytes by role name, without version.
+
+        Returns:
+            The versions that are current now, by role, the service's own included.
+        """
+        ...
+
+
+class ImageRegistry(Protocol):
+    """The registry behind a GUN's host.  Digests are computed from bytes, never taken from a header."""
+
+    def manifest(self, gun: Gun, reference: Tag | Digest, *, registry_view: bool = False) -> ManifestBytes:
+        """Fetches and hashes a manifest of at most 4 MiB.
+
+        Args:
+            registry_view: ask a trust-only gateway for the registry's tag instead of the signed one (TRUST 7.2).
+
+        Raises:
+            NotFound, DigestMismatch (the bytes are not the digest asked for), NotAllowed, CouldNotCheck,
+            RegistryFailed.
+        """
+        ...
+
+    def put_manifest(self, gun: Gun, reference: Tag | Digest, manifest: ManifestBytes) -> None:
+        """Stores a manifest under a tag or its digest."""
+        ...
+
+    def has_blob(self, gun: Gun, digest: Digest) -> bool: ...
+
+    def put_blob(self, gun: Gun, digest: Digest, chunks: Iterable[bytes], size: int) -> None:
+        """Uploads a blob of ``size`` bytes in one pass; the registry checks the digest."""
+        ...
+
+    def blob(self, gun: Gun, digest: Digest, size: int) -> Iterator[bytes]:
+        """Streams a blob and raises DigestMismatch at the end, or as soon as it is longer than ``size`` bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What is accepted as the root of the GUNs of one pattern (TRUST 5.1).
+
+    Either ``root`` holds the bytes of a root file, or ``key_ids`` the ids of root keys, of which ``threshold`` must
+    have signed a root version that names the GUN.
+    """
+
+    pattern: str
+    root: bytes | None = None
+    key_ids: tuple[str, ...] = ()
+    threshold: int = 0
+    format: str = "tuf"
+
+
+class PinStore(Protocol):
+    """The pins of one TRUSTKIT_HOME.  The most specific pattern that matches a GUN wins."""
+
+    def find(self, gun: Gun) -> Pin | None: ...
+    def list(self) -> list[Pin]: ...
+
+    def add(self, pin: Pin, *, replace: bool = False) -> None:
+        """Raises Conflict where the pattern is pinned otherwise and ``replace`` is False."""
+        ...
+
+    def remove(self, pattern: str) -> None:
+        """Raises NotFound."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionFiles:
+    """The verified files of a collection: bytes by role, exactly as fetched."""
+
+    files: Mapping[str, bytes]
+
+
+class MetadataSource(Protocol):
+    """Fetches a collection's metadata and verifies it against a pin (TRUST 6)."""
+
+    def refresh(self, gun: Gun, pin: Pin, now: datetime) -> CollectionFiles:
+        """The current files, after the whole TUF client workflow at ``now``.
+
+        Raises:
+            NotTrusted and its leaves, NotAllowed.
+        """
+        ...

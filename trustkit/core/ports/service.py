@@ -1,0 +1,188 @@
+"""What the service's use cases need from its database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from trustkit.core.access import Assignment
+from trustkit.core.names import Gun, PrincipalName, Repository, RepositoryPattern
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One version of one role's metadata file, exactly as it is served."""
+
+    role: str
+    version: int
+    data: bytes
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SealedKey:
+    """An online key: public half as TUF JSON, private half encrypted under the key-encryption key (TRUST 8.5)."""
+
+    role: str
+    key_id: str
+    public: Mapping[str, object]
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionRecord:
+    """A collection that exists.  ``generation`` rises with every publish and renewal."""
+
+    gun: Gun
+    generation: int
+    created: datetime
+
+
+class Collections(Protocol):
+    """Collections and their files.
+
+    Invariants: a (gun, role, version) is written once and never changed (TRUST 3.4); a repository has at most one
+    collection (1.1); ``current`` gives the highest version of each role.
+    """
+
+    async def get(self, gun: Gun) -> CollectionRecord | None: ...
+    async def of_repository(self, repository: Repository) -> CollectionRecord | None: ...
+    async def list(self) -> list[CollectionRecord]: ...
+
+    async def found(self, gun: Gun, now: datetime) -> CollectionRecord:
+        """Makes the collection; raises Conflict where the GUN or its repository has one."""
+        ...
+
+    async def current(self, gun: Gun) -> Mapping[str, StoredFile]: ...
+    async def file(self, gun: Gun, role: str, version: int) -> StoredFile | None: ...
+
+    async def add_files(self, gun: Gun, files: Sequence[StoredFile], now: datetime) -> int:
+        """Adds files and raises the generation by one; returns it.  Raises Conflict for a version that exists."""
+        ...
+
+    async def online_keys(self, gun: Gun) -> Mapping[str, SealedKey]:
+        """By role, ``snapshot`` and ``timestamp``; empty before they were made.  Needs no collection."""
+        ...
+
+    async def add_online_keys(self, gun: Gun, keys: Sequence[SealedKey], now: datetime) -> None:
+        """Raises Conflict where this GUN has keys for one of these roles."""
+        ...
+
+    async def expiring(self, *, role: str, before: datetime) -> list[Gun]:
+        """Collections whose current file of this role expires before this moment, soonest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalRecord:
+    """Somebody who can log in.  ``epoch`` rises with a new password or a disable: older refresh tokens are dead."""
+
+    name: PrincipalName
+    password_hash: str
+    disabled: bool
+    epoch: int
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshRecord:
+    """A refresh token, by its SHA-256; bound to principal and service."""
+
+    token_hash: bytes
+    principal: PrincipalName
+    service: str
+    epoch: int
+    expires: datetime
+
+
+class Identities(Protocol):
+    """Principals, their roles and refresh tokens.  Removing a principal removes the rest with it."""
+
+    async def add(self, name: PrincipalName, password_hash: str, now: datetime) -> None:
+        """Raises Conflict where the name is taken."""
+        ...
+
+    async def get(self, name: PrincipalName) -> PrincipalRecord | None: ...
+    async def list(self) -> list[PrincipalRecord]: ...
+
+    async def set_password(self, name: PrincipalName, password_hash: str) -> None:
+        """Raises NotFound; the epoch rises."""
+        ...
+
+    async def set_disabled(self, name: PrincipalName) -> None:
+        """Raises NotFound; the epoch rises."""
+        ...
+
+    async def remove(self, name: PrincipalName) -> None:
+        """Raises NotFound."""
+        ...
+
+    async def assign(self, name: PrincipalName, assignment: Assignment) -> None:
+        """Assigns once; a second time changes nothing.  Raises NotFound."""
+        ...
+
+    async def revoke(self, name: PrincipalName, assignment: Assignment) -> None:
+        """Raises NotFound where there is no such assignment."""
+        ...
+
+    async def assignments(self, name: PrincipalName) -> tuple[Assignment, ...]: ...
+
+    async def add_refresh(self, record: RefreshRecord) -> None: ...
+    async def refresh(self, token_hash: bytes) -> RefreshRecord | None: ...
+    async def drop_refresh_expired(self, now: datetime) -> int: ...
+
+
+class ServiceSettings(Protocol):
+    """Operator's switches that live in the database, because ``admin`` changes them beside a running service."""
+
+    async def get(self, name: str) -> str | None: ...
+    async def put(self, name: str, value: str) -> None: ...
+    async def trust_only_patterns(self) -> Mapping[RepositoryPattern, bool]: ...
+    async def set_trust_only(self, pattern: RepositoryPattern, *, trust_only: bool) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One change: who, from where, what, on what.  ``detail`` is JSON-serialisable and holds no secret."""
+
+    at: datetime
+    actor: str
+    source: str
+    action: str
+    subject: str
+    detail: Mapping[str, object]
+
+
+class AuditLog(Protocol):
+    """Append-only (TRUST 8.4): rows are written in the transaction of the change, never changed or removed."""
+
+    async def append(self, row: AuditRow) -> None: ...
+    async def list(self, *, limit: int = 100) -> list[AuditRow]: ...
+
+
+class Transaction(Protocol):
+    """One transaction's view of the database."""
+
+    @property
+    def collections(self) -> Collections: ...
+    @property
+    def identities(self) -> Identities: ...
+    @property
+    def settings(self) -> ServiceSettings: ...
+    @property
+    def audit(self) -> AuditLog: ...
+
+
+class Store(Protocol):
+    """The database.
+
+    Invariants: ``write`` holds the write lock from its first statement (BEGIN IMMEDIATE on SQLite), so what it reads
+    is what it changes; it commits where the block ends and rolls back where it raises.  After a commit nothing is
+    lost by a killed process (synchronous=FULL).
+    """
+
+    def read(self) -> AbstractAsyncContextManager[Transaction]: ...
+    def write(self) -> AbstractAsyncContextManager[Transaction]: ...

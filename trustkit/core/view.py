@@ -1,0 +1,49 @@
+"""The signed view of a collection: what a verifier that checked everything may believe, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from trustkit.core.names import Digest, Gun, Tag
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A digest that the tag had before, and until when it may still be pulled by digest (TRUST 4.4)."""
+
+    digest: Digest
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTarget:
+    """A tag with the manifest it was signed for.  ``length`` is in bytes, ``role`` the TUF role that answered."""
+
+    tag: Tag
+    digest: Digest
+    length: int
+    media_type: str
+    role: str
+    superseded: tuple[Superseded, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SignedView:
+    """Everything that a collection signs, verified at one moment.
+
+    Attributes:
+        expires: the earliest expiry of any role involved; nothing here may be believed from then on.
+        issued: when the service signed the timestamp.
+        versions: the version of each role's file.
+        root_keys: the ids of the root role's keys.
+    """
+
+    gun: Gun
+    targets: Mapping[Tag, SignedTarget]
+    expires: datetime
+    issued: datetime | None
+    versions: Mapping[str, int]
+    root_keys: tuple[str, ...]
+    target_keys: tuple[str, ...]
