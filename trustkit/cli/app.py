@@ -1,0 +1,105 @@
+"""The command line: one lazily loaded module a command, and the one place that turns errors into exit statuses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from trustkit import __version__
+from trustkit.errors import TrustkitError
+
+# Command -> (module, what --help says in the list).  A command's module is imported when the command runs, so
+# that a cold `trustkit verify` pays for verifying only.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "login": ("trustkit.cli.login", "Log in to a registry and keep a refresh token."),
+    "logout": ("trustkit.cli.logout", "Forget what login stored for a registry."),
+    "push": ("trustkit.cli.push", "Push an image from an OCI layout; no engine needed."),
+    "init": ("trustkit.cli.init", "Found a repository's collection without signing a tag."),
+    "sign": ("trustkit.cli.sign", "Sign what tags point at, and publish it."),
+    "revoke": ("trustkit.cli.revoke", "Withdraw the signature of a tag."),
+    "verify": ("trustkit.cli.verify", "Check tags and print the digests they are signed for."),
+    "pull": ("trustkit.cli.pull", "Pull the signed digest of a tag, then tag it."),
+    "inspect": ("trustkit.cli.inspect", "Show what a collection signs, and by which keys."),
+    "pin": ("trustkit.cli.pin", "Say which root keys to accept for which repositories."),
+    "key": ("trustkit.cli.key", "Make, list, export, import and remove signing keys."),
+    "serve": ("trustkit.cli.serve", "Run the service: registry, tokens and trust."),
+    "admin": ("trustkit.cli.admin", "Principals, roles and policies of a service."),
+    "demo": ("trustkit.cli.demo", "Play the main job through on this machine, with no network."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules that are imported when one is invoked."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)  # noqa: S101 - a programming error, not an input
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="trustkit")
+@click.option("--home", metavar="DIR", help="Keys, pins and cache. [TRUSTKIT_HOME; default: the user's data folder]")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def cli(ctx: click.Context, home: str | None, *, debug: bool) -> None:  # noqa: ARG001 - main reads debug
+    """Content trust for container tags: a tag means one signed digest, current and not rolled back.
+
+    Exit statuses: 0 done, trusted; 1 failed; 2 usage; 3 not trusted; 4 could not check; 5 not allowed;
+    6 key or passphrase.
+    """
+    from trustkit.cli.context import Context
+
+    ctx.obj = Context(home_flag=home, environ=dict(os.environ))
+
+
+def main() -> None:
+    """Entry point of ``trustkit``: no traceback reaches a user, every error has its exit status."""
+    from trustkit.cli.status import FAILED, exit_status
+
+    try:
+        cli.main(standalone_mode=False, prog_name="trustkit")
+        status = 0
+    except click.exceptions.Exit as done:
+        status = done.exit_code
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except click.Abort:
+        click.echo("Aborted; nothing more was done.", err=True)
+        status = FAILED
+    except TrustkitError as error:
+        report(error)
+        if "--debug" in sys.argv:
+            raise
+        status = exit_status(error)
+    except BrokenPipeError:
+        sys.stdout = None  # type: ignore[assignment]
+        status = FAILED
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug, told as one
+        click.echo(f"trustkit: internal error: {type(error).__name__}: {error}", err=True)
+        click.echo("  This is a bug. Run again with --debug and report what it shows.", err=True)
+        if "--debug" in sys.argv:
+            raise
+        status = FAILED
+    sys.exit(status)
+
+
+def report(error: TrustkitError, subject: str = "") -> None:
+    """One error to stderr: the sentence with its slug, then the next step on a line of its own."""
+    prefix = f"{subject}: " if subject else ""
+    click.echo(f"trustkit: {prefix}{error.message} [{error.slug}]", err=True)
+    if error.hint:
+        click.echo(f"  {error.hint}", err=True)
