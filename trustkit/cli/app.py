@@ -88,7 +88,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.stdout = None  # type: ignore[assignment]
         status = FAILED
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug, told as one
+    except Exception as error:  # the last line of defence: a bug, told as one
         click.echo(f"trustkit: internal error: {type(error).__name__}: {error}", err=True)
         click.echo("  This is a bug. Run again with --debug and report what it shows.", err=True)
         if "--debug" in sys.argv:

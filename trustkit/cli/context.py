@@ -49,9 +49,7 @@ class Context:
 
         return Home(home_folder(self._home_flag, self.environ).value)
 
-    def key_store(
-        self, passphrase_file: Path | None = None, passphrase_fd: int | None = None
-    ) -> FileKeyStore:
+    def key_store(self, passphrase_file: Path | None = None, passphrase_fd: int | None = None) -> FileKeyStore:
         """The keys under the home folder, with passphrases from the stated sources in their order."""
         from trustkit.keys.passphrase import PassphraseSource
         from trustkit.keys.store import FileKeyStore

@@ -68,13 +68,17 @@ REMEDY: dict[Action, Role] = {
 class Operation(enum.Enum):
     """What the service does for somebody, with the actions that it takes."""
 
-    READ_TRUST = frozenset({Action.PULL})
-    PUBLISH = frozenset({Action.PUSH, Action.SIGN})
-    REGISTRY_VIEW = frozenset({Action.PULL, Action.SIGN})
-    PULL_IMAGE = frozenset({Action.PULL})
-    PUSH_IMAGE = frozenset({Action.PULL, Action.PUSH})
-    DELETE_IMAGE = frozenset({Action.DELETE})
-    RESET_COLLECTION = frozenset({Action.RESET})
+    READ_TRUST = ("read trust data", frozenset({Action.PULL}))
+    PUBLISH = ("publish signatures", frozenset({Action.PUSH, Action.SIGN}))
+    REGISTRY_VIEW = ("see the registry's own tags", frozenset({Action.PULL, Action.SIGN}))
+    PULL_IMAGE = ("pull", frozenset({Action.PULL}))
+    PUSH_IMAGE = ("push", frozenset({Action.PULL, Action.PUSH}))
+    DELETE_IMAGE = ("delete", frozenset({Action.DELETE}))
+    RESET_COLLECTION = ("reset a collection", frozenset({Action.RESET}))
+
+    def __init__(self, words: str, actions: frozenset[Action]) -> None:
+        self.words = words
+        self.actions = actions
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ def granted(assignments: Iterable[Assignment], repository: Repository) -> frozen
 
 def missing_roles(actions: frozenset[Action], operation: Operation) -> tuple[Role, ...]:
     """The roles to ask for before ``operation`` is allowed; empty where it is allowed now."""
-    lacking = operation.value - actions
+    lacking = operation.actions - actions
     if Action.PUSH in lacking:
         lacking -= {Action.PULL}
     return tuple(sorted((REMEDY[action] for action in lacking), key=list(Role).index))

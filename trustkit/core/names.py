@@ -188,9 +188,7 @@ class ImageRef:
             if not tag:
                 raise InvalidReference(f"{_show(text)} ends in ':' with no tag.")
         try:
-            return cls(
-                Gun.parse(name), Tag.parse(tag) if tag else None, Digest.parse(digest) if at else None
-            )
+            return cls(Gun.parse(name), Tag.parse(tag) if tag else None, Digest.parse(digest) if at else None)
         except InvalidName as error:
             raise InvalidReference(f"{_show(text)}: {error.message}", hint=error.hint) from error
 

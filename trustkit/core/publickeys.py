@@ -24,7 +24,7 @@ RSA_BITS = range(2048, 4097)
 def key_id(key: Key) -> str:
     """The id of a key: hex SHA-256 over the canonical JSON of its type, scheme and value (TUF 1.0, 4.2)."""
     portable = {"keytype": key.keytype, "scheme": key.scheme, "keyval": key.keyval}
-    return hashlib.sha256(encode_canonical(portable).encode("utf-8")).hexdigest()
+    return hashlib.sha256(str(encode_canonical(portable)).encode("utf-8")).hexdigest()
 
 
 def algorithm(key: Key) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,7 +45,7 @@ class KeyStore(Protocol):
         """All keys, ordered by role, GUN or name, and id."""
         ...
 
-    def find(self, key_ids: frozenset[str]) -> list[KeyInfo]:
+    def find(self, key_ids: frozenset[str]) -> Sequence[KeyInfo]:
         """Those of these keys that are here."""
         ...
 

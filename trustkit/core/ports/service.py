@@ -71,7 +71,7 @@ class Collections(Protocol):
         """Raises Conflict where this GUN has keys for one of these roles."""
         ...
 
-    async def expiring(self, *, role: str, before: datetime) -> list[Gun]:
+    async def expiring(self, *, role: str, before: datetime) -> Sequence[Gun]:
         """Collections whose current file of this role expires before this moment, soonest first."""
         ...
 

@@ -1,0 +1,93 @@
+"""The next version of each role: pure, unsigned.  Signing is ``formats.tuf1.sign``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from datetime import datetime, timedelta
+
+from securesystemslib.signer import Key
+from tuf.api.metadata import MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
+
+from trustkit.core.formats.tuf1 import GUNS, ISSUED, SPEC_VERSION, meta_name, write_time
+from trustkit.core.names import Gun, Tag
+
+
+def _ours(gun: Gun) -> dict[str, object]:
+    return {GUNS: [str(gun)]}
+
+
+def _until(now: datetime, life: timedelta) -> datetime:
+    return (now + life).replace(microsecond=0)
+
+
+def new_root(
+    gun: Gun,
+    *,
+    root: Iterable[Key],
+    targets: Iterable[Key],
+    online: Mapping[str, Key],
+    now: datetime,
+    life: timedelta,
+) -> Root:
+    """Version 1 of a collection's root, all thresholds 1.
+
+    Args:
+        root: the publisher's root keys.
+        targets: the repository keys.
+        online: the service's keys for ``snapshot`` and ``timestamp``.
+    """
+    made = Root(1, SPEC_VERSION, _until(now, life), consistent_snapshot=True, unrecognized_fields=_ours(gun))
+    roles: dict[str, Iterable[Key]] = {"root": root, "targets": targets}
+    roles |= {role: [key] for role, key in online.items()}
+    for role, keys in roles.items():
+        for key in keys:
+            made.add_key(key, role)
+    return made
+
+
+def first_targets(gun: Gun, *, now: datetime, life: timedelta) -> Targets:
+    """Version 1 of a collection's targets, signing nothing yet."""
+    return Targets(1, SPEC_VERSION, _until(now, life), {}, unrecognized_fields=_ours(gun))
+
+
+def next_targets(
+    current: Targets,
+    *,
+    put: Iterable[TargetFile] = (),
+    drop: Iterable[Tag] = (),
+    now: datetime,
+    life: timedelta,
+) -> Targets:
+    """The version after ``current`` with these targets put and those tags dropped."""
+    following = deepcopy(current)
+    following.version += 1
+    following.expires = _until(now, life)
+    for target in put:
+        following.targets[target.path] = target
+    for tag in drop:
+        following.targets.pop(tag.name, None)
+    return following
+
+
+def next_snapshot(
+    gun: Gun, current: Snapshot | None, versions: Mapping[str, int], *, now: datetime, life: timedelta
+) -> Snapshot:
+    """The snapshot after ``current``: versions only, and a name once in stays in (TRUST 3.4, 3.6).
+
+    Args:
+        versions: the versions of ``targets`` and the delegations that changed.
+    """
+    meta = dict(current.meta) if current else {}
+    meta |= {meta_name(role): MetaFile(version) for role, version in versions.items()}
+    version = current.version + 1 if current else 1
+    return Snapshot(version, SPEC_VERSION, _until(now, life), meta, unrecognized_fields=_ours(gun))
+
+
+def next_timestamp(
+    gun: Gun, current: Timestamp | None, snapshot_version: int, *, now: datetime, life: timedelta
+) -> Timestamp:
+    """The timestamp after ``current``, naming this snapshot and carrying its issue time."""
+    version = current.version + 1 if current else 1
+    ours = _ours(gun) | {ISSUED: write_time(now)}
+    return Timestamp(version, SPEC_VERSION, _until(now, life), MetaFile(snapshot_version), unrecognized_fields=ours)

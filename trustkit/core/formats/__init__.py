@@ -1,0 +1,1 @@
+"""Wire formats: bytes to checked domain objects and back, one module a format."""

@@ -1,0 +1,162 @@
+"""Format ``tuf``: TUF 1.0 metadata on python-tuf's domain objects, read strictly.
+
+A file is accepted only where its bytes are the canonical compact serialisation of what they say, so what a verifier
+re-serialises is what was received (TRUST 3.2), and where nothing stands in it that this version doesn't know.
+Each file names its collection in the member ``x-trustkit-guns`` (TRUST 1.3); a timestamp carries the moment it was
+signed in ``x-trustkit-issued`` (TRUST 3.6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
+
+from securesystemslib.signer import Signer
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, Targets, Timestamp
+from tuf.api.serialization import SerializationError
+from tuf.api.serialization.json import CanonicalJSONSerializer
+
+from trustkit.core.names import Gun
+from trustkit.core.strictjson import parse, serialise
+from trustkit.errors import InvalidName, Malformed
+
+S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
+
+GUNS = "x-trustkit-guns"
+ISSUED = "x-trustkit-issued"
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+SPEC_VERSION = "1.0.31"
+MAX_SIGNATURES = 64
+MAX_GUNS = 2
+MAX_BYTES: Mapping[str, int] = {
+    "root": 512_000,
+    "targets": 5_000_000,
+    "snapshot": 2_000_000,
+    "timestamp": 16_384,
+}
+"""The limits of python-tuf's client: what is larger is unreadable to it."""
+
+_TYPES: Mapping[type[Signed], str] = {
+    Root: "root",
+    Targets: "targets",
+    Snapshot: "snapshot",
+    Timestamp: "timestamp",
+}
+
+
+def read(data: bytes, kind: type[S], what: str = "") -> Metadata[S]:
+    """Reads one metadata file; nothing is verified yet.
+
+    Args:
+        data: the file as received.
+        kind: the type that the caller asked for.
+        what: names the file in errors; the type's name if empty.
+
+    Raises:
+        Malformed, TooLarge: anything but the canonical serialisation of a file of this type.
+    """
+    what = what or f"{_TYPES[kind]}.json"
+    value = parse(data, max_bytes=MAX_BYTES[_TYPES[kind]], what=what)
+    try:
+        metadata = cast("Metadata[S]", Metadata.from_dict(deepcopy(value)))
+        again = serialise(metadata.to_dict())
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RepositoryError) as error:
+        raise Malformed(f"{what} is not TUF 1.0 metadata: {type(error).__name__}: {error}.") from error
+    if type(metadata.signed) is not kind:
+        raise Malformed(f"{what} is of type {metadata.signed.type}, not {_TYPES[kind]}.")
+    if again != data:
+        raise Malformed(f"{what} is not the canonical compact serialisation of what it says.")
+    _check_members(value, metadata, what)
+    return metadata
+
+
+def _check_members(value: dict[str, Any], metadata: Metadata[Any], what: str) -> None:
+    signed = metadata.signed
+    known = {GUNS, ISSUED} if isinstance(signed, Timestamp) else {GUNS}
+    unknown = set(metadata.unrecognized_fields) | (set(signed.unrecognized_fields) - known)
+    parts: list[Any] = list(metadata.signatures.values())
+    if isinstance(signed, Root):
+        parts += [*signed.keys.values(), *signed.roles.values()]
+    if isinstance(signed, Snapshot):
+        parts += signed.meta.values()
+    if isinstance(signed, Timestamp):
+        parts.append(signed.snapshot_meta)
+    for part in parts:
+        unknown |= set(part.unrecognized_fields)
+    if unknown:
+        raise Malformed(f"{what} has members that are not known here: {', '.join(sorted(map(str, unknown)))[:200]}.")
+    if not 1 <= signed.version < 2**31:
+        raise Malformed(f"{what} has version {signed.version}; versions lie between 1 and 2^31-1.")
+    if len(value.get("signatures", ())) > MAX_SIGNATURES:
+        raise Malformed(f"{what} has more than {MAX_SIGNATURES} signatures.")
+
+
+def guns(signed: Signed) -> tuple[Gun, ...]:
+    """The collections that a file says it belongs to; raises Malformed where it names none, or not properly."""
+    named = signed.unrecognized_fields.get(GUNS)
+    if not isinstance(named, list) or not 1 <= len(named) <= MAX_GUNS:
+        raise Malformed(f"{signed.type}.json does not say which collection it belongs to (member {GUNS}).")
+    try:
+        return tuple(Gun.parse(name) for name in named)
+    except (InvalidName, AttributeError) as error:
+        raise Malformed(f"{signed.type}.json names a collection that can't exist.") from error
+
+
+def issued(timestamp: Timestamp) -> datetime | None:
+    """When a timestamp was signed; None where it doesn't say, raises Malformed where it isn't a time."""
+    text = timestamp.unrecognized_fields.get(ISSUED)
+    if text is None:
+        return None
+    return read_time(text, f"{ISSUED} of timestamp.json")
+
+
+def read_time(text: object, what: str) -> datetime:
+    """Reads ``YYYY-MM-DDTHH:MM:SSZ``; raises Malformed."""
+    try:
+        moment = datetime.strptime(cast("str", text), TIME).replace(tzinfo=UTC)
+    except (ValueError, TypeError) as error:
+        raise Malformed(f"{what} is not a time in the form YYYY-MM-DDTHH:MM:SSZ.") from error
+    if moment.strftime(TIME) != text:
+        raise Malformed(f"{what} is not a time in the form YYYY-MM-DDTHH:MM:SSZ.")
+    return moment
+
+
+def write_time(moment: datetime) -> str:
+    """The wire form of a moment, in UTC and whole seconds."""
+    return moment.astimezone(UTC).strftime(TIME)
+
+
+def payload(signed: Signed) -> bytes:
+    """The bytes that signatures cover: the canonical JSON of the signed part (TUF 1.0, 4.2)."""
+    try:
+        return CanonicalJSONSerializer().serialize(signed)
+    except SerializationError as error:
+        raise Malformed(f"{signed.type}.json can't be serialised canonically.") from error
+
+
+def sign(signed: S, signers: Mapping[str, Signer]) -> bytes:
+    """The signed file: one signature a signer, serialised canonically.
+
+    Args:
+        signed: the payload.
+        signers: signers by key id.
+    """
+    metadata = Metadata(signed)
+    covered = payload(signed)
+    for key_id in sorted(signers):
+        metadata.signatures[key_id] = signers[key_id].sign(covered)
+    return serialise(metadata.to_dict())
+
+
+def meta_name(role: str) -> str:
+    """A role's name in snapshot: ``targets.json``."""
+    return f"{role}.json"
+
+
+def meta_version(meta: Mapping[str, MetaFile], role: str) -> int | None:
+    """The version of a role that a snapshot names; None where it names none."""
+    entry = meta.get(meta_name(role))
+    return entry.version if entry else None

@@ -1,0 +1,80 @@
+"""JSON read so that one text has one meaning, with limits that hold before and while parsing (TRUST 3.2)."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from trustkit.errors import Malformed, TooLarge
+
+MAX_DEPTH = 32
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_OPENING = frozenset(b"[{")
+
+
+def parse(data: bytes, *, max_bytes: int, what: str) -> dict[str, Any]:
+    """Reads one JSON object.
+
+    Args:
+        data: ASCII bytes; everything else has an escape.
+        max_bytes: the longest that ``data`` may be.
+        what: names the file in errors.
+
+    Raises:
+        TooLarge: longer than ``max_bytes`` or deeper than 32 levels.
+        Malformed: no JSON object, a duplicate member, a float, NaN or Infinity, a number over 15 digits, a byte
+            outside ASCII, or a surrogate escape.
+    """
+    if len(data) > max_bytes:
+        raise TooLarge(f"{what} has {len(data)} bytes; the limit is {max_bytes}.")
+    if not data.isascii() or _SURROGATE.search(data):
+        raise Malformed(f"{what} has a character outside the basic set.")
+    _check_depth(data, what)
+    try:
+        value = json.loads(
+            data, object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse, parse_int=_integer
+        )
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"{what} is not strict JSON: {_cause(error)}.") from error
+    if not isinstance(value, dict):
+        raise Malformed(f"{what} is not a JSON object.")
+    return value
+
+
+def serialise(value: object) -> bytes:
+    """The one compact spelling: sorted members, no spaces, ASCII (as python-tuf's compact JSONSerializer)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _check_depth(data: bytes, what: str) -> None:
+    depth = 0
+    for byte in _STRING.sub(b"", data).translate(None, _NOT_BRACKETS):
+        depth += 1 if byte in _OPENING else -1
+        if depth > MAX_DEPTH:
+            raise TooLarge(f"{what} is nested deeper than {MAX_DEPTH} levels.")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member stands twice")
+    return members
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(f"{text[:20]} is not an integer")
+
+
+def _integer(text: str) -> int:
+    if len(text) > 15:
+        raise ValueError("a number has more than 15 digits")
+    return int(text)
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at byte {error.pos}"
+    return str(error)
