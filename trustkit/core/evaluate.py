@@ -1,0 +1,129 @@
+"""What a collection's files are worth at one moment: the one evaluation that clients and the gate share (TRUST 7.1).
+
+It repeats the checks that python-tuf's updater makes on the way in, on the files as they lie there, because it adds
+what that doesn't check: key ids, aliases, the collection's name in every file, and one ``now`` for all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from tuf.api.metadata import Metadata, Root, Signed, Snapshot, Targets, Timestamp
+
+from trustkit.core.formats.tuf1 import issued, meta_version, read
+from trustkit.core.names import Gun
+from trustkit.core.roots import check_gun, check_root_keys, check_threshold
+from trustkit.core.targets import read_target
+from trustkit.core.view import SignedView
+from trustkit.errors import (
+    BadDelegation,
+    BadKeys,
+    BadSignature,
+    BadTarget,
+    Expired,
+    Garbage,
+    Malformed,
+    NotTrusted,
+    SignatureInvalid,
+    TooLarge,
+    WrongCollection,
+    WrongGun,
+)
+
+_AS_NOT_TRUSTED: Mapping[type[Exception], type[NotTrusted]] = {
+    Malformed: Garbage,
+    TooLarge: Garbage,
+    BadTarget: Garbage,
+    BadDelegation: Garbage,
+    WrongGun: WrongCollection,
+    BadKeys: SignatureInvalid,
+    BadSignature: SignatureInvalid,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Roles:
+    root: Metadata[Root]
+    timestamp: Metadata[Timestamp]
+    snapshot: Metadata[Snapshot]
+    targets: Metadata[Targets]
+
+    @property
+    def signed(self) -> tuple[Signed, ...]:
+        return self.root.signed, self.timestamp.signed, self.snapshot.signed, self.targets.signed
+
+
+def evaluate(files: Mapping[str, bytes], gun: Gun, now: datetime) -> SignedView:
+    """Judges root, timestamp, snapshot and targets as one state at ``now``.
+
+    The root is taken as the anchor: whoever calls has walked to it from a pin, or holds it in its own database.
+
+    Args:
+        files: bytes by role, exactly as received.
+
+    Raises:
+        Expired, SignatureInvalid, WrongCollection, Garbage: the first rule that is broken.
+    """
+    try:
+        roles = _read(files)
+        for signed in roles.signed:
+            check_gun(signed, gun)
+        check_root_keys(roles.root.signed)
+        check_threshold(roles.root.signed, "root", roles.root)
+        check_threshold(roles.root.signed, "timestamp", roles.timestamp)
+        check_threshold(roles.root.signed, "snapshot", roles.snapshot)
+        check_threshold(roles.root.signed, "targets", roles.targets)
+        _check_versions(roles)
+        for signed in roles.signed:
+            check_not_expired(signed, gun, now)
+        return _view(roles, gun)
+    except tuple(_AS_NOT_TRUSTED) as error:
+        raise _AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
+
+
+def check_not_expired(signed: Signed, gun: Gun, now: datetime) -> None:
+    """Raises Expired where the file's expiry has come."""
+    if signed.expires <= now:
+        raise Expired(
+            f"{gun}: {signed.type} expired at {signed.expires:%Y-%m-%d %H:%M} UTC.",
+            hint="Its publisher or the service's operator has to renew it; check this machine's clock, too.",
+            role=signed.type,
+            expires=signed.expires.isoformat(),
+        )
+
+
+def _read(files: Mapping[str, bytes]) -> _Roles:
+    missing = {"root", "timestamp", "snapshot", "targets"} - set(files)
+    if missing:
+        raise Malformed(f"no {', '.join(sorted(missing))}")
+    return _Roles(
+        read(files["root"], Root),
+        read(files["timestamp"], Timestamp),
+        read(files["snapshot"], Snapshot),
+        read(files["targets"], Targets),
+    )
+
+
+def _check_versions(roles: _Roles) -> None:
+    if roles.timestamp.signed.snapshot_meta.version != roles.snapshot.signed.version:
+        raise Malformed("snapshot is not the version that timestamp names")
+    if meta_version(roles.snapshot.signed.meta, "targets") != roles.targets.signed.version:
+        raise Malformed("targets is not the version that snapshot names")
+    if roles.targets.signed.delegations is not None:
+        raise BadDelegation("targets has delegations, which this version can't judge; upgrade trustkit")
+
+
+def _view(roles: _Roles, gun: Gun) -> SignedView:
+    targets = [read_target(path, entry, "targets") for path, entry in roles.targets.signed.targets.items()]
+    root = roles.root.signed
+    return SignedView(
+        gun=gun,
+        targets={target.tag: target for target in targets},
+        expires=min(signed.expires for signed in roles.signed),
+        issued=issued(roles.timestamp.signed),
+        versions={signed.type: signed.version for signed in roles.signed},
+        root_keys=tuple(root.roles["root"].keyids),
+        target_keys=tuple(root.roles["targets"].keyids),
+    )

@@ -1,0 +1,92 @@
+"""Which root is the first one to believe (TRUST 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
+from tuf.api.metadata import Metadata, Root
+
+from trustkit.core.formats.tuf1 import payload, read
+from trustkit.core.names import Gun
+from trustkit.core.ports.remote import Pin
+from trustkit.core.roots import check_gun, check_root_keys, check_threshold
+from trustkit.errors import Rejected, WrongCollection, WrongGun, WrongRoot
+
+MAX_ROOTS = 256
+
+
+def anchor(pin: Pin, gun: Gun, roots: Iterable[bytes]) -> bytes:
+    """The bytes of the first root to believe: the pinned file, or the lowest version that meets a key pin.
+
+    Args:
+        roots: ``1.root.json``, ``2.root.json``, ... as served; read only as far as needed, at most 256.
+
+    Raises:
+        WrongRoot: no version meets the pin.
+        WrongCollection: the pinned root file belongs to another collection.
+    """
+    if pin.root is not None:
+        _check_own(pin.root, gun)
+        return pin.root
+    served = 0
+    for data in roots:
+        served += 1
+        if meets(pin, gun, data):
+            return data
+        if served == MAX_ROOTS:
+            break
+    raise WrongRoot(
+        f"None of the {served} root versions of {gun} is signed by the pinned keys "
+        f"({', '.join(key[:16] for key in pin.key_ids)}).",
+        hint="Ask its publisher for the root key ids over another channel; if they differ, somebody else signs here.",
+        pin=pin.pattern,
+    )
+
+
+def meets(pin: Pin, gun: Gun, data: bytes) -> bool:
+    """Whether a root names the GUN and enough pinned keys of its root role have *signed* it (TRUST 5.1).
+
+    A root that only lists the pinned keys, lists a stranger's key under a pinned id, isn't signed by its own
+    threshold, or can't be read, doesn't meet it.
+    """
+    try:
+        root = read(data, Root)
+        check_gun(root.signed, gun)
+        check_root_keys(root.signed)
+        check_threshold(root.signed, "root", root)
+    except Rejected:
+        return False
+    signed = [key_id for key_id in set(pin.key_ids) if _has_signed(root, key_id)]
+    return 0 < pin.threshold <= len(signed)
+
+
+def _has_signed(root: Metadata[Root], key_id: str) -> bool:
+    if key_id not in root.signed.roles["root"].keyids or key_id not in root.signatures:
+        return False
+    try:
+        root.signed.keys[key_id].verify_signature(root.signatures[key_id], payload(root.signed))
+    except (UnverifiedSignatureError, VerificationError):
+        return False
+    return True
+
+
+def _check_own(data: bytes, gun: Gun) -> None:
+    try:
+        root = read(data, Root, "The pinned root")
+        check_gun(root.signed, gun)
+        check_root_keys(root.signed)
+        check_threshold(root.signed, "root", root)
+    except WrongGun as error:
+        raise WrongCollection(f"The pinned root is not one of {gun}: {error.message}") from error
+    except Rejected as error:
+        raise WrongRoot(f"The root pinned for {gun} can't be used: {error.message}") from error
+
+
+def root_key_ids(data: bytes) -> tuple[tuple[str, ...], int]:
+    """The ids of a root file's root keys and their threshold; raises Rejected where it can't be read."""
+    root = read(data, Root)
+    check_root_keys(root.signed)
+    check_threshold(root.signed, "root", root)
+    role = root.signed.roles["root"]
+    return tuple(role.keyids), role.threshold

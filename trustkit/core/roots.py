@@ -1,0 +1,68 @@
+"""What every root of ours has to be, whoever looks at it: the judge, the gate and the client (TRUST 1.3, 2, 3.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tuf.api.exceptions import UnsignedMetadataError
+from tuf.api.metadata import Metadata, Root, Signed
+
+from trustkit.core.formats.tuf1 import guns, payload
+from trustkit.core.names import TUF_ROLES, Gun
+from trustkit.core.publickeys import check_keys
+from trustkit.errors import BadKeys, BadSignature, KeyUnsupported, Malformed, WrongGun
+
+ONLINE = ("snapshot", "timestamp")
+MAX_KEYS = 32
+
+
+def check_gun(signed: Signed, gun: Gun) -> None:
+    """Raises WrongGun where the file doesn't name this collection: signed by the right keys, it may be another's."""
+    try:
+        named = guns(signed)
+    except Malformed as error:
+        raise WrongGun(error.message) from error
+    if gun not in named:
+        raise WrongGun(f"{signed.type}.json belongs to {', '.join(map(str, named))}, not to {gun}.")
+
+
+def check_root_keys(root: Root) -> None:
+    """Holds a root's keys, roles and thresholds against TRUST 2.
+
+    Raises:
+        BadKeys: a key under another id or twice, of a type not allowed, used by no role; an online key in an
+            offline role; thresholds that can't be met; more than 32 keys; no consistent snapshots.
+    """
+    if not root.consistent_snapshot:
+        raise BadKeys("The root does not ask for consistent snapshots.")
+    if len(root.keys) > MAX_KEYS:
+        raise BadKeys(f"The root has more than {MAX_KEYS} keys.")
+    try:
+        check_keys(root.keys.values())
+    except KeyUnsupported as error:
+        raise BadKeys(error.message, hint=error.hint) from error
+    used: set[str] = set()
+    for name in sorted(TUF_ROLES):
+        role = root.roles[name]
+        if not 1 <= role.threshold <= len(role.keyids) or not set(role.keyids) <= set(root.keys):
+            raise BadKeys(f"The threshold of {name} is {role.threshold} with {len(role.keyids)} keys.")
+        used |= set(role.keyids)
+    if used != set(root.keys):
+        raise BadKeys("The root lists a key that no role uses.")
+    online = {key_id for name in ONLINE for key_id in root.roles[name].keyids}
+    if online & {key_id for name in ("root", "targets") for key_id in root.roles[name].keyids}:
+        raise BadKeys("A key of the service stands in root or targets.")
+
+
+def check_threshold(delegator: Root, role: str, metadata: Metadata[Any]) -> None:
+    """Raises BadSignature where fewer valid signatures than ``role``'s threshold are there."""
+    try:
+        delegator.verify_delegate(role, payload(metadata.signed), metadata.signatures)
+    except (UnsignedMetadataError, ValueError) as error:
+        needed = delegator.roles[role].threshold
+        raise BadSignature(
+            f"{metadata.signed.type}.json has too few valid signatures for role {role} of root version "
+            f"{delegator.version}; it needs {needed}.",
+            role=role,
+            threshold=needed,
+        ) from error
