@@ -1,0 +1,38 @@
+"""What a principal may do, read in the transaction that acts on it (TRUST 8.1)."""
+
+from __future__ import annotations
+
+from trustkit.core.access import Action, Operation, granted, missing_roles
+from trustkit.core.names import PrincipalName, Repository
+from trustkit.core.ports.service import Transaction
+from trustkit.errors import RoleMissing
+
+
+async def actions_of(tx: Transaction, principal: PrincipalName, repository: Repository) -> frozenset[Action]:
+    """Every action that the principal's roles grant on the repository; none for a disabled or unknown one."""
+    record = await tx.identities.get(principal)
+    if record is None or record.disabled:
+        return frozenset()
+    return granted(await tx.identities.assignments(principal), repository)
+
+
+async def require(
+    tx: Transaction, principal: PrincipalName, repository: Repository, operation: Operation
+) -> frozenset[Action]:
+    """The principal's actions on the repository, among them all that the operation takes.
+
+    Raises:
+        RoleMissing: ``context["missing"]`` lists every role that lacks, ``context["operation"]`` says for what.
+    """
+    actions = await actions_of(tx, principal, repository)
+    missing = missing_roles(actions, operation)
+    if missing:
+        names = [role.value for role in missing]
+        raise RoleMissing(
+            f"{principal} may not {operation.words} on {repository}: {' and '.join(names)} missing.",
+            hint="Ask an operator to assign what is missing: trustkit admin role assign.",
+            missing=names,
+            repository=str(repository),
+            operation=operation.name.lower().replace("_", "-"),
+        )
+    return actions

@@ -1,0 +1,72 @@
+"""The operator's switches: content trust as a whole, and trust-only repositories (TRUST 7)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from trustkit.core.names import Repository, RepositoryPattern
+from trustkit.core.ports.service import AuditRow, Transaction
+from trustkit.errors import Conflict, InvalidSetting, TrustDisabled
+
+CONTENT_TRUST = "content-trust"
+ENABLED, DISABLED = "enabled", "disabled"
+
+
+async def content_trust(tx: Transaction) -> bool:
+    """Whether content trust is on; it is until an operator switches it off."""
+    return (await tx.settings.get(CONTENT_TRUST)) in (None, ENABLED)
+
+
+async def require_content_trust(tx: Transaction) -> None:
+    """Raises TrustDisabled while content trust is off (TRUST 7.6)."""
+    if not await content_trust(tx):
+        raise TrustDisabled(
+            "Content trust is switched off on this service.",
+            hint="An operator switches it on: trustkit admin policy set content-trust enabled.",
+        )
+
+
+async def set_content_trust(
+    tx: Transaction, value: str, *, unsafe_force: bool = False, actor: str, source: str, now: datetime
+) -> None:
+    """Switches content trust on or off, with an audit row.
+
+    Args:
+        value: ``enabled`` or ``disabled``.
+        unsafe_force: switch it off although trust-only patterns apply; their repositories then refuse all pulls.
+
+    Raises:
+        InvalidSetting: another value.
+        Conflict: trust-only applies somewhere; ``context["patterns"]`` lists where (TRUST 7.6).
+    """
+    if value not in (ENABLED, DISABLED):
+        raise InvalidSetting(f"Content trust can't be {value!r}.", hint=f"Say {ENABLED} or {DISABLED}.")
+    patterns = sorted(str(pattern) for pattern, on in (await tx.settings.trust_only_patterns()).items() if on)
+    if value == DISABLED and patterns and not unsafe_force:
+        raise Conflict(
+            f"Content trust can't be switched off while these are trust-only: {', '.join(patterns)}.",
+            hint="Set them --no-trust-only first; with --force they refuse all pulls until it is on again.",
+            patterns=patterns,
+        )
+    await tx.settings.put(CONTENT_TRUST, value)
+    detail = {"value": value, "forced": bool(unsafe_force and value == DISABLED), "trust_only": patterns}
+    await tx.audit.append(AuditRow(now, actor, source, "policy-set", CONTENT_TRUST, detail))
+
+
+async def trust_only(tx: Transaction, repository: Repository) -> bool:
+    """Whether signed tags are all that the repository serves: the most specific matching pattern decides."""
+    matching = [
+        (pattern.specificity, on)
+        for pattern, on in (await tx.settings.trust_only_patterns()).items()
+        if pattern.matches(repository)
+    ]
+    return max(matching)[1] if matching else False
+
+
+async def set_trust_only(
+    tx: Transaction, pattern: RepositoryPattern, *, trust_only: bool, actor: str, source: str, now: datetime
+) -> None:
+    """Makes the repositories of a pattern trust-only, or not, with an audit row; ``*`` is the registry's default."""
+    await tx.settings.set_trust_only(pattern, trust_only=trust_only)
+    detail = {"trust_only": trust_only}
+    await tx.audit.append(AuditRow(now, actor, source, "repository-set", str(pattern), detail))
