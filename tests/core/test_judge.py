@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.simulator import DAY, GUN, LIFE, NOW, Publisher, edited, make_signer, manifest
 from tuf.api.metadata import Root
 
+from tests.simulator import DAY, GUN, LIFE, NOW, Publisher, edited, make_signer, manifest
 from trustkit.core.evaluate import evaluate
 from trustkit.core.formats.tuf1 import GUNS, write_time
 from trustkit.core.judge import judge

@@ -17,6 +17,7 @@ from trustkit.errors import BadTarget, InvalidName, Malformed
 CUSTOM = "x-trustkit"
 MAX_SUPERSEDED = 16
 MAX_SUPERSEDE = timedelta(days=365)
+KEEP_SUPERSEDED = timedelta(days=30)
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\Z")
 
 

@@ -112,6 +112,14 @@ class CollectionFiles:
 class MetadataSource(Protocol):
     """Fetches a collection's metadata and verifies it against a pin (TRUST 6)."""
 
+    def first_root(self, gun: Gun) -> bytes:
+        """``1.root.json`` as served, believed by nobody yet.
+
+        Raises:
+            NoCollection: the service's own word that there is none; NotAllowed, CouldNotCheck.
+        """
+        ...
+
     def refresh(self, gun: Gun, pin: Pin, now: datetime) -> CollectionFiles:
         """The current files, after the whole TUF client workflow at ``now``.
 

@@ -1,0 +1,166 @@
+"""Accepting a publish: rights, judgement, the service's own signatures and the audit row, in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from securesystemslib.signer import CryptoSigner, Key
+
+from trustkit.authority.access import require
+from trustkit.authority.onlinekeys import OnlineKeys
+from trustkit.authority.resign import resign_snapshot, resign_timestamp, stored
+from trustkit.authority.settings import require_content_trust
+from trustkit.core.access import Operation
+from trustkit.core.evaluate import evaluate
+from trustkit.core.judge import Accepted, State, judge
+from trustkit.core.lifetimes import Lifetimes
+from trustkit.core.names import Gun, PrincipalName
+from trustkit.core.ports.service import AuditRow, Store, StoredFile, Transaction
+from trustkit.core.roots import ONLINE
+from trustkit.errors import Conflict, NameTaken
+
+IN_LOOP_BYTES = 64 * 1024
+"""Up to this size a state is judged on the event loop; above it in a thread, so that others are served meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who asks for a change, and from where; what the audit row says."""
+
+    principal: PrincipalName
+    source: str
+
+
+class Publishing:
+    """The publish use case.
+
+    Args:
+        changed: called after a commit with the GUN whose generation moved, so that this process's views are fresh.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keys: OnlineKeys,
+        *,
+        lifetimes: Lifetimes,
+        clock: Callable[[], datetime],
+        changed: Callable[[Gun], None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._lifetimes = lifetimes
+        self._clock = clock
+        self._changed = changed
+
+    async def online_keys(self, gun: Gun, who: Requester) -> Mapping[str, Key]:
+        """The public online keys of a collection, made where there are none yet.
+
+        Raises:
+            RoleMissing: with every role that publishing takes and ``who`` lacks.
+            NameTaken: the repository's collection has another name.
+            TrustDisabled: content trust is off.
+        """
+        async with self._store.read() as tx:
+            await self._admit(tx, gun, who)
+            if there := await self._keys.public(tx, gun):
+                return there
+        async with self._store.write() as tx:
+            await self._admit(tx, gun, who)
+            now = self._clock()
+            made = await self._keys.ensure(tx, gun, now)
+            detail = {role: key.keyid for role, key in made.items()}
+            await tx.audit.append(AuditRow(now, str(who.principal), who.source, "online-keys-made", str(gun), detail))
+            return made
+
+    async def publish(self, gun: Gun, upload: Mapping[str, bytes], who: Requester) -> Mapping[str, int]:
+        """Makes an upload the collection's current state: all roles or none.
+
+        Returns:
+            The current version of each role afterwards.
+
+        Raises:
+            Rejected, Conflict: see ``core.judge``.
+            RoleMissing, NameTaken, TrustDisabled: as ``online_keys``.
+        """
+        async with self._store.write() as tx:
+            await self._admit(tx, gun, who)
+            now = self._clock()
+            current = await tx.collections.current(gun)
+            online = await self._keys.ensure(tx, gun, now)
+            signers = await self._keys.signers(tx, gun)
+            state = State(gun, {role: file.data for role, file in current.items() if role not in ONLINE}, online)
+            work = self._prepare, state, current, upload, signers, now
+            if sum(map(len, upload.values())) + sum(map(len, state.files.values())) > IN_LOOP_BYTES:
+                accepted, files = await asyncio.to_thread(*work)
+            else:
+                accepted, files = work[0](*work[1:])
+            if accepted.founding:
+                await tx.collections.found(gun, now)
+            await tx.collections.add_files(gun, files, now)
+            versions = {role: file.version for role, file in {**current, **_by_role(files)}.items()}
+            await tx.audit.append(_row(gun, who, accepted, versions, now))
+        self._changed(gun)
+        return versions
+
+    def _prepare(
+        self,
+        state: State,
+        current: Mapping[str, StoredFile],
+        upload: Mapping[str, bytes],
+        signers: Mapping[str, CryptoSigner],
+        now: datetime,
+    ) -> tuple[Accepted, Sequence[StoredFile]]:
+        """Judges, signs, and then reads the new state as a client would, before any of it is stored."""
+        accepted = _judge(state, upload, current, now, self._lifetimes)
+        metadata = {"root": accepted.root, "targets": accepted.targets}
+        files = [stored(metadata[role].signed, upload[role]) for role in sorted(upload)]
+        versions = {"targets": accepted.targets.signed.version}
+        common = {"now": now, "lifetimes": self._lifetimes}
+        gun = state.gun
+        snapshot = resign_snapshot(gun, current, versions, signers["snapshot"], **common)  # type: ignore[arg-type]
+        timestamp = resign_timestamp(gun, current, snapshot.version, signers["timestamp"], **common)  # type: ignore[arg-type]
+        files += [snapshot, timestamp]
+        after = {role: file.data for role, file in {**current, **_by_role(files)}.items()}
+        evaluate(after, gun, now)
+        return accepted, files
+
+    async def _admit(self, tx: Transaction, gun: Gun, who: Requester) -> None:
+        await require_content_trust(tx)
+        await require(tx, who.principal, gun.repository, Operation.PUBLISH)
+        there = await tx.collections.of_repository(gun.repository)
+        if there is not None and there.gun != gun:
+            raise NameTaken(
+                f"The collection of repository {gun.repository} is named {there.gun}.",
+                hint=f"Use that name: {there.gun}.",
+                gun=str(there.gun),
+            )
+
+
+def _judge(
+    state: State, upload: Mapping[str, bytes], current: Mapping[str, StoredFile], now: datetime, lifetimes: Lifetimes
+) -> Accepted:
+    try:
+        return judge(state, upload, now=now, lifetimes=lifetimes)
+    except Conflict as error:
+        error.context["versions"] = {role: file.version for role, file in current.items()}
+        raise
+
+
+def _by_role(files: Sequence[StoredFile]) -> dict[str, StoredFile]:
+    return {file.role: file for file in files}
+
+
+def _row(gun: Gun, who: Requester, accepted: Accepted, versions: Mapping[str, int], now: datetime) -> AuditRow:
+    detail: dict[str, object] = {
+        "versions": dict(versions),
+        "tags": {tag: str(target.digest) if target else None for tag, target in accepted.changed.items()},
+        "roles": sorted(accepted.uploaded),
+    }
+    if "root" in accepted.uploaded:
+        detail["root_keys"] = accepted.root.signed.roles["root"].keyids
+    action = "collection-founded" if accepted.founding else "published"
+    return AuditRow(now, str(who.principal), who.source, action, str(gun), detail)

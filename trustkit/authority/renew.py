@@ -1,0 +1,84 @@
+"""Renewal: timestamps daily, snapshots at half their life, long before anything expires (TRUST 3.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from trustkit.authority.onlinekeys import OnlineKeys
+from trustkit.authority.resign import resign_snapshot, resign_timestamp
+from trustkit.core.lifetimes import Lifetimes
+from trustkit.core.names import Gun
+from trustkit.core.ports.service import AuditRow, Store
+from trustkit.errors import TrustkitError
+
+DAILY = timedelta(days=1)
+
+
+@dataclass(slots=True)
+class RenewalReport:
+    """What the last round did: collections renewed, and those that could not be, with the reason."""
+
+    at: datetime | None = None
+    renewed: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+class Renewal:
+    """The renewal use case; ``round`` is called every minute by the service and may be called at any time."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: OnlineKeys,
+        *,
+        lifetimes: Lifetimes,
+        clock: Callable[[], datetime],
+        changed: Callable[[Gun], None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._lifetimes = lifetimes
+        self._clock = clock
+        self._changed = changed
+        self.report = RenewalReport()
+
+    async def round(self) -> RenewalReport:
+        """Renews what is due; one collection that fails keeps no other from being renewed."""
+        now = self._clock()
+        life = self._lifetimes.default
+        async with self._store.read() as tx:
+            timestamps = await tx.collections.expiring(
+                role="timestamp", before=now + max(life["timestamp"] - DAILY, life["timestamp"] / 2)
+            )
+            snapshots = await tx.collections.expiring(role="snapshot", before=now + life["snapshot"] / 2)
+        report = RenewalReport(now)
+        stale = set(snapshots)
+        for gun in sorted(set(timestamps) | stale):
+            try:
+                await self._renew(gun, now, snapshot=gun in stale)
+                report.renewed += 1
+            except TrustkitError as error:
+                report.failed[str(gun)] = error.message
+        self.report = report
+        return report
+
+    async def _renew(self, gun: Gun, now: datetime, *, snapshot: bool) -> None:
+        async with self._store.write() as tx:
+            current = await tx.collections.current(gun)
+            signers = await self._keys.signers(tx, gun)
+            files = []
+            version = current["snapshot"].version
+            if snapshot:
+                renewed = resign_snapshot(gun, current, {}, signers["snapshot"], now=now, lifetimes=self._lifetimes)
+                files.append(renewed)
+                version = renewed.version
+            timestamp = resign_timestamp(
+                gun, current, version, signers["timestamp"], now=now, lifetimes=self._lifetimes
+            )
+            files.append(timestamp)
+            await tx.collections.add_files(gun, files, now)
+            versions = {file.role: file.version for file in files}
+            await tx.audit.append(AuditRow(now, "service", "renewal", "renewed", str(gun), {"versions": versions}))
+        self._changed(gun)

@@ -1,0 +1,84 @@
+"""The signed view of each repository, judged once a state and handed out until that state moves (TRUST 7.1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from trustkit.core.evaluate import evaluate
+from trustkit.core.names import Gun, Repository
+from trustkit.core.ports.service import Store
+from trustkit.core.view import SignedView
+from trustkit.errors import Expired
+
+FRESH = timedelta(milliseconds=500)
+KEEP = 1024
+IN_LOOP_BYTES = 64 * 1024
+
+
+@dataclass(slots=True)
+class _Entry:
+    gun: Gun | None
+    generation: int
+    view: SignedView | None
+    checked: datetime
+
+
+class Views:
+    """Signed views by repository.
+
+    A view is at most half a second behind a publish by another process, at once behind one by this process
+    (``forget``), and is never handed out at or past its earliest expiry.
+    """
+
+    def __init__(self, store: Store, *, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._clock = clock
+        self._entries: OrderedDict[Repository, _Entry] = OrderedDict()
+        self._moves = 0
+
+    def forget(self, gun: Gun) -> None:
+        """Drops what is kept for this collection."""
+        self._moves += 1
+        self._entries.pop(gun.repository, None)
+
+    async def view(self, repository: Repository) -> SignedView | None:
+        """The verified state of a repository's collection; None where it has none.
+
+        Raises:
+            NotTrusted: the stored state doesn't verify now; the gate then refuses.
+        """
+        now = self._clock()
+        entry = self._entries.get(repository)
+        if entry is None or not timedelta(0) <= now - entry.checked < FRESH:
+            moves = self._moves
+            entry = await self._load(repository, entry, now)
+            if moves == self._moves:
+                self._keep(repository, entry)
+        if entry.view is not None and entry.view.expires <= now:
+            raise Expired(f"{entry.gun}: its metadata expired at {entry.view.expires:%Y-%m-%d %H:%M} UTC.")
+        return entry.view
+
+    def _keep(self, repository: Repository, entry: _Entry) -> None:
+        """Keeps an entry that no publish overtook while it was loaded."""
+        self._entries[repository] = entry
+        self._entries.move_to_end(repository)
+        while len(self._entries) > KEEP:
+            self._entries.popitem(last=False)
+
+    async def _load(self, repository: Repository, known: _Entry | None, now: datetime) -> _Entry:
+        async with self._store.read() as tx:
+            record = await tx.collections.of_repository(repository)
+            if record is None:
+                return _Entry(None, 0, None, now)
+            if known and known.gun == record.gun and known.generation == record.generation:
+                return _Entry(record.gun, record.generation, known.view, now)
+            files = {role: file.data for role, file in (await tx.collections.current(record.gun)).items()}
+        if sum(map(len, files.values())) > IN_LOOP_BYTES:
+            view = await asyncio.to_thread(evaluate, files, record.gun, now)
+        else:
+            view = evaluate(files, record.gun, now)
+        return _Entry(record.gun, record.generation, view, now)

@@ -1,0 +1,1 @@
+"""Use cases of people and machines: what the commands and hooks call.  Adapters arrive through ``core.ports``."""

@@ -1,0 +1,100 @@
+"""What a manifest is, read from its own bytes: kind, children, blobs (OCI image specification 1.1)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from trustkit.core.names import Digest
+from trustkit.core.ports.images import ManifestBytes
+from trustkit.errors import Garbage, InvalidName
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
+MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+MAX_DESCRIPTORS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A reference to content by digest; ``size`` in bytes."""
+
+    media_type: str
+    digest: Digest
+    size: int
+
+
+def media_type_of(data: bytes, claimed: str) -> str:
+    """The media type of a manifest: its own ``mediaType`` where it has one, else what was claimed for it.
+
+    Raises:
+        Garbage: no JSON object, or it says another type than was claimed.
+    """
+    own = _read(data).get("mediaType")
+    claimed = claimed.partition(";")[0].strip()
+    if own is not None and (not isinstance(own, str) or (claimed and own != claimed)):
+        raise Garbage(f"A manifest of type {str(own)[:100]} came as {claimed[:100]}.")
+    if not (own or claimed):
+        raise Garbage("A manifest came without a media type.")
+    return str(own or claimed)
+
+
+def children(manifest: ManifestBytes) -> tuple[Descriptor, ...]:
+    """The manifests that an index lists; empty for anything that is no index.
+
+    Raises:
+        Garbage: descriptors that can't be read, or more than 1,000.
+    """
+    if manifest.media_type not in INDEXES:
+        return ()
+    return tuple(_descriptors(_read(manifest.data).get("manifests", [])))
+
+
+def blobs(manifest: ManifestBytes) -> tuple[Descriptor, ...]:
+    """Config and layers of an image manifest; empty for an index.  Raises Garbage as ``children``."""
+    if manifest.media_type in INDEXES:
+        return ()
+    value = _read(manifest.data)
+    config = [value["config"]] if "config" in value else []
+    listed = value.get("layers", [])
+    if not isinstance(listed, list):
+        raise Garbage("A manifest's layers are no list.")
+    return tuple(_descriptors([*config, *listed]))
+
+
+def describe(manifest: ManifestBytes) -> str:
+    """A few words for people: ``index of 2 platforms, 1024 bytes``."""
+    size = f"{len(manifest.data)} bytes"
+    if manifest.media_type in INDEXES:
+        return f"index of {len(children(manifest))} manifests, {size}"
+    if manifest.media_type in MANIFESTS:
+        return f"image or artifact manifest, {size}"
+    return f"{manifest.media_type}, {size}"
+
+
+def _read(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Garbage("A manifest is not JSON.") from error
+    if not isinstance(value, dict):
+        raise Garbage("A manifest is not a JSON object.")
+    return value
+
+
+def _descriptors(listed: object) -> Iterator[Descriptor]:
+    if not isinstance(listed, list) or len(listed) > MAX_DESCRIPTORS:
+        raise Garbage(f"A manifest lists more than {MAX_DESCRIPTORS} descriptors, or no list of them.")
+    for entry in listed:
+        try:
+            size = entry["size"]
+            if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+                raise TypeError
+            yield Descriptor(str(entry["mediaType"]), Digest.parse(entry["digest"]), size)
+        except (KeyError, TypeError, AttributeError, InvalidName) as error:
+            raise Garbage("A manifest has a descriptor that can't be read.") from error

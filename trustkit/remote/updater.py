@@ -1,0 +1,204 @@
+"""The one module that touches python-tuf's updater (TRUST 6.1).
+
+It lets ``tuf.ngclient.Updater`` fetch and verify into a folder that nobody else uses meanwhile, and hands out the
+verified files as bytes; what they mean is for ``trustkit.core.evaluate``.  The updater has no clock of its own to
+set, so its reference time is set here, once, from the caller's ``now``: ``tests/remote/test_updater.py`` guards the
+private attribute that this takes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import NoReturn
+
+from tuf.api.exceptions import (
+    BadVersionNumberError,
+    DownloadError,
+    DownloadHTTPError,
+    ExpiredMetadataError,
+    RepositoryError,
+    UnsignedMetadataError,
+)
+from tuf.ngclient import FetcherInterface, Updater
+
+from trustkit.core.names import Gun
+from trustkit.core.pinning import MAX_ROOTS, anchor
+from trustkit.core.ports.remote import CollectionFiles, Pin
+from trustkit.errors import (
+    CollectionGone,
+    Expired,
+    Garbage,
+    NoCollection,
+    NotFound,
+    NotTrusted,
+    RolledBack,
+    SignatureInvalid,
+    StateError,
+    WrongRoot,
+)
+
+Fetch = Callable[[str, int], bytes]
+"""Fetches one metadata file by name, of at most so many bytes.
+
+Raises NotFound only for the service's own word that the collection has no such file, NoCollection for its word that
+there is no collection, and otherwise NotAllowed or CouldNotCheck.
+"""
+
+ROLES = ("root", "timestamp", "snapshot", "targets")
+LAG_SECONDS = 2.0
+ROOT_BYTES = 512_000
+_BASE = "tuf://"
+
+
+class _Fetcher(FetcherInterface):
+    """Gives the updater our fetch; ``last`` is the file it asked for last."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._ours = fetch
+        self.last = ""
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        return iter([self.download_bytes(url, ROOT_BYTES)])
+
+    def download_bytes(self, url: str, max_length: int) -> bytes:
+        self.last = url.removeprefix(_BASE)
+        try:
+            return self._ours(self.last, max_length)
+        except NotFound as error:
+            if self.last.endswith(".root.json"):
+                raise DownloadHTTPError("no newer root", 404) from error
+            raise Garbage(f"The service has no {self.last}, which it has to have.") from error
+
+
+def refresh_folder(folder: Path, fetch: Fetch, *, bootstrap: bytes, now: datetime | None) -> None:
+    """Runs the TUF client workflow (TUF 1.0, 5) over a metadata folder; the caller has its lock.
+
+    Afterwards the folder has the verified ``root.json``, ``timestamp.json``, ``snapshot.json`` and ``targets.json``.
+
+    Args:
+        bootstrap: the anchor's bytes; the walk starts there, whatever the folder says.
+        now: the reference time for expiry; None for the wall clock.
+
+    Raises:
+        NotTrusted: a leaf for what failed; CouldNotCheck, NotAllowed as ``fetch`` raises them.
+    """
+    fetcher = _Fetcher(fetch)
+    try:
+        updater = Updater(str(folder), _BASE, fetcher=fetcher, bootstrap=bootstrap)
+        if now is not None:
+            _set_clock(updater, now)
+        updater.refresh()
+    except (RepositoryError, DownloadError) as error:
+        _raise_ours(error, fetcher.last)
+    except OSError as error:
+        raise StateError(f"The metadata folder {folder} can't be used: {error.strerror}.") from error
+
+
+def _set_clock(updater: Updater, now: datetime) -> None:
+    trusted = updater._trusted_set  # noqa: SLF001 - no public clock; guarded by a test
+    if not isinstance(trusted.reference_time, datetime):
+        raise StateError("This version of python-tuf keeps its reference time elsewhere.")
+    trusted.reference_time = now
+
+
+def _raise_ours(error: RepositoryError | DownloadError, last: str) -> NoReturn:
+    if isinstance(error, ExpiredMetadataError):
+        role = last.rpartition(".json")[0].rpartition(".")[2] or "root"
+        raise Expired(f"{role} is past its expiry.", hint="Check this machine's clock.", role=role) from error
+    if isinstance(error, BadVersionNumberError):
+        raise RolledBack(
+            f"{last} has another version than expected: {error}.",
+            hint="An older state is being served; tell its publisher and the service's operator.",
+        ) from error
+    if isinstance(error, UnsignedMetadataError):
+        if not last or last.endswith("root.json"):
+            raise WrongRoot(f"{last or 'The root'} is not signed by the root keys before it: {error}.") from error
+        raise SignatureInvalid(f"{last} is not signed as its root asks: {error}.") from error
+    raise Garbage(f"{last or 'The root'} can't be used: {error}.") from error
+
+
+class UpdaterSource:
+    """Collections over HTTP, verified into the home folder; implements ``MetadataSource``.
+
+    Args:
+        fetcher: gives the fetch for one GUN.
+        folder: gives the exclusively locked metadata folder for a GUN and pin.
+        sleep: waits between tries at a lagging replica.
+    """
+
+    def __init__(
+        self,
+        *,
+        fetcher: Callable[[Gun], Fetch],
+        folder: Callable[[Gun, Pin], AbstractContextManager[Path]],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._fetcher = fetcher
+        self._folder = folder
+        self._sleep = sleep
+
+    def first_root(self, gun: Gun) -> bytes:
+        """As ``MetadataSource.first_root``."""
+        return next(_served_roots(self._fetcher(gun)))
+
+    def refresh(self, gun: Gun, pin: Pin, now: datetime) -> CollectionFiles:
+        """As ``MetadataSource.refresh``."""
+        fetch = self._fetcher(gun)
+        with self._folder(gun, pin) as folder:
+            try:
+                bootstrap = self._anchor(gun, pin, folder, fetch)
+                self._refresh(folder, fetch, bootstrap, now)
+                return CollectionFiles(_read(folder))
+            except NoCollection as error:
+                if pin.root is not None or (folder / "timestamp.json").exists():
+                    raise CollectionGone(
+                        f"The service says that {gun} has no collection, but it had one.",
+                        hint="Ask the service's operator; nothing is believed until it is back.",
+                    ) from error
+                raise
+            except NotTrusted as error:
+                error.message = error.message if str(gun) in error.message else f"{gun}: {error.message}"
+                raise
+
+    def _anchor(self, gun: Gun, pin: Pin, folder: Path, fetch: Fetch) -> bytes:
+        kept = folder / "anchor" / "root.json"
+        if pin.root is None and kept.exists():
+            return anchor(pin, gun, [kept.read_bytes()])
+        found = anchor(pin, gun, _served_roots(fetch))
+        if pin.root is None:
+            kept.parent.mkdir(mode=0o700, exist_ok=True)
+            temporary = kept.with_suffix(".new")
+            temporary.write_bytes(found)
+            temporary.replace(kept)
+        return found
+
+    def _refresh(self, folder: Path, fetch: Fetch, bootstrap: bytes, now: datetime) -> None:
+        """A lower timestamp is asked for again for two seconds: a replica may lag (TRUST 6.3)."""
+        waited, pause = 0.0, 0.1
+        while True:
+            try:
+                return refresh_folder(folder, fetch, bootstrap=bootstrap, now=now)
+            except RolledBack:
+                if waited >= LAG_SECONDS:
+                    raise
+            self._sleep(pause)
+            waited += pause
+            pause *= 2
+
+
+def _served_roots(fetch: Fetch) -> Iterator[bytes]:
+    for version in range(1, MAX_ROOTS + 1):
+        try:
+            yield fetch(f"{version}.root.json", ROOT_BYTES)
+        except NotFound as error:
+            if version == 1:
+                raise Garbage("The service has no 1.root.json.") from error
+            return
+
+
+def _read(folder: Path) -> Mapping[str, bytes]:
+    return {role: (folder / f"{role}.json").read_bytes() for role in ROLES}
