@@ -1,0 +1,88 @@
+"""Folders and files that are ours alone, and writes that happen whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from trustkit.errors import StateError
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+
+
+def private_folder(path: Path) -> Path:
+    """Makes a folder, and those above it, 0700 where they don't exist.
+
+    Raises:
+        StateError: it can't be made, is no folder, or anybody may write in it.
+    """
+    try:
+        path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise StateError(f"The folder {path} can't be used: {_why(error)}.") from error
+    if mode & stat.S_IWOTH:
+        raise StateError(
+            f"The folder {path} can be written by every user of this machine.", hint=f"Run: chmod go-w {path}"
+        )
+    return path
+
+
+def write_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> None:
+    """Replaces a file: afterwards it holds ``data`` and is on disk, or it is as it was.
+
+    A reader sees the old bytes or the new ones.  The file is never readable by more than ``mode`` allows.
+
+    Raises:
+        StateError: the folder or disk doesn't let us.
+    """
+    temporary = ""
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+        temporary = ""
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StateError(f"{path} can't be written: {_why(error)}.") from error
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def read_bounded(path: Path, max_bytes: int) -> bytes | None:
+    """A file's bytes; None where there is none.
+
+    Raises:
+        StateError: it can't be read, is no file, or is longer than ``max_bytes``.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateError(f"{path} can't be read: {_why(error)}.") from error
+    if len(data) > max_bytes:
+        raise StateError(f"{path} is longer than {max_bytes} bytes.")
+    return data
+
+
+def sync_folder(path: Path) -> None:
+    """Puts a folder's entries on disk, so that a rename in it survives a crash."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()

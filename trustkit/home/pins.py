@@ -1,0 +1,194 @@
+"""Pins in one file, ``pins.json``: what is accepted as the root of which GUNs (TRUST 5.1)."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from trustkit.core import strictjson
+from trustkit.core.names import Gun, GunPattern
+from trustkit.core.ports.remote import Pin
+from trustkit.errors import Conflict, InvalidSetting, NotFound, Rejected, StateError, TrustkitError
+from trustkit.home.files import read_bounded, write_atomically
+from trustkit.home.locks import exclusive
+
+SCHEMA = 1
+MAX_FILE = 16 * 1024 * 1024
+MAX_ROOT = 512_000
+MAX_KEYS = 64
+FORMATS = frozenset({"tuf", "docker"})
+_KEY_ID = re.compile(r"[0-9a-f]{64}\Z")
+_MEMBERS = frozenset({"pattern", "root", "root_keys", "threshold", "format"})
+
+
+def check_pin(pin: Pin) -> GunPattern:
+    """The pattern of a pin that can be met; an empty or ambiguous pin is refused, never read as "anything".
+
+    Raises:
+        InvalidName: the pattern.
+        InvalidSetting: neither or both of a root file and key ids, a root file for a pattern of GUNs, ids that are
+            none or stand twice, a threshold that the ids can't meet, or an unknown format.
+    """
+    pattern = GunPattern.parse(pin.pattern)
+    if pin.format not in FORMATS:
+        raise InvalidSetting(f"The pin for {pattern} has an unknown format, {pin.format[:20]!r}.")
+    if (pin.root is None) == (not pin.key_ids):
+        raise InvalidSetting(f"The pin for {pattern} needs either a root file or root key ids.")
+    if pin.root is not None:
+        _check_root(pattern, pin)
+    else:
+        _check_keys(pattern, pin)
+    return pattern
+
+
+def _check_root(pattern: GunPattern, pin: Pin) -> None:
+    root = pin.root or b""
+    if not pattern.exact:
+        raise InvalidSetting(
+            f"A root file belongs to one collection, and {pattern} is a pattern.", hint="Pin root key ids instead."
+        )
+    if not root or len(root) > MAX_ROOT or not root.isascii():
+        raise InvalidSetting(f"The root file for {pattern} is empty, too long, or has characters outside ASCII.")
+    if pin.threshold:
+        raise InvalidSetting(f"The pin for {pattern} is a root file; its threshold stands in the file.")
+
+
+def _check_keys(pattern: GunPattern, pin: Pin) -> None:
+    if any(not _KEY_ID.match(key) for key in pin.key_ids):
+        raise InvalidSetting(f"The pin for {pattern} has a key id that is not 64 lower-case hex digits.")
+    if len(set(pin.key_ids)) != len(pin.key_ids) or len(pin.key_ids) > MAX_KEYS:
+        raise InvalidSetting(f"The pin for {pattern} has a key id twice, or more than {MAX_KEYS}.")
+    if not 1 <= pin.threshold <= len(pin.key_ids):
+        raise InvalidSetting(
+            f"The pin for {pattern} asks for {pin.threshold} of {len(pin.key_ids)} keys, which can't be met."
+        )
+
+
+class FilePinStore:
+    """The PinStore of one TRUSTKIT_HOME.  A damaged file is an error, never an absence of pins.
+
+    Args:
+        path: the file; it need not exist.  Its lock file lies beside it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = path.with_name(f".{path.name}.lock")
+
+    def __repr__(self) -> str:
+        return f"FilePinStore({str(self._path)!r})"
+
+    def find(self, gun: Gun) -> Pin | None:
+        """The pin of the most specific pattern that matches.
+
+        Raises:
+            StateError: the file is damaged.
+        """
+        matching = [(pattern, pin) for pattern, pin in self._load().items() if pattern.matches(gun)]
+        if not matching:
+            return None
+        return max(matching, key=lambda item: item[0].specificity)[1]
+
+    def list(self) -> list[Pin]:
+        """All pins, ordered by pattern."""
+        return [pin for _, pin in sorted(self._load().items())]
+
+    def add(self, pin: Pin, *, replace: bool = False) -> None:
+        """Adds a pin; the same pin a second time changes nothing.
+
+        Raises:
+            Conflict: the pattern is pinned otherwise, and ``replace`` is False.
+            InvalidName, InvalidSetting: not a pin that can be met.
+            StateError: the file is damaged or can't be written.
+        """
+        pattern = check_pin(pin)
+        with exclusive(self._lock):
+            pins = self._load()
+            there = pins.get(pattern)
+            if there == pin:
+                return
+            if there is not None and not replace:
+                raise Conflict(
+                    f"{pattern} is pinned to another root.",
+                    hint="If the new root came to you from its publisher, repeat with --replace.",
+                    pattern=str(pattern),
+                )
+            self._save({**pins, pattern: pin})
+
+    def remove(self, pattern: str) -> None:
+        """Removes a pin.
+
+        Raises:
+            NotFound: no pin has exactly this pattern.
+            InvalidName, StateError.
+        """
+        parsed = GunPattern.parse(pattern)
+        with exclusive(self._lock):
+            pins = self._load()
+            if parsed not in pins:
+                raise NotFound(f"{parsed} is not pinned.", hint="See: trustkit pin list")
+            self._save({other: pin for other, pin in pins.items() if other != parsed})
+
+    def _load(self) -> dict[GunPattern, Pin]:
+        data = read_bounded(self._path, MAX_FILE)
+        if data is None:
+            return {}
+        try:
+            document = strictjson.parse(data, max_bytes=MAX_FILE, what=str(self._path))
+            if document.keys() != {"version", "pins"} or not isinstance(document["pins"], list):
+                raise ValueError("its members are not 'version' and 'pins'")
+            if document["version"] != SCHEMA:
+                raise ValueError("another version of trustkit wrote it")
+            return _unique([_read(entry) for entry in document["pins"]])
+        except (Rejected, ValueError) as error:
+            raise _damaged(self._path, error) from error
+        except TrustkitError as error:
+            raise _damaged(self._path, error) from error
+
+    def _save(self, pins: dict[GunPattern, Pin]) -> None:
+        document = {"version": SCHEMA, "pins": [_written(pin) for _, pin in sorted(pins.items())]}
+        write_atomically(self._path, json.dumps(document, indent=1).encode("ascii") + b"\n")
+
+
+def _damaged(path: Path, error: Exception) -> StateError:
+    return StateError(
+        f"The pins in {path} can't be read: {getattr(error, 'message', error)}",
+        hint="Mend the file, or move it away and pin again; nothing is trusted until then.",
+    )
+
+
+def _unique(pins: list[Pin]) -> dict[GunPattern, Pin]:
+    by_pattern = {check_pin(pin): pin for pin in pins}
+    if len(by_pattern) != len(pins):
+        raise ValueError("a pattern stands twice")
+    return by_pattern
+
+
+def _written(pin: Pin) -> dict[str, object]:
+    return {
+        "pattern": pin.pattern,
+        "format": pin.format,
+        "root": None if pin.root is None else pin.root.decode("ascii"),
+        "root_keys": list(pin.key_ids),
+        "threshold": pin.threshold,
+    }
+
+
+def _read(entry: Any) -> Pin:
+    if not isinstance(entry, dict) or entry.keys() != _MEMBERS:
+        raise ValueError("a pin has other members than it should")
+    root, keys, threshold = entry["root"], entry["root_keys"], entry["threshold"]
+    texts = [entry["pattern"], entry["format"], *(keys if isinstance(keys, list) else [None])]
+    if not all(isinstance(text, str) for text in texts) or type(threshold) is not int:
+        raise ValueError("a pin has a member of the wrong type")
+    if root is not None and not (isinstance(root, str) and root.isascii()):
+        raise ValueError("a pin has a root that is no ASCII text")
+    return Pin(
+        pattern=entry["pattern"],
+        root=None if root is None else root.encode("ascii"),
+        key_ids=tuple(keys),
+        threshold=threshold,
+        format=entry["format"],
+    )

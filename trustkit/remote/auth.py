@@ -1,0 +1,336 @@
+"""Registry token authentication: challenges, tokens and where credentials may go (TRUST 8.3).
+
+A request goes out with a cached token or none.  A 401 names a realm; there, and only if it is on the registry's
+own origin or a configured token host, a token for the wanted scope is asked for.  Nothing here asks a person.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from trustkit.core.names import Gun, Host
+from trustkit.core.ports.tokens import AccessToken, TokenCache
+from trustkit.errors import Garbage, LoginRequired, RateLimited, RegistryFailed, TrustkitError
+from trustkit.remote.challenge import Challenge, parse_challenges
+from trustkit.remote.dockerconfig import Credentials
+from trustkit.remote.http import MAX_BODY, Body, Headers, HttpClient, Origin, Response, Stream
+from trustkit.remote.refusals import refusal, retry_after
+
+CLIENT_ID = "trustkit"
+_BEARER = re.compile(r"[A-Za-z0-9._~+/=-]{1,65536}\Z")
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+_DEFAULT_LIFE = 60
+_LONGEST_LIFE = 3600
+_MARGIN = 10.0
+_MAX_TOKEN_BODY = 256 * 1024
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def scope(gun: Gun, *actions: str) -> str:
+    """The scope of a repository, as token authentication writes it: ``repository:team/app:pull,push``."""
+    return f"repository:{gun.repository}:{','.join(actions)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Realm:
+    """Where tokens come from: a path on an origin, and the service that the token is for."""
+
+    origin: Origin
+    path: str
+    query: tuple[tuple[str, str], ...]
+    service: str
+
+
+class NoTokens:
+    """A TokenCache that keeps tokens for as long as it lives."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[str, AccessToken] = {}
+
+    def get(self, key: str) -> AccessToken | None:
+        """The token under this key."""
+        return self._tokens.get(key)
+
+    def put(self, key: str, token: AccessToken) -> None:
+        """Keeps a token."""
+        self._tokens[key] = token
+
+    def drop(self, key: str) -> None:
+        """Forgets a token."""
+        self._tokens.pop(key, None)
+
+
+@dataclass(slots=True)
+class Session:
+    """Authenticated requests to one registry host.
+
+    Args:
+        client: the host's client.
+        credentials: asked at most once, and only when the registry wants to know who is asking.
+        tokens: access tokens of earlier requests and runs.
+        connect: makes a client for a configured token host.
+        token_hosts: hosts, other than the registry, that may be asked for tokens.
+        now: seconds since the epoch.
+    """
+
+    client: HttpClient
+    credentials: Callable[[], Credentials | None] = field(repr=False)
+    tokens: TokenCache = field(default_factory=NoTokens)
+    connect: Callable[[Host], HttpClient] | None = None
+    token_hosts: frozenset[Host] = frozenset()
+    now: Callable[[], float] = time.time
+    _known: tuple[Credentials | None] | None = field(default=None, init=False, repr=False)
+    _basic: bool = field(default=False, init=False)
+
+    @property
+    def host(self) -> Host:
+        """The registry."""
+        return self.client.host
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        scope: str,
+        query: Iterable[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        max_body: int = MAX_BODY,
+        total: float | None = None,
+    ) -> Response:
+        """Sends a request as who is logged in, with a token for ``scope``; gives back any answer but a 401.
+
+        Raises:
+            LoginRequired, RoleMissing: the registry refuses although the token is new.
+            Unreachable, TimedOut, Garbage, ServerFailed.
+        """
+        with self.stream(method, path, scope=scope, query=query, headers=headers, body=body, total=total) as answer:
+            return answer.read(max_body)
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        scope: str,
+        query: Iterable[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        body: Callable[[], Body] | bytes | None = None,
+        total: float | None = None,
+        follow: bool = False,
+    ) -> Iterator[Stream]:
+        """As ``request``, with the body still to be read; a callable ``body`` starts it from its front."""
+        authorization = self._cached(scope)
+        pairs = list(query)
+        for fresh in (False, True):
+            sent = {**(headers or {}), **authorization}
+            with self.client.stream(
+                method,
+                path,
+                query=pairs,
+                headers=sent,
+                body=body() if callable(body) else body,
+                total=total,
+                follow=follow,
+            ) as answer:
+                if answer.status != 401:
+                    yield answer
+                    return
+                refused = answer.read(MAX_BODY)
+            self.tokens.drop(self._key(scope))
+            if fresh:
+                break
+            authorization = self._authorize(refused, scope)
+        raise refusal(refused, self.host)
+
+    def authorize(self, scope: str) -> None:
+        """Makes sure of a token for ``scope`` before a body is sent that can be sent only once."""
+        if not self._cached(scope):
+            answer = self.client.request("GET", "/v2/")
+            if answer.status == 401:
+                self._authorize(answer, scope)
+
+    def _key(self, scope: str) -> str:
+        who = self._who()
+        return json.dumps([str(self.host), who.username if who else "", scope])
+
+    def _who(self) -> Credentials | None:
+        if self._known is None:
+            self._known = (self.credentials(),)
+        return self._known[0]
+
+    def _cached(self, scope: str) -> dict[str, str]:
+        if self._basic:
+            return self._basic_header()
+        token = self.tokens.get(self._key(scope))
+        if token is None or token.expires - _MARGIN <= self.now() or not _BEARER.match(token.value):
+            return {}
+        return {"Authorization": f"Bearer {token.value}"}
+
+    def _basic_header(self) -> dict[str, str]:
+        who = self._who()
+        return {} if who is None else {"Authorization": basic(who)}
+
+    def _authorize(self, refused: Response, scope: str) -> dict[str, str]:
+        """The header that answers a 401."""
+        challenges = parse_challenges(refused.headers.all("www-authenticate"))
+        bearer = next((c for c in challenges if c.scheme == "bearer" and "realm" in c.parameters), None)
+        if bearer is not None:
+            token = self._fetch(bearer, scope)
+            self.tokens.put(self._key(scope), token)
+            return {"Authorization": f"Bearer {token.value}"}
+        who = self._who()
+        if any(c.scheme == "basic" for c in challenges) and who is not None and who.password:
+            if not self.client.origin.protected:
+                raise _unprotected(self.host)
+            self._basic = True
+            return {"Authorization": basic(who)}
+        raise refusal(refused, self.host)
+
+    def _fetch(self, challenge: Challenge, scope: str) -> AccessToken:
+        realm = find_realm(challenge, self.client, self.token_hosts)
+        client = self._client(realm)
+        who = self._who()
+        if who is not None and who.identity_token:
+            form = {"grant_type": "refresh_token", "refresh_token": who.identity_token}
+            answer = post_form(client, realm, {**form, "service": realm.service, "scope": scope})
+        else:
+            query = [*realm.query, ("service", realm.service), ("scope", scope), ("client_id", CLIENT_ID)]
+            headers = {}
+            if who is not None:
+                query.append(("account", who.username))
+                headers = {"Authorization": basic(who)}
+            answer = client.request("GET", realm.path, query=query, headers=headers, max_body=_MAX_TOKEN_BODY)
+        if answer.status != 200:
+            raise _no_token(answer, self.host, who)
+        return self._read(answer)
+
+    def _client(self, realm: Realm) -> HttpClient:
+        if realm.origin == self.client.origin:
+            return self.client
+        if self.connect is None:
+            raise Garbage(f"{self.host} sends us for a token to {realm.origin}, and nothing can connect there.")
+        client = self.connect(realm.origin.host)
+        if client.origin != realm.origin:
+            raise _unprotected(realm.origin.host)
+        return client
+
+    def _read(self, answer: Response) -> AccessToken:
+        members = json_object(answer, self.host)
+        value = members.get("token") or members.get("access_token")
+        life = members.get("expires_in", _DEFAULT_LIFE)
+        if not isinstance(value, str) or not _BEARER.match(value):
+            raise Garbage(f"{self.host} answers the request for a token with none.")
+        if isinstance(life, bool) or not isinstance(life, int | float) or life <= 0:
+            life = _DEFAULT_LIFE
+        return AccessToken(value, self.now() + min(life, _LONGEST_LIFE))
+
+
+def basic(who: Credentials) -> str:
+    """The value of a Basic Authorization header (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{who.username}:{who.password}".encode()).decode("ascii")
+
+
+def find_realm(challenge: Challenge, client: HttpClient, token_hosts: frozenset[Host]) -> Realm:
+    """Where a Bearer challenge sends us, if we may go there (TRUST 8.3).
+
+    Raises:
+        Garbage: another origin that is no configured token host, no TLS off loopback, or no URL at all.
+    """
+    url = challenge.parameters["realm"]
+    origin = Origin.of_url(url)
+    own = client.origin
+    if _same_loopback(origin, own):
+        origin = own
+    if origin != own and not (origin.host in token_hosts or Host(origin.name) in token_hosts):
+        raise Garbage(
+            f"{client.host} asks for credentials at {origin}, which is another origin.",
+            hint="Nothing was sent there. If it is the registry's own token service, configure it as a token host.",
+        )
+    if origin != own and not origin.protected:
+        raise _unprotected(origin.host)
+    parts = urlsplit(url)
+    query = tuple(pair for pair in parse_qsl(parts.query) if pair[0] not in ("service", "scope"))
+    service = challenge.parameters.get("service", "")
+    return Realm(origin, client.local_path(parts.path or "/", "/"), query, service)
+
+
+def _same_loopback(one: Origin, other: Origin) -> bool:
+    names = {one.name, other.name}
+    return names <= _LOOPBACK_NAMES and (one.scheme, one.port) == (other.scheme, other.port)
+
+
+def _unprotected(host: Host) -> TrustkitError:
+    return Garbage(f"{host} wants credentials over plain HTTP.", hint="Nothing was sent. It needs TLS.")
+
+
+def post_form(client: HttpClient, realm: Realm, form: Mapping[str, str]) -> Response:
+    """Asks a token endpoint by POST, as OAuth 2 does."""
+    body = urlencode({"client_id": CLIENT_ID, **form}).encode("ascii")
+    return client.request("POST", realm.path, query=realm.query, headers=_FORM, body=body, max_body=_MAX_TOKEN_BODY)
+
+
+def json_object(answer: Response, host: Host) -> Mapping[str, object]:
+    """The JSON object of an answer; Garbage where it is none."""
+    try:
+        members = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        members = None
+    if not isinstance(members, dict):
+        raise Garbage(f"{host} answers with no JSON object where one is due.")
+    return members
+
+
+def _no_token(answer: Response, host: Host, who: Credentials | None) -> TrustkitError:
+    error = refusal(answer, host)
+    if answer.status in (400, 401) and not isinstance(error, LoginRequired):
+        error = LoginRequired(f"{host} gives no token.")
+    if isinstance(error, LoginRequired):
+        said = "does not accept the stored login" if who else "wants to know who is asking"
+        return LoginRequired(f"{host} {said}.", hint=f"Run: trustkit login {host}")
+    return error
+
+
+def log_in(client: HttpClient, username: str, password: str, *, token_hosts: frozenset[Host] = frozenset()) -> str:
+    """Trades a password for a refresh token; works for somebody without any role.
+
+    Raises:
+        LoginRequired: name or password is wrong.
+        RateLimited: too many attempts.
+        RegistryFailed: the registry has no token endpoint that gives refresh tokens.
+        CouldNotCheck leaves.
+    """
+    challenges = parse_challenges(client.request("GET", "/v2/").headers.all("www-authenticate"))
+    bearer = next((c for c in challenges if c.scheme == "bearer" and "realm" in c.parameters), None)
+    if bearer is None:
+        raise RegistryFailed(f"{client.host} does not offer token authentication, so there is nothing to log in to.")
+    realm = find_realm(bearer, client, token_hosts)
+    if realm.origin != client.origin:
+        raise RegistryFailed(
+            f"{client.host} has its token endpoint at {realm.origin}; log in there with its own tool."
+        )
+    form = {"grant_type": "password", "username": username, "password": password, "access_type": "offline"}
+    answer = post_form(client, realm, {**form, "service": realm.service})
+    if answer.status == 429:
+        wait = retry_after(answer)
+        raise RateLimited(f"{client.host} saw too many logins.", hint=f"Try again in {wait} s.", retry_after=wait)
+    if answer.status in (400, 401):
+        raise LoginRequired(f"{client.host} does not accept this name and password.")
+    if answer.status != 200:
+        raise refusal(answer, client.host)
+    token = json_object(answer, client.host).get("refresh_token")
+    if not isinstance(token, str) or not _BEARER.match(token):
+        raise RegistryFailed(f"{client.host} gives no refresh token for a password.")
+    return token
+
+
+__all__ = ["CLIENT_ID", "Headers", "NoTokens", "Realm", "Session", "basic", "find_realm", "log_in", "scope"]

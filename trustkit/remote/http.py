@@ -1,0 +1,351 @@
+"""HTTP towards one origin, with limits on time, speed and size (TRUST 6.2, 8.3).
+
+A client belongs to one registry host and talks to nothing else.  The one exception is a blob's redirect to a
+storage service, which is followed without Authorization, over TLS or loopback, when the caller says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import urllib3
+
+from trustkit import __version__
+from trustkit.core.names import Host
+from trustkit.errors import Garbage, InvalidName
+from trustkit.remote.foreign import translated
+from trustkit.remote.sockets import Speed, connection_classes
+from trustkit.remote.tls import client_context, speaks_tls
+
+log = logging.getLogger(__name__)
+
+MAX_BODY = 1024 * 1024
+CHUNK = 128 * 1024
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS = 4
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_REPEATABLE = frozenset({"GET", "HEAD"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a request may take.
+
+    Attributes:
+        total: seconds for a request and its whole answer; a call may give another number.
+        connect: seconds for a connection with its TLS handshake.
+        speed: the smallest speed; it also bounds how long an answer may be waited for.
+    """
+
+    total: float = 60.0
+    connect: float = 10.0
+    speed: Speed = field(default_factory=Speed)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port, the port always given.  Two are equal exactly when they are one origin."""
+
+    scheme: str
+    name: str
+    port: int
+
+    @classmethod
+    def of_url(cls, url: str) -> Origin:
+        """The origin of an absolute URL.
+
+        Raises:
+            Garbage: no http or https URL, one with user information, or with a host that no registry can have.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port or _DEFAULT_PORTS[parts.scheme]
+            name = parts.hostname or ""
+            host = Host.parse(f"[{name}]" if ":" in name else name)
+        except (ValueError, KeyError, InvalidName) as error:
+            raise Garbage("The answer names an address that is no http or https URL.") from error
+        if parts.username is not None or parts.password is not None:
+            raise Garbage("The answer names an address with user information in it.")
+        return cls(parts.scheme, host.name, port)
+
+    @property
+    def host(self) -> Host:
+        """Name and port, as a registry host."""
+        return Host(self.name, self.port)
+
+    @property
+    def protected(self) -> bool:
+        """Whether credentials may go there at all: over TLS, or to this machine (TRUST 8.3)."""
+        return self.scheme == "https" or self.host.loopback
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.name}:{self.port}"
+
+
+class Headers:
+    """A response's headers.  Names are case-insensitive; values never show in a repr, they may be secret."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
+        self._items = tuple((name.lower(), value) for name, value in items)
+
+    def get(self, name: str, default: str = "") -> str:
+        """The first value."""
+        return next(iter(self.all(name)), default)
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every value, in order."""
+        return tuple(value for other, value in self._items if other == name.lower())
+
+    def __repr__(self) -> str:
+        return f"Headers({sorted({name for name, _ in self._items})})"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer with its whole body, which is within the limit that the caller gave."""
+
+    status: int
+    headers: Headers
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer whose body is still to be read, in the block that opened it."""
+
+    status: int
+    headers: Headers
+    chunks: Iterator[bytes] = field(repr=False)
+
+    def read(self, max_body: int) -> Response:
+        """The whole body.
+
+        Raises:
+            Garbage: more than ``max_body`` bytes.
+        """
+        declared = self.headers.get("content-length")
+        if declared.isdigit() and len(declared) < 20 and int(declared) > max_body:
+            raise Garbage(f"An answer of {declared} bytes is more than the {max_body} that it may have.")
+        body = bytearray()
+        for chunk in self.chunks:
+            body += chunk
+            if len(body) > max_body:
+                raise Garbage(f"An answer goes on after the {max_body} bytes that it may have.")
+        return Response(self.status, self.headers, bytes(body))
+
+
+Body = bytes | Iterable[bytes] | None
+
+
+class HttpClient:
+    """Requests to one host.  Safe to use from several threads.
+
+    Args:
+        host: the registry host, as it stands in a GUN.
+        environ: where ``SSL_CERT_FILE``, ``SSL_CERT_DIR``, ``DOCKER_CONFIG`` and ``HOME`` are read.
+        limits: time and speed.
+        unsafe_plain_http: treat this host as if it were loopback, where a port that speaks no TLS is used without.
+        clock: seconds, never going back.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        *,
+        environ: Mapping[str, str],
+        limits: Limits | None = None,
+        unsafe_plain_http: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.host = host
+        self.limits = limits or Limits()
+        self._environ = environ
+        self._plain_allowed = host.loopback or unsafe_plain_http
+        self._clock = clock
+        self._lock = Lock()
+        self._pools: dict[Origin, urllib3.HTTPConnectionPool] = {}
+        if unsafe_plain_http and not host.loopback:
+            log.warning("unsafe_plain_http: %s may be talked to without TLS; anybody on the way can read it", host)
+
+    def __repr__(self) -> str:
+        return f"HttpClient({self.host})"
+
+    @cached_property
+    def origin(self) -> Origin:
+        """The one origin that this client talks to.  On loopback the port is asked whether it speaks TLS.
+
+        Raises:
+            Unreachable, TimedOut.
+        """
+        if self._plain_allowed:
+            with translated(str(self.host)):
+                if not speaks_tls(self.host, self.limits.connect):
+                    return Origin("http", self.host.name, self.host.port or 443)
+        return Origin("https", self.host.name, self.host.port or 443)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Iterable[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        body: Body = None,
+        max_body: int = MAX_BODY,
+        total: float | None = None,
+    ) -> Response:
+        """Sends a request and reads the whole answer, whatever its status.  No redirect is followed.
+
+        Args:
+            path: absolute, with no query; or with one, as ``local_path`` returns it.
+            body: bytes, or chunks with a Content-Length in ``headers``.
+            max_body: bytes that the answer's body may have.
+            total: seconds; the client's limit where None.
+
+        Raises:
+            Unreachable, TimedOut, Garbage.
+        """
+        with self.stream(method, path, query=query, headers=headers, body=body, total=total) as answer:
+            return answer.read(max_body)
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Iterable[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        body: Body = None,
+        total: float | None = None,
+        follow: bool = False,
+    ) -> Iterator[Stream]:
+        """As ``request``, with the body still to be read inside the block.
+
+        Args:
+            follow: follow redirects of GET and HEAD, anywhere over TLS, without Authorization once off the origin.
+        """
+        target = f"{path}{'&' if '?' in path else '?'}{urlencode(list(query))}" if query else path
+        origin, sent = self.origin, dict(headers or {})
+        for _ in range(_MAX_REDIRECTS):
+            answer = self._send(origin, method, target, sent, body, total)
+            try:
+                location = answer.headers.get("location", "")
+                if not (follow and answer.status in _REDIRECTS and location and method in _REPEATABLE):
+                    yield self._stream(origin, answer)
+                    return
+            finally:
+                _discard(answer)
+            origin, target = _elsewhere(origin, target, location)
+            if origin != self.origin:
+                sent = {
+                    name: value for name, value in sent.items() if name.lower() not in ("authorization", "cookie")
+                }
+        raise Garbage(f"{self.host} redirects more than {_MAX_REDIRECTS} times.")
+
+    def local_path(self, location: str, base: str) -> str:
+        """The path and query of a Location, which has to be on this client's origin.
+
+        Args:
+            base: the path that was asked for.
+
+        Raises:
+            Garbage: another origin, or no URL.
+        """
+        origin, target = _elsewhere(self.origin, base, location, anywhere=True)
+        if origin != self.origin:
+            raise Garbage(f"{self.host} sends us on to {origin}, which is another origin.")
+        return target
+
+    def _send(
+        self, origin: Origin, method: str, target: str, headers: Mapping[str, str], body: Body, total: float | None
+    ) -> urllib3.BaseHTTPResponse:
+        sent = {"Accept-Encoding": "identity", "User-Agent": f"trustkit/{__version__}", **headers}
+        seconds = self.limits.total if total is None else total
+        started = self._clock()
+        with translated(str(origin.host)):
+            for last in (method not in _REPEATABLE, True):
+                left = seconds - (self._clock() - started)
+                try:
+                    return self._pool(origin).urlopen(
+                        method,
+                        target,
+                        body=body,
+                        headers=sent,
+                        retries=False,
+                        redirect=False,
+                        timeout=urllib3.Timeout(
+                            connect=min(self.limits.connect, max(left, 0.001)), read=max(left, 0.001)
+                        ),
+                        preload_content=False,
+                        decode_content=False,
+                    )
+                except urllib3.exceptions.ProtocolError as error:
+                    # A kept connection that the server closed meanwhile; asking again is harmless.
+                    if last or not isinstance(error.args[-1], ConnectionError):
+                        raise
+        raise AssertionError("unreachable")
+
+    def _stream(self, origin: Origin, answer: urllib3.BaseHTTPResponse) -> Stream:
+        headers = Headers(answer.headers.items())
+        coding = headers.get("content-encoding", "identity").strip().lower()
+        if coding not in ("", "identity"):
+            raise Garbage(f"{origin.host} sends a {coding[:20]!r} encoded answer, which was not asked for.")
+        return Stream(answer.status, headers, _chunks(answer, str(origin.host)))
+
+    def _pool(self, origin: Origin) -> urllib3.HTTPConnectionPool:
+        with self._lock:
+            if origin not in self._pools:
+                self._pools[origin] = self._make_pool(origin)
+            return self._pools[origin]
+
+    def _make_pool(self, origin: Origin) -> urllib3.HTTPConnectionPool:
+        plain, tls = connection_classes(self._clock, self.limits.speed)
+        pool: urllib3.HTTPConnectionPool
+        if origin.scheme == "https":
+            host = self.host if origin == self.origin else origin.host
+            context = client_context(host, self._environ)
+            pool = urllib3.HTTPSConnectionPool(origin.name, origin.port, maxsize=8, ssl_context=context)
+            pool.ConnectionCls = tls
+        else:
+            pool = urllib3.HTTPConnectionPool(origin.name, origin.port, maxsize=8)
+            pool.ConnectionCls = plain
+        return pool
+
+
+def _elsewhere(origin: Origin, base: str, location: str, *, anywhere: bool = False) -> tuple[Origin, str]:
+    """Where a Location leads from a request; ``anywhere`` leaves the judgement of the origin to the caller."""
+    if any(ord(c) <= 0x20 or ord(c) >= 0x7F for c in location):
+        raise Garbage("A redirect leads to an address with a character that no URL has.")
+    with translated(str(origin.host)):
+        url = urljoin(f"{origin}{base}", location)
+        parts = urlsplit(url)
+    found = Origin.of_url(url)
+    if not anywhere and not found.protected and found != origin:
+        raise Garbage(f"{origin.host} redirects to {found}, which is neither TLS nor loopback.")
+    return found, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _chunks(answer: urllib3.BaseHTTPResponse, where: str) -> Iterator[bytes]:
+    while True:
+        with translated(where):
+            chunk = answer.read1(CHUNK, decode_content=False)
+        if not chunk:
+            return
+        yield chunk
+
+
+def _discard(answer: urllib3.BaseHTTPResponse) -> None:
+    """Gives the connection back where the body was read to its end, and closes it where it wasn't."""
+    if isinstance(answer, urllib3.HTTPResponse) and not answer.isclosed():
+        answer.close()
+    answer.release_conn()

@@ -1,0 +1,139 @@
+"""What a refusal of the service or the registry means: one table from statuses and slugs to leaves (TRUST 6.4)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from trustkit.core.names import Host
+from trustkit.errors import (
+    Conflict,
+    Failed,
+    Garbage,
+    LoginRequired,
+    NoCollection,
+    NotAllowed,
+    NotFound,
+    NotTrusted,
+    RateLimited,
+    Rejected,
+    RoleMissing,
+    ServerFailed,
+    StateError,
+    TrustkitError,
+    UsageError,
+)
+from trustkit.remote.http import Response
+
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a1-\u1fff\u2070-\ufdff]+")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}\Z")
+_RESERVED = frozenset({"message", "hint", "slug", "self"})
+_CODES_OF_ABSENCE = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "BLOB_UPLOAD_UNKNOWN"})
+
+
+def _walk(family: type[TrustkitError]) -> Iterator[type[TrustkitError]]:
+    yield family
+    for leaf in family.__subclasses__():
+        yield from _walk(leaf)
+
+
+_FAMILIES = (UsageError, Failed, Rejected, NotTrusted, NotAllowed)
+LEAVES: Mapping[str, type[TrustkitError]] = {
+    leaf.slug: leaf for family in _FAMILIES for leaf in _walk(family) if leaf is not StateError
+}
+"""The leaves that a service can mean, by slug.  Keys and files are this side's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What an OCI error body says: its first error that has a slug of ours, or else its first."""
+
+    code: str = ""
+    message: str = ""
+    slug: str = ""
+    hint: str = ""
+    context: Mapping[str, object] = field(default_factory=dict)
+
+
+def refusal(response: Response, host: Host, *, absent: bool = False) -> TrustkitError:
+    """The error that an answer other than the hoped-for one stands for.
+
+    Args:
+        absent: a plain 404 with an OCI code means that the thing isn't there; otherwise only our slug means it.
+    """
+    told = _told(response.body)
+    leaf = LEAVES.get(told.slug)
+    if leaf is None or not _plausible(leaf, response.status):
+        return _by_status(response, host, told, absent=absent)
+    context = dict(told.context)
+    if leaf is RateLimited:
+        context.setdefault("retry_after", retry_after(response))
+    return leaf(told.message or f"{host} refuses: {told.slug}.", hint=told.hint, **context)
+
+
+def _plausible(leaf: type[TrustkitError], status: int) -> bool:
+    """Whether a leaf may come with a status: a word for "nothing there" or "not you" needs the status for it."""
+    if issubclass(leaf, NoCollection | NotFound):
+        return status == 404
+    if issubclass(leaf, LoginRequired):
+        return status == 401
+    if issubclass(leaf, RateLimited):
+        return status == 429
+    if issubclass(leaf, NotAllowed):
+        return status in (401, 403)
+    return (400 <= status < 500 and status != 429) or issubclass(leaf, ServerFailed)
+
+
+def _by_status(response: Response, host: Host, told: _Told, *, absent: bool) -> TrustkitError:
+    status, said = response.status, f": {told.message}" if told.message else ""
+    if status == 401:
+        return LoginRequired(f"{host} does not accept who is asking{said}.", hint=f"Run: trustkit login {host}")
+    if status == 403:
+        return RoleMissing(f"{host} does not allow this{said}.", missing=[])
+    if status == 404 and absent and told.code in _CODES_OF_ABSENCE:
+        return NotFound(f"{host} does not have this{said}.")
+    if status == 409 and told.code:
+        return Conflict(f"{host} reports a conflict{said}.")
+    if status == 429:
+        return ServerFailed(f"{host} asks us to come back later (429).", retry_after=retry_after(response))
+    if status >= 400 and status != 404:
+        return ServerFailed(f"{host} failed with status {status}{said}.", status=status)
+    return Garbage(f"{host} answered {status} where that says nothing.", status=status)
+
+
+def retry_after(response: Response) -> int:
+    """Seconds of ``Retry-After``, 1 where it can't be read, never over an hour."""
+    text = response.headers.get("retry-after").strip()
+    return min(int(text), 3600) if text.isascii() and text.isdigit() and len(text) < 10 else 1
+
+
+def printable(text: object, limit: int = 400) -> str:
+    """A foreign text as it may stand in a message: one line, no control character that a terminal would obey."""
+    return _UNPRINTABLE.sub(" ", text).strip()[:limit].rstrip(".") if isinstance(text, str) else ""
+
+
+def _told(body: bytes) -> _Told:
+    try:
+        document = json.loads(body)
+        errors = document["errors"]
+        told = [_one(error) for error in errors[:16] if isinstance(error, dict)]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return _Told()
+    return next((one for one in told if one.slug), told[0] if told else _Told())
+
+
+def _one(error: Mapping[str, Any]) -> _Told:
+    detail = error.get("detail")
+    detail = detail if isinstance(detail, dict) else {}
+    slug = detail.get("slug")
+    message = printable(error.get("message"))
+    return _Told(
+        code=printable(error.get("code"), 60),
+        message=message,
+        slug=slug if isinstance(slug, str) and slug in LEAVES else "",
+        hint=printable(detail.get("hint")),
+        context={name: value for name, value in detail.items() if _NAME.match(name) and name not in _RESERVED},
+    )

@@ -1,0 +1,145 @@
+"""Sockets with a budget: a deadline for everything that follows, and a smallest speed (TRUST 6.2).
+
+A socket's own timeout starts anew with every byte, so a slow drip never meets it.  Here ``settimeout`` grants one
+budget: every read and write until the next ``settimeout`` draws on it.  urllib3 calls it once before it sends a
+request and once before it reads the answer, so the public ``Timeout(connect=, read=)`` of urllib3 carries the
+deadline and nothing private of it is touched.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import urllib3.connection
+
+_LEAST_WAIT = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """The smallest speed: ``bytes_per_second`` on average over each ``window`` seconds spent waiting for data."""
+
+    bytes_per_second: float = 512.0
+    window: float = 15.0
+
+
+@dataclass(slots=True)
+class Budget:
+    """What is left of a deadline, and how fast data came.  Time that a reader spends elsewhere isn't waiting."""
+
+    clock: Callable[[], float]
+    speed: Speed
+    deadline: float | None = None
+    _waited: float = field(default=0.0, init=False)
+    _received: int = field(default=0, init=False)
+
+    def grant(self, seconds: float | None) -> None:
+        """Starts anew; None means no deadline."""
+        self.deadline = None if seconds is None else self.clock() + seconds
+        self._waited, self._received = 0.0, 0
+
+    def wait(self) -> float:
+        """Seconds that the next operation may take.
+
+        Raises:
+            TimeoutError: nothing is left.
+        """
+        window = self.speed.window - self._waited
+        left = window if self.deadline is None else min(window, self.deadline - self.clock())
+        if left <= 0:
+            raise TimeoutError("past the deadline")
+        return max(left, _LEAST_WAIT)
+
+    def count(self, started: float, size: int) -> None:
+        """Books ``size`` bytes that were waited for since ``started``.
+
+        Raises:
+            TimeoutError: the window is over and the bytes in it were too few.
+        """
+        self._waited += max(0.0, self.clock() - started)
+        self._received += size
+        if self._waited >= self.speed.window:
+            if self._received < self.speed.bytes_per_second * self._waited:
+                raise TimeoutError("slower than the smallest speed")
+            self._waited, self._received = 0.0, 0
+
+
+class _BudgetReader(io.RawIOBase):
+    """The reading side of a socket, on a budget.  Keeps the socket open as ``socket.makefile`` does."""
+
+    def __init__(self, sock: socket.socket, budget: Budget) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._budget = budget
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._budget.wait())
+        started = self._budget.clock()
+        size = self._raw.readinto(buffer)
+        if size:
+            self._budget.count(started, size)
+        return size
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class BudgetSocket:
+    """A connected socket, plain or TLS, on a budget.  Everything that isn't here is the socket's own."""
+
+    def __init__(self, sock: socket.socket, budget: Budget) -> None:
+        self._sock = sock
+        self._budget = budget
+
+    def settimeout(self, value: float | None) -> None:
+        """Grants a new budget of ``value`` seconds."""
+        self._budget.grant(value)
+
+    def sendall(self, data: bytes | bytearray | memoryview) -> None:
+        """Sends all of it within the budget and one window."""
+        self._sock.settimeout(self._budget.wait())
+        self._sock.sendall(data)
+
+    def makefile(self, mode: str = "rb", *_: object, **__: object) -> io.BufferedReader:
+        """A buffered reader; writing goes through ``sendall``."""
+        assert mode == "rb"  # noqa: S101 - http.client asks for nothing else
+        return io.BufferedReader(_BudgetReader(self._sock, self._budget))
+
+    def fileno(self) -> int:
+        """The socket's descriptor, for poll."""
+        return self._sock.fileno()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+def _budgeted(sock: Any, clock: Callable[[], float], speed: Speed, timeout: object) -> Any:
+    budget = Budget(clock, speed)
+    budget.grant(timeout if isinstance(timeout, int | float) else None)
+    return BudgetSocket(sock, budget)
+
+
+def connection_classes(
+    clock: Callable[[], float], speed: Speed
+) -> tuple[type[urllib3.connection.HTTPConnection], type[urllib3.connection.HTTPSConnection]]:
+    """urllib3's connections with budgets on their sockets, for ``ConnectionCls`` of a pool."""
+
+    class PlainConnection(urllib3.connection.HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            self.sock = _budgeted(self.sock, clock, speed, self.timeout)
+
+    class TlsConnection(urllib3.connection.HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            self.sock = _budgeted(self.sock, clock, speed, self.timeout)
+
+    return PlainConnection, TlsConnection
