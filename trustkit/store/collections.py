@@ -1,0 +1,172 @@
+"""Collections, their files and their online keys."""
+
+from __future__ import annotations
+
+import builtins
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, bindparam, insert, select, update
+
+from trustkit.core.names import Gun, Repository
+from trustkit.core.ports.service import CollectionRecord, SealedKey, StoredFile
+from trustkit.errors import Conflict, NotFound
+from trustkit.store.models import collections, heads, online_keys
+from trustkit.store.models import files as stored_files
+from trustkit.store.statements import Statements
+
+_RECORD = select(collections.c.gun, collections.c.generation, collections.c.created)
+_ID = select(collections.c.id, collections.c.generation).where(collections.c.gun == bindparam("gun"))
+_BY_GUN = _RECORD.where(collections.c.gun == bindparam("gun"))
+_BY_REPOSITORY = _RECORD.where(collections.c.repository == bindparam("repository"))
+_FILE_COLUMNS = (stored_files.c.role, stored_files.c.version, stored_files.c.data, stored_files.c.expires)
+_CURRENT = (
+    select(*_FILE_COLUMNS)
+    .join(heads, (heads.c.collection == stored_files.c.collection) & (heads.c.role == stored_files.c.role))
+    .join(collections, collections.c.id == heads.c.collection)
+    .where(collections.c.gun == bindparam("gun"), heads.c.version == stored_files.c.version)
+)
+_FILE = (
+    select(*_FILE_COLUMNS)
+    .join(collections, collections.c.id == stored_files.c.collection)
+    .where(
+        collections.c.gun == bindparam("gun"),
+        stored_files.c.role == bindparam("role"),
+        stored_files.c.version == bindparam("version"),
+    )
+)
+_HEADS = select(heads.c.role, heads.c.version).where(heads.c.collection == bindparam("collection"))
+_MOVE_HEAD = (
+    update(heads)
+    .where(heads.c.collection == bindparam("at_collection"), heads.c.role == bindparam("at_role"))
+    .values(version=bindparam("to_version"), expires=bindparam("to_expires"))
+)
+_BUMP = update(collections).where(collections.c.id == bindparam("at_id")).values(generation=bindparam("to"))
+_KEYS = select(online_keys.c.role, online_keys.c.key_id, online_keys.c.public, online_keys.c.sealed).where(
+    online_keys.c.gun == bindparam("gun")
+)
+
+
+class SqlCollections:
+    """Satisfies ``core.ports.service.Collections``."""
+
+    def __init__(self, statements: Statements) -> None:
+        self._run = statements.run
+
+    async def get(self, gun: Gun) -> CollectionRecord | None:
+        return await self._one(_BY_GUN, gun=str(gun))
+
+    async def of_repository(self, repository: Repository) -> CollectionRecord | None:
+        return await self._one(_BY_REPOSITORY, repository=str(repository))
+
+    async def list(self) -> builtins.list[CollectionRecord]:
+        rows = (await self._run(_RECORD.order_by(collections.c.gun))).all()
+        return [_record(row) for row in rows]
+
+    async def found(self, gun: Gun, now: datetime) -> CollectionRecord:
+        there = await self.of_repository(gun.repository)
+        if there is not None:
+            raise Conflict(f"Repository {gun.repository} has a collection already: {there.gun}.", gun=str(there.gun))
+        values = {"gun": str(gun), "repository": str(gun.repository), "generation": 0, "created": now}
+        await self._run(insert(collections), values)
+        return CollectionRecord(gun, 0, now)
+
+    async def current(self, gun: Gun) -> Mapping[str, StoredFile]:
+        rows = (await self._run(_CURRENT, {"gun": str(gun)})).all()
+        return {row.role: _file(row) for row in rows}
+
+    async def file(self, gun: Gun, role: str, version: int) -> StoredFile | None:
+        row = (await self._run(_FILE, {"gun": str(gun), "role": role, "version": version})).first()
+        return _file(row) if row else None
+
+    async def add_files(self, gun: Gun, files: Sequence[StoredFile], now: datetime) -> int:
+        found = (await self._run(_ID, {"gun": str(gun)})).first()
+        if found is None:
+            raise NotFound(f"There is no collection {gun}.")
+        collection, generation = found.id, found.generation
+        ordered = sorted(files, key=lambda file: (file.role, file.version))
+        await self._insert(gun, collection, ordered, now)
+        await self._run(_BUMP, {"at_id": collection, "to": generation + 1})
+        return int(generation) + 1
+
+    async def _insert(self, gun: Gun, collection: int, ordered: Sequence[StoredFile], now: datetime) -> None:
+        """Adds files, and moves the heads; a version at or under a role's head was used before (TRUST 3.4)."""
+        stored = {row.role: row.version for row in await self._run(_HEADS, {"collection": collection})}
+        versions, newest = dict(stored), {file.role: file for file in ordered}
+        for file in ordered:
+            if file.version <= versions.get(file.role, 0):
+                raise Conflict(
+                    f"Version {file.version} of {file.role} of {gun} was used before.", versions=dict(stored)
+                )
+            versions[file.role] = file.version
+        if ordered:
+            await self._run(insert(stored_files), [_file_values(collection, file, now) for file in ordered])
+        moved = [_move_values(collection, file) for role, file in newest.items() if role in stored]
+        new = [_head_values(collection, file) for role, file in newest.items() if role not in stored]
+        if moved:
+            await self._run(_MOVE_HEAD, moved)
+        if new:
+            await self._run(insert(heads), new)
+
+    async def online_keys(self, gun: Gun) -> Mapping[str, SealedKey]:
+        rows = (await self._run(_KEYS, {"gun": str(gun)})).all()
+        return {row.role: SealedKey(row.role, row.key_id, json.loads(row.public), row.sealed) for row in rows}
+
+    async def add_online_keys(self, gun: Gun, keys: Sequence[SealedKey], now: datetime) -> None:
+        there = await self.online_keys(gun)
+        taken = sorted(key.role for key in keys if key.role in there)
+        if taken:
+            raise Conflict(f"{gun} has online keys for {', '.join(taken)} already.", roles=taken)
+        if keys:
+            await self._run(insert(online_keys), [_key_values(gun, key, now) for key in keys])
+
+    async def expiring(self, *, role: str, before: datetime) -> Sequence[Gun]:
+        statement = (
+            select(collections.c.gun)
+            .join(heads, heads.c.collection == collections.c.id)
+            .where(heads.c.role == role, heads.c.expires < before)
+            .order_by(heads.c.expires, collections.c.gun)
+        )
+        return [Gun.parse(row.gun) for row in await self._run(statement)]
+
+    async def _one(self, statement: Select[Any], **values: str) -> CollectionRecord | None:
+        row = (await self._run(statement, values)).first()
+        return _record(row) if row else None
+
+
+def _record(row: Row[Any]) -> CollectionRecord:
+    return CollectionRecord(Gun.parse(row.gun), row.generation, row.created)
+
+
+def _file(row: Row[Any]) -> StoredFile:
+    return StoredFile(row.role, row.version, row.data, row.expires)
+
+
+def _file_values(collection: int, file: StoredFile, now: datetime) -> dict[str, Any]:
+    return {**_head_values(collection, file), "data": file.data, "stored": now}
+
+
+def _head_values(collection: int, file: StoredFile) -> dict[str, Any]:
+    return {"collection": collection, "role": file.role, "version": file.version, "expires": file.expires}
+
+
+def _move_values(collection: int, file: StoredFile) -> dict[str, Any]:
+    return {
+        "at_collection": collection,
+        "at_role": file.role,
+        "to_version": file.version,
+        "to_expires": file.expires,
+    }
+
+
+def _key_values(gun: Gun, key: SealedKey, now: datetime) -> dict[str, Any]:
+    return {
+        "gun": str(gun),
+        "role": key.role,
+        "key_id": key.key_id,
+        "public": json.dumps(dict(key.public), sort_keys=True),
+        "sealed": key.sealed,
+        "created": now,
+    }

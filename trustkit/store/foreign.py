@@ -1,0 +1,59 @@
+"""The one place where errors of SQLAlchemy and of the database's driver become ours."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from trustkit.errors import Conflict, StateError, TrustkitError
+
+_KNOWN: tuple[tuple[str, str, str], ...] = (
+    (
+        "database is locked",
+        "The database was busy for too long.",
+        "Another process holds it; try again, and look for one that hangs.",
+    ),
+    (
+        "disk is full",
+        "The database can't grow: the disk is full.",
+        "Make room and try again; nothing was changed.",
+    ),
+    (
+        "not a database",
+        "The database file is damaged or no database.",
+        "Restore it from a backup; don't delete it, it holds versions that must not be used twice.",
+    ),
+    (
+        "malformed",
+        "The database file is damaged.",
+        "Restore it from a backup; don't delete it, it holds versions that must not be used twice.",
+    ),
+    ("readonly", "The database can't be written.", "Check who owns its file and folder."),
+    ("unable to open", "The database can't be opened.", "Check who owns its file and folder."),
+    ("append-only", "The database refuses to change what is kept for good.", ""),
+)
+"""A part of the driver's message, and what we say; SQLite gives no better codes through the driver."""
+
+
+@contextmanager
+def mapped() -> Iterator[None]:
+    """Maps what the database raises: IntegrityError to Conflict, everything else to StateError."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise _known(str(error.orig)) or Conflict("The database holds a row of this name already.") from error
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        text = str(getattr(error, "orig", None) or error)
+        raise _known(text) or StateError(f"The database failed: {type(error).__name__}.") from error
+    except OSError as error:
+        raise StateError(f"The database can't be used: {error.strerror or type(error).__name__}.") from error
+
+
+def _known(text: str) -> TrustkitError | None:
+    for part, message, hint in _KNOWN:
+        if part in text:
+            return StateError(message, hint=hint)
+    return None

@@ -1,0 +1,165 @@
+"""The tables.  Migrations say the same step by step; a test holds the two together.
+
+Moments are microseconds since the epoch in UTC: they sort, compare and survive every database alike.  A collection
+is never deleted, so that its versions are never used twice (TRUST 3.4, 3.5).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime as microseconds since the epoch."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+collections = Table(
+    "collections",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("gun", String(512), nullable=False),
+    Column("repository", String(255), nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("created", Moment, nullable=False),
+    UniqueConstraint("gun"),
+    UniqueConstraint("repository"),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("collection", Integer, ForeignKey("collections.id"), nullable=False),
+    Column("role", String(255), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("stored", Moment, nullable=False),
+    PrimaryKeyConstraint("collection", "role", "version"),
+)
+
+heads = Table(
+    "heads",
+    metadata,
+    Column("collection", Integer, ForeignKey("collections.id"), nullable=False),
+    Column("role", String(255), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("expires", Moment, nullable=False),
+    PrimaryKeyConstraint("collection", "role"),
+    Index(None, "role", "expires"),
+)
+
+online_keys = Table(
+    "online_keys",
+    metadata,
+    Column("gun", String(512), nullable=False),
+    Column("role", String(255), nullable=False),
+    Column("key_id", String(64), nullable=False),
+    Column("public", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created", Moment, nullable=False),
+    PrimaryKeyConstraint("gun", "role"),
+)
+
+principals = Table(
+    "principals",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("password_hash", String(255), nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("created", Moment, nullable=False),
+    UniqueConstraint("name"),
+    sqlite_autoincrement=True,
+)
+
+assignments = Table(
+    "assignments",
+    metadata,
+    Column("principal", Integer, ForeignKey("principals.id", ondelete="CASCADE"), nullable=False),
+    Column("role", String(32), nullable=False),
+    Column("pattern", String(257), nullable=False),
+    PrimaryKeyConstraint("principal", "role", "pattern"),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("token_hash", LargeBinary(32), nullable=False),
+    Column("principal", Integer, ForeignKey("principals.id", ondelete="CASCADE"), nullable=False),
+    Column("service", String(255), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("expires", Moment, nullable=False),
+    PrimaryKeyConstraint("token_hash"),
+    Index(None, "principal"),
+    Index(None, "expires"),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("name", String(128), nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("name"),
+)
+
+trust_only = Table(
+    "trust_only",
+    metadata,
+    Column("pattern", String(257), nullable=False),
+    Column("trust_only", Boolean, nullable=False),
+    PrimaryKeyConstraint("pattern"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("source", String(255), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", String(512), nullable=False),
+    Column("detail", Text, nullable=False),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,22 @@
+"""One transaction's view of the database."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from trustkit.store.audit import SqlAudit
+from trustkit.store.collections import SqlCollections
+from trustkit.store.identities import SqlIdentities
+from trustkit.store.settings import SqlSettings
+from trustkit.store.statements import Statements
+
+
+class SqlTransaction:
+    """Satisfies ``core.ports.service.Transaction``."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        statements = Statements(connection)
+        self.collections = SqlCollections(statements)
+        self.identities = SqlIdentities(statements)
+        self.settings = SqlSettings(statements)
+        self.audit = SqlAudit(statements)
