@@ -62,7 +62,7 @@ class SqlCollections:
         return await self._one(_BY_REPOSITORY, repository=str(repository))
 
     async def list(self) -> builtins.list[CollectionRecord]:
-        rows = (await self._run(_RECORD.order_by(collections.c.gun))).all()
+        rows = (await self._run(_RECORD.order_by(collections.c.gun))).rows
         return [_record(row) for row in rows]
 
     async def found(self, gun: Gun, now: datetime) -> CollectionRecord:
@@ -74,15 +74,15 @@ class SqlCollections:
         return CollectionRecord(gun, 0, now)
 
     async def current(self, gun: Gun) -> Mapping[str, StoredFile]:
-        rows = (await self._run(_CURRENT, {"gun": str(gun)})).all()
+        rows = (await self._run(_CURRENT, {"gun": str(gun)})).rows
         return {row.role: _file(row) for row in rows}
 
     async def file(self, gun: Gun, role: str, version: int) -> StoredFile | None:
-        row = (await self._run(_FILE, {"gun": str(gun), "role": role, "version": version})).first()
+        row = (await self._run(_FILE, {"gun": str(gun), "role": role, "version": version})).first
         return _file(row) if row else None
 
     async def add_files(self, gun: Gun, files: Sequence[StoredFile], now: datetime) -> int:
-        found = (await self._run(_ID, {"gun": str(gun)})).first()
+        found = (await self._run(_ID, {"gun": str(gun)})).first
         if found is None:
             raise NotFound(f"There is no collection {gun}.")
         collection, generation = found.id, found.generation
@@ -93,7 +93,7 @@ class SqlCollections:
 
     async def _insert(self, gun: Gun, collection: int, ordered: Sequence[StoredFile], now: datetime) -> None:
         """Adds files, and moves the heads; a version at or under a role's head was used before (TRUST 3.4)."""
-        stored = {row.role: row.version for row in await self._run(_HEADS, {"collection": collection})}
+        stored = {row.role: row.version for row in (await self._run(_HEADS, {"collection": collection})).rows}
         versions, newest = dict(stored), {file.role: file for file in ordered}
         for file in ordered:
             if file.version <= versions.get(file.role, 0):
@@ -111,7 +111,7 @@ class SqlCollections:
             await self._run(insert(heads), new)
 
     async def online_keys(self, gun: Gun) -> Mapping[str, SealedKey]:
-        rows = (await self._run(_KEYS, {"gun": str(gun)})).all()
+        rows = (await self._run(_KEYS, {"gun": str(gun)})).rows
         return {row.role: SealedKey(row.role, row.key_id, json.loads(row.public), row.sealed) for row in rows}
 
     async def add_online_keys(self, gun: Gun, keys: Sequence[SealedKey], now: datetime) -> None:
@@ -129,10 +129,10 @@ class SqlCollections:
             .where(heads.c.role == role, heads.c.expires < before)
             .order_by(heads.c.expires, collections.c.gun)
         )
-        return [Gun.parse(row.gun) for row in await self._run(statement)]
+        return [Gun.parse(row.gun) for row in (await self._run(statement)).rows]
 
     async def _one(self, statement: Select[Any], **values: str) -> CollectionRecord | None:
-        row = (await self._run(statement, values)).first()
+        row = (await self._run(statement, values)).first
         return _record(row) if row else None
 
 

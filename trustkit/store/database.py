@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from trustkit.errors import InvalidSetting
 from trustkit.store.foreign import mapped
 from trustkit.store.privatefile import locked, private_file, private_folder
+from trustkit.store.statements import Statements, in_thread
 from trustkit.store.transaction import SqlTransaction
 from trustkit.store.upgrade import upgrade
 
@@ -34,8 +36,10 @@ class SqlStore:
     in order; writers of other processes wait for each other up to ``BUSY_SECONDS``.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._threads = ThreadPoolExecutor(READERS + 1, thread_name_prefix="store")
+        self._readers = asyncio.Semaphore(READERS)
         self._turn = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -58,9 +62,8 @@ class SqlStore:
         private_folder(path.parent)
         store = cls(_engine(path))
         try:
-            await asyncio.to_thread(_prepare, path)
-            async with store._write_connection() as connection:
-                await connection.run_sync(upgrade)
+            await in_thread(store._threads, _prepare, path)
+            await in_thread(store._threads, store._upgrade)
         except BaseException:
             await store.close()
             raise
@@ -68,40 +71,60 @@ class SqlStore:
 
     async def close(self) -> None:
         """Closes every connection; the store can't be used afterwards."""
-        await self._engine.dispose()
+        await in_thread(self._threads, self._engine.dispose)
+        self._threads.shutdown(wait=False)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[SqlTransaction]:
         """A consistent view of one moment; what it would change is rolled back."""
-        with mapped():
-            connection = await self._engine.connect()
-        try:
-            yield SqlTransaction(connection)
-        finally:
-            with mapped():
-                await connection.close()
+        async with self._readers:
+            connection = await in_thread(self._threads, self._connect)
+            try:
+                yield SqlTransaction(Statements(connection, self._threads))
+            finally:
+                with mapped():
+                    connection.close()
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[SqlTransaction]:
         """Holds the write lock from before its first statement; commits at the end, rolls back on any error."""
-        async with self._write_connection() as connection:
-            yield SqlTransaction(connection)
-
-    @asynccontextmanager
-    async def _write_connection(self) -> AsyncIterator[Any]:
         async with self._turn:
-            with mapped():
-                connection = await self._engine.connect()
+            connection = await in_thread(self._threads, self._connect_to_write)
             try:
-                with mapped():
-                    await connection.execution_options(**{_WRITE: True})
-                    await connection.begin()
-                yield connection
-                with mapped():
-                    await connection.commit()
+                yield SqlTransaction(Statements(connection, self._threads))
+                await in_thread(self._threads, _commit, connection)
             finally:
                 with mapped():
-                    await connection.close()
+                    connection.close()
+
+    def _connect(self) -> Connection:
+        with mapped():
+            return self._engine.connect()
+
+    def _connect_to_write(self) -> Connection:
+        with mapped():
+            connection = self._engine.connect()
+            try:
+                connection = connection.execution_options(**{_WRITE: True})
+                connection.begin()
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def _upgrade(self) -> None:
+        connection = self._connect_to_write()
+        try:
+            with mapped():
+                upgrade(connection)
+            _commit(connection)
+        finally:
+            connection.close()
+
+
+def _commit(connection: Connection) -> None:
+    with mapped():
+        connection.commit()
 
 
 def _path(path_or_url: Path | str) -> Path:
@@ -127,16 +150,16 @@ def _prepare(path: Path) -> None:
             connection.close()
 
 
-def _engine(path: Path) -> AsyncEngine:
-    engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}",
+def _engine(path: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite+pysqlite:///{path}",
         connect_args={"isolation_level": None, "timeout": BUSY_SECONDS},
-        pool_size=READERS,
+        poolclass=QueuePool,
+        pool_size=READERS + 1,
         max_overflow=0,
-        pool_timeout=BUSY_SECONDS,
     )
-    event.listen(engine.sync_engine, "connect", _on_connect)
-    event.listen(engine.sync_engine, "begin", _on_begin)
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
     return engine
 
 

@@ -56,11 +56,11 @@ class SqlIdentities:
         await self._run(insert(principals), values)
 
     async def get(self, name: PrincipalName) -> PrincipalRecord | None:
-        row = (await self._run(_BY_NAME, {"name": str(name)})).first()
+        row = (await self._run(_BY_NAME, {"name": str(name)})).first
         return _principal(row) if row else None
 
     async def list(self) -> builtins.list[PrincipalRecord]:
-        return [_principal(row) for row in await self._run(_PRINCIPAL.order_by(principals.c.name))]
+        return [_principal(row) for row in (await self._run(_PRINCIPAL.order_by(principals.c.name))).rows]
 
     async def set_password(self, name: PrincipalName, password_hash: str) -> None:
         await self._change(name, password_hash=password_hash)
@@ -83,11 +83,11 @@ class SqlIdentities:
             assignments.c.role == assignment.role.value,
             assignments.c.pattern == str(assignment.pattern),
         )
-        if (await self._run(statement)).rowcount == 0:
+        if (await self._run(statement)).changed == 0:
             raise NotFound(f"{name} doesn't have {assignment.role.value} on {assignment.pattern}.")
 
     async def assignments(self, name: PrincipalName) -> tuple[Assignment, ...]:
-        rows = await self._run(_ASSIGNED, {"name": str(name)})
+        rows = (await self._run(_ASSIGNED, {"name": str(name)})).rows
         return tuple(Assignment(Role(row.role), RepositoryPattern.parse(row.pattern)) for row in rows)
 
     async def add_refresh(self, record: RefreshRecord) -> None:
@@ -101,16 +101,16 @@ class SqlIdentities:
         await self._run(insert(refresh_tokens), values)
 
     async def refresh(self, token_hash: bytes) -> RefreshRecord | None:
-        row = (await self._run(_REFRESH, {"token_hash": token_hash})).first()
+        row = (await self._run(_REFRESH, {"token_hash": token_hash})).first
         if row is None:
             return None
         return RefreshRecord(row.token_hash, PrincipalName.parse(row.name), row.service, row.epoch, row.expires)
 
     async def drop_refresh_expired(self, now: datetime) -> int:
-        return (await self._run(delete(refresh_tokens).where(refresh_tokens.c.expires <= now))).rowcount
+        return (await self._run(delete(refresh_tokens).where(refresh_tokens.c.expires <= now))).changed
 
     async def _id(self, name: PrincipalName) -> int:
-        row = (await self._run(_ID, {"name": str(name)})).first()
+        row = (await self._run(_ID, {"name": str(name)})).first
         if row is None:
             raise NotFound(f"There is no principal {name}.", principal=str(name))
         return int(row.id)

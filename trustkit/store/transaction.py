@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from trustkit.store.audit import SqlAudit
 from trustkit.store.collections import SqlCollections
 from trustkit.store.identities import SqlIdentities
@@ -14,8 +12,7 @@ from trustkit.store.statements import Statements
 class SqlTransaction:
     """Satisfies ``core.ports.service.Transaction``."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        statements = Statements(connection)
+    def __init__(self, statements: Statements) -> None:
         self.collections = SqlCollections(statements)
         self.identities = SqlIdentities(statements)
         self.settings = SqlSettings(statements)
