@@ -35,7 +35,7 @@ class SqlAudit:
         await self._run(_INSERT, values)
 
     async def list(self, *, limit: int = 100) -> builtins.list[AuditRow]:
-        rows = (await self._run(_NEWEST.limit(limit))).rows
+        rows = (await self._run(_NEWEST.limit(limit), scans=True)).rows
         return [
             AuditRow(row.at, row.actor, row.source, row.action, row.subject, json.loads(row.detail)) for row in rows
         ]

@@ -62,7 +62,7 @@ class SqlCollections:
         return await self._one(_BY_REPOSITORY, repository=str(repository))
 
     async def list(self) -> builtins.list[CollectionRecord]:
-        rows = (await self._run(_RECORD.order_by(collections.c.gun))).rows
+        rows = (await self._run(_RECORD.order_by(collections.c.gun), scans=True)).rows
         return [_record(row) for row in rows]
 
     async def found(self, gun: Gun, now: datetime) -> CollectionRecord:
@@ -129,7 +129,7 @@ class SqlCollections:
             .where(heads.c.role == role, heads.c.expires < before)
             .order_by(heads.c.expires, collections.c.gun)
         )
-        return [Gun.parse(row.gun) for row in (await self._run(statement)).rows]
+        return [Gun.parse(row.gun) for row in (await self._run(statement, scans=True)).rows]
 
     async def _one(self, statement: Select[Any], **values: str) -> CollectionRecord | None:
         row = (await self._run(statement, values)).first

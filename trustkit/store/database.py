@@ -78,7 +78,7 @@ class SqlStore:
     async def read(self) -> AsyncIterator[SqlTransaction]:
         """A consistent view of one moment; what it would change is rolled back."""
         async with self._readers:
-            connection = await in_thread(self._threads, self._connect)
+            connection = self._connect()
             try:
                 yield SqlTransaction(Statements(connection, self._threads))
             finally:

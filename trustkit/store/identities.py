@@ -60,7 +60,7 @@ class SqlIdentities:
         return _principal(row) if row else None
 
     async def list(self) -> builtins.list[PrincipalRecord]:
-        return [_principal(row) for row in (await self._run(_PRINCIPAL.order_by(principals.c.name))).rows]
+        return [_principal(row) for row in (await self._run(_PRINCIPAL.order_by(principals.c.name), scans=True)).rows]
 
     async def set_password(self, name: PrincipalName, password_hash: str) -> None:
         await self._change(name, password_hash=password_hash)
@@ -107,7 +107,7 @@ class SqlIdentities:
         return RefreshRecord(row.token_hash, PrincipalName.parse(row.name), row.service, row.epoch, row.expires)
 
     async def drop_refresh_expired(self, now: datetime) -> int:
-        return (await self._run(delete(refresh_tokens).where(refresh_tokens.c.expires <= now))).changed
+        return (await self._run(delete(refresh_tokens).where(refresh_tokens.c.expires <= now), scans=True)).changed
 
     async def _id(self, name: PrincipalName) -> int:
         row = (await self._run(_ID, {"name": str(name)})).first

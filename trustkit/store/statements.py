@@ -1,7 +1,9 @@
-"""The way every statement goes: from the event loop to a thread, one hop each, and back as plain rows.
+"""The way every statement goes, and what of it leaves the event loop's thread.
 
-Measured against aiosqlite under SQLAlchemy's async engine, which hops four times a statement (cursor, execute, fetch,
-close): the same publishes take a quarter of the time.
+What can wait for a lock or a disk goes to a thread: taking the write lock, committing, statements that scan.  A
+statement that finds rows by key doesn't: inside a transaction SQLite never waits for a lock any more, and it takes
+tens of microseconds where a hop to a thread and back takes hundreds.  Measured with the statements of a publish on two
+cores: aiosqlite, four hops a statement, 110 transactions a second; one hop a statement, 230; this, 550.
 """
 
 from __future__ import annotations
@@ -44,15 +46,24 @@ class Statements:
         self._threads = threads
 
     async def run(
-        self, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+        self,
+        statement: Executable,
+        values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        *,
+        scans: bool = False,
     ) -> Answer:
         """Executes a Core statement with its values.
+
+        Args:
+            scans: it reads as many rows as there are, not a few by key, so it must not hold up the event loop.
 
         Raises:
             Conflict: a row of this key exists.
             StateError: whatever else the database refuses.
         """
-        return await in_thread(self._threads, self._execute, statement, values)
+        if scans:
+            return await in_thread(self._threads, self._execute, statement, values)
+        return self._execute(statement, values)
 
     def _execute(self, statement: Executable, values: Any) -> Answer:
         with mapped():
