@@ -9,7 +9,7 @@ from typing import Any
 from trustkit.errors import Malformed, TooLarge
 
 MAX_DEPTH = 32
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)  # never fails, so never starts again: linear
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _OPENING = frozenset(b"[{")
@@ -35,7 +35,11 @@ def parse(data: bytes, *, max_bytes: int, what: str) -> dict[str, Any]:
     _check_depth(data, what)
     try:
         value = json.loads(
-            data, object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse, parse_int=_integer
+            data.decode("ascii"),  # bytes would be guessed to be UTF-16 where every second one is NUL
+            object_pairs_hook=_unique,
+            parse_float=_refuse,
+            parse_constant=_refuse,
+            parse_int=_integer,
         )
     except (ValueError, RecursionError) as error:
         raise Malformed(f"{what} is not strict JSON: {_cause(error)}.") from error
