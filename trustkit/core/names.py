@@ -9,6 +9,7 @@ who reads it.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Self
@@ -16,7 +17,8 @@ from typing import Self
 from trustkit.errors import InvalidName, InvalidReference
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\])\Z")
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
+_IPV6 = re.compile(r"\[([0-9a-f:]{2,39})\]\Z")
 _PORT = re.compile(r"[1-9][0-9]{0,4}\Z")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*\Z")
@@ -32,6 +34,18 @@ RESERVED_SIGNERS = TUF_ROLES | {"releases"}
 
 def _show(text: str) -> str:
     return repr(text if len(text) <= 120 else text[:117] + "...")
+
+
+def _is_host(name: str) -> bool:
+    """A DNS name, an IPv4 address, or an IPv6 address in its one canonical spelling (RFC 5952), in brackets."""
+    literal = _IPV6.match(name)
+    if not literal:
+        return len(name) <= 253 and bool(_HOST.match(name))
+    try:
+        address = ipaddress.IPv6Address(literal[1])
+    except ValueError:
+        return False
+    return address.ipv4_mapped is None and str(address) == literal[1]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,7 +65,7 @@ class Host:
         name, port = text, ""
         if not text.endswith("]") and ":" in text:
             name, _, port = text.rpartition(":")
-        if not _HOST.match(name) or len(name) > 253 or (port and not _PORT.match(port)) or text.endswith(":"):
+        if not _is_host(name) or (port and not _PORT.match(port)) or text.endswith(":"):
             raise InvalidName(f"{_show(text)} is not a registry host.", hint="Write HOST or HOST:PORT.")
         if port and int(port) > 65535:
             raise InvalidName(f"{_show(text)} has a port above 65535.")
@@ -60,7 +74,12 @@ class Host:
     @property
     def loopback(self) -> bool:
         """Whether the name itself says loopback; a DNS name that resolves there doesn't count."""
-        return self.name in ("localhost", "[::1]") or bool(re.match(r"127(?:\.[0-9]{1,3}){3}\Z", self.name))
+        if self.name in ("localhost", "[::1]"):
+            return True
+        try:
+            return ipaddress.IPv4Address(self.name).is_loopback
+        except ValueError:
+            return False  # 127.999.0.1 is a DNS name, and whoever serves it isn't this machine
 
     def __str__(self) -> str:
         return f"{self.name}:{self.port}" if self.port else self.name
