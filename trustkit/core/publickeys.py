@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from securesystemslib.formats import encode_canonical
@@ -30,8 +31,8 @@ def key_id(key: Key) -> str:
 def algorithm(key: Key) -> str:
     """One word for a key's algorithm, as shown to people: ``ed25519``, ``ecdsa-p256``, ``rsa-3072``."""
     kind = (key.keytype, key.scheme)
-    if kind == RSA_PSS:
-        return f"rsa-{_loaded(key).key_size}"  # type: ignore[union-attr]
+    if kind == RSA_PSS and isinstance(loaded := _loaded(key), rsa.RSAPublicKey):
+        return f"rsa-{loaded.key_size}"
     return {ED25519: "ed25519", P256: "ecdsa-p256", P384: "ecdsa-p384"}.get(kind, f"{key.keytype}/{key.scheme}")
 
 
@@ -77,7 +78,7 @@ def _loaded(key: Key) -> ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | 
         if key.keytype == "ed25519":
             return ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
         loaded: Any = load_pem_public_key(public.encode("ascii"))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise KeyUnsupported(f"Key {key.keyid[:16]} has a public value that can't be read.") from error
     if not isinstance(loaded, ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
         raise KeyUnsupported(f"Key {key.keyid[:16]} is of a type that is not allowed.")
