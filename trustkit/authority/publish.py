@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from securesystemslib.signer import CryptoSigner, Key
+from tuf.api.metadata import Signed
 
 from trustkit.authority.access import require
 from trustkit.authority.onlinekeys import OnlineKeys
@@ -93,11 +95,11 @@ class Publishing:
             online = await self._keys.ensure(tx, gun, now)
             signers = await self._keys.signers(tx, gun)
             state = State(gun, {role: file.data for role, file in current.items() if role not in ONLINE}, online)
-            work = self._prepare, state, current, upload, signers, now
+            prepare = partial(self._prepare, state, current, upload, signers, now)
             if sum(map(len, upload.values())) + sum(map(len, state.files.values())) > IN_LOOP_BYTES:
-                accepted, files = await asyncio.to_thread(*work)
+                accepted, files = await asyncio.to_thread(prepare)
             else:
-                accepted, files = work[0](*work[1:])
+                accepted, files = prepare()
             if accepted.founding:
                 await tx.collections.found(gun, now)
             await tx.collections.add_files(gun, files, now)
@@ -116,13 +118,14 @@ class Publishing:
     ) -> tuple[Accepted, Sequence[StoredFile]]:
         """Judges, signs, and then reads the new state as a client would, before any of it is stored."""
         accepted = _judge(state, upload, current, now, self._lifetimes)
-        metadata = {"root": accepted.root, "targets": accepted.targets}
-        files = [stored(metadata[role].signed, upload[role]) for role in sorted(upload)]
+        signed: dict[str, Signed] = {"root": accepted.root.signed, "targets": accepted.targets.signed}
+        files = [stored(signed[role], upload[role]) for role in sorted(upload)]
         versions = {"targets": accepted.targets.signed.version}
-        common = {"now": now, "lifetimes": self._lifetimes}
-        gun = state.gun
-        snapshot = resign_snapshot(gun, current, versions, signers["snapshot"], **common)  # type: ignore[arg-type]
-        timestamp = resign_timestamp(gun, current, snapshot.version, signers["timestamp"], **common)  # type: ignore[arg-type]
+        gun, lifetimes = state.gun, self._lifetimes
+        snapshot = resign_snapshot(gun, current, versions, signers["snapshot"], now=now, lifetimes=lifetimes)
+        timestamp = resign_timestamp(
+            gun, current, snapshot.version, signers["timestamp"], now=now, lifetimes=lifetimes
+        )
         files += [snapshot, timestamp]
         after = {role: file.data for role, file in {**current, **_by_role(files)}.items()}
         evaluate(after, gun, now)

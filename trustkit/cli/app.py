@@ -1,15 +1,19 @@
-"""The command line: one lazily loaded module a command, and the one place that turns errors into exit statuses."""
+"""The command line: one lazily loaded module a command, and the one place that turns errors into statuses."""
 
 from __future__ import annotations
 
 import os
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from trustkit import __version__
 from trustkit.errors import TrustkitError
+
+if TYPE_CHECKING:
+    from trustkit.cli.context import Context
 
 # Command -> (module, what --help says in the list).  A command's module is imported when the command runs, so
 # that a cold `trustkit verify` pays for verifying only.
@@ -62,7 +66,18 @@ def cli(ctx: click.Context, home: str | None, *, debug: bool) -> None:  # noqa: 
     """
     from trustkit.cli.context import Context
 
-    ctx.obj = Context(home_flag=home, environ=dict(os.environ))
+    if ctx.obj is None:
+        ctx.obj = Context(home_flag=home, environ=dict(os.environ))
+
+
+def run(arguments: list[str], context: Context | None = None) -> int:
+    """Runs one command line and returns its exit status; errors are raised.
+
+    Args:
+        context: what the command works with, in place of this process's own home and environment.
+    """
+    result = cli.main(arguments, prog_name="trustkit", standalone_mode=False, obj=context)
+    return result if isinstance(result, int) else 0
 
 
 def main() -> None:
@@ -70,10 +85,7 @@ def main() -> None:
     from trustkit.cli.status import FAILED, exit_status
 
     try:
-        cli.main(standalone_mode=False, prog_name="trustkit")
-        status = 0
-    except click.exceptions.Exit as done:
-        status = done.exit_code
+        status = run(sys.argv[1:])
     except click.ClickException as error:
         error.show()
         status = error.exit_code

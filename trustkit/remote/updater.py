@@ -88,14 +88,35 @@ def refresh_folder(folder: Path, fetch: Fetch, *, bootstrap: bytes, now: datetim
     """
     fetcher = _Fetcher(fetch)
     try:
-        updater = Updater(str(folder), _BASE, fetcher=fetcher, bootstrap=bootstrap)
-        if now is not None:
-            _set_clock(updater, now)
-        updater.refresh()
+        open_updater(folder, fetcher, bootstrap=bootstrap, now=now).refresh()
     except (RepositoryError, DownloadError) as error:
         _raise_ours(error, fetcher.last)
     except OSError as error:
         raise StateError(f"The metadata folder {folder} can't be used: {error.strerror}.") from error
+
+
+def open_updater(
+    folder: Path,
+    fetcher: FetcherInterface,
+    *,
+    bootstrap: bytes,
+    now: datetime | None,
+    metadata_url: str = _BASE,
+    target_dir: Path | None = None,
+    target_url: str | None = None,
+) -> Updater:
+    """python-tuf's updater over a metadata folder, with our fetcher and clock; raises what python-tuf raises."""
+    updater = Updater(
+        str(folder),
+        metadata_url,
+        target_dir=str(target_dir) if target_dir else None,
+        target_base_url=target_url,
+        fetcher=fetcher,
+        bootstrap=bootstrap,
+    )
+    if now is not None:
+        _set_clock(updater, now)
+    return updater
 
 
 def _set_clock(updater: Updater, now: datetime) -> None:

@@ -1,0 +1,108 @@
+"""One ASGI application on one socket, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from trustkit.core.names import Host
+from trustkit.errors import InvalidSetting, StateError
+
+SHUTDOWN_SECONDS = 10
+BACKLOG = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """A server's certificate chain and key, as PEM files."""
+
+    certificate: Path
+    key: Path
+
+    def check(self) -> None:
+        """Raises InvalidSetting where the two can't serve TLS together."""
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidSetting(
+                f"The certificate {self.certificate} and key {self.key} can't be used: {error}.",
+                hint="Both are PEM files; the key must belong to the certificate and have no passphrase.",
+            ) from error
+
+
+def bind(listen: Host) -> socket.socket:
+    """A listening socket; port 0 lets the system choose.
+
+    Raises:
+        StateError: the address can't be had.
+    """
+    name = listen.name.strip("[]")
+    family = socket.AF_INET6 if ":" in name else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((name, listen.port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise StateError(f"Can't listen on {listen}: {error.strerror or error}.") from error
+    sock.setblocking(False)
+    return sock
+
+
+class _Server(uvicorn.Server):
+    """Tells when it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+async def serve(
+    app: Callable[..., Awaitable[None]], sock: socket.socket, *, tls: Tls | None, ready: Callable[[], None]
+) -> None:
+    """Serves until SIGINT or SIGTERM, then lets requests in flight end for up to ten seconds.
+
+    Args:
+        app: the ASGI application.
+        ready: called once connections are accepted.
+    """
+    options: dict[str, Any] = {}
+    if tls:
+        options = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        loop="uvloop",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        **options,
+    )
+    server = _Server(config, ready)
+    await server.serve(sockets=[sock])
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    """Runs a server's coroutine on uvloop; SIGTERM and SIGINT end it without a traceback."""
+    import uvloop
+
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(SystemExit(0)))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())  # type: ignore[arg-type]

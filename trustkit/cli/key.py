@@ -1,0 +1,265 @@
+"""``trustkit key``: make, list, show, export, import and remove signing keys, and change their passphrases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from trustkit.cli import output
+from trustkit.cli.context import Context
+
+if TYPE_CHECKING:
+    from trustkit.core.names import Gun, SignerName
+    from trustkit.core.ports.keys import KeyInfo
+    from trustkit.keys.passphrase import PassphraseSource
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+ROLES = click.Choice(["root", "repository", "signer"])
+ALGORITHMS = click.Choice(["ed25519", "ecdsa-p256", "ecdsa-p384", "rsa"])
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def _passphrase(command: Command) -> Command:
+    """Adds the two options that every command which opens or makes a key has."""
+    command = click.option("--passphrase-fd", type=int, metavar="N", help="Read the passphrase from descriptor N.")(
+        command
+    )
+    return click.option("--passphrase-file", type=FILE, metavar="FILE", help="Read the passphrase from FILE.")(
+        command
+    )
+
+
+def _new_passphrase(command: Command) -> Command:
+    return click.option(
+        "--new-passphrase-file", type=FILE, metavar="FILE", help="Read the new passphrase from FILE."
+    )(command)
+
+
+@click.group("key", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Make, list, export, import and remove signing keys.
+
+    A key's ID may be shortened to its first 8 or more hex digits.
+    """
+
+
+@command.command()
+@click.option("--role", type=ROLES, required=True, help="What the key is for.")
+@click.option("--gun", metavar="GUN", help="The collection of a repository key.")
+@click.option("--name", metavar="NAME", help="The name of a signer.")
+@click.option("--algorithm", type=ALGORITHMS, default="ed25519", show_default=True)
+@click.option("--rsa-bits", type=int, default=3072, show_default=True, help="The size of an RSA key, 2048 to 4096.")
+@_passphrase
+@click.pass_obj
+def generate(
+    ctx: Context,
+    role: str,
+    gun: str | None,
+    name: str | None,
+    algorithm: str,
+    rsa_bits: int,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+) -> None:
+    """Make a new key and print its ID."""
+    from trustkit.core.ports.keys import KeyRole
+    from trustkit.keys.keypairs import Algorithm
+
+    store = ctx.key_store(passphrase_file, passphrase_fd)
+    parsed_gun, parsed_name = _names(gun, name)
+    info = store.generate(
+        KeyRole(role), gun=parsed_gun, name=parsed_name, algorithm=Algorithm(algorithm), rsa_bits=rsa_bits
+    )
+    output.data(info.id)
+    output.note(f"Made {_describe(info)}: {store.path(info.id)}")
+    output.note("Back it up, and its passphrase: trustkit key export")
+
+
+@command.command("list")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.pass_obj
+def list_keys(ctx: Context, form: str) -> None:
+    """List the keys that are here; asks for no passphrase."""
+    rows = [_row(info) for info in ctx.key_store().list()]
+    if form == "json":
+        output.data_json(rows)
+        return
+    cells = [(row["id"], row["role"], row["gun"] or row["name"] or "-", row["algorithm"]) for row in rows]
+    output.table(("ID", "ROLE", "GUN OR NAME", "ALGORITHM"), [tuple(map(str, line)) for line in cells])
+
+
+@command.command()
+@click.argument("key_id", metavar="ID")
+@click.pass_obj
+def show(ctx: Context, key_id: str) -> None:
+    """Show a key's public half and what it is for, as JSON; asks for no passphrase."""
+    from trustkit.keys.keypairs import public_pem
+
+    store = ctx.key_store()
+    info = store.resolve(key_id)
+    output.data_json({**_row(info), "public": public_pem(info.public), "file": str(store.path(info.id))})
+
+
+@command.command()
+@click.argument("key_id", metavar="ID")
+@click.option("-o", "--output", "target", type=FILE, metavar="FILE", help="Write to FILE, 0600, and never over one.")
+@click.option("--public", is_flag=True, help="The public half, PEM; asks for no passphrase.")
+@_passphrase
+@_new_passphrase
+@click.pass_obj
+def export(
+    ctx: Context,
+    key_id: str,
+    target: Path | None,
+    public: bool,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+    new_passphrase_file: Path | None,
+) -> None:
+    """Write a key as encrypted PKCS#8 that openssl pkey opens.
+
+    The copy has the key's own passphrase, or the one of --new-passphrase-file.
+    """
+    from trustkit.keys import private
+    from trustkit.keys.keypairs import public_pem
+
+    store = ctx.key_store(passphrase_file, passphrase_fd)
+    info = store.resolve(key_id)
+    pem = public_pem(info.public).encode() if public else store.export(info, _new(ctx, new_passphrase_file))
+    if target is None:
+        output.data(pem.decode("ascii").rstrip("\n"))
+        return
+    private.write_new(target, pem)
+    output.note(f"Wrote {'the public half of ' if public else ''}{_describe(info)} to {target}")
+
+
+@command.command("import")
+@click.argument("file", type=FILE, metavar="FILE")
+@click.option("--role", type=ROLES, help="What the key is for; trustkit's own files say it themselves.")
+@click.option("--gun", metavar="GUN", help="The collection of a repository key.")
+@click.option("--name", metavar="NAME", help="The name of a signer.")
+@_passphrase
+@_new_passphrase
+@click.pass_obj
+def import_key(
+    ctx: Context,
+    file: Path,
+    role: str | None,
+    gun: str | None,
+    name: str | None,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+    new_passphrase_file: Path | None,
+) -> None:
+    """Take in a private key: PKCS#8, SEC1 or PKCS#1 in PEM, encrypted or not.
+
+    An encrypted key keeps its passphrase unless --new-passphrase-file is given.
+    """
+    from trustkit.core.ports.keys import KeyRole
+    from trustkit.errors import UsageError
+    from trustkit.keys import private
+    from trustkit.keys.keyfile import MAX_BYTES
+
+    if role is None and (gun or name):
+        raise UsageError("--gun and --name belong to a role.", hint="Give --role.")
+    store = ctx.key_store(passphrase_file, passphrase_fd)
+    parsed_gun, parsed_name = _names(gun, name)
+    info = store.import_key(
+        private.read(file, MAX_BYTES),
+        role=KeyRole(role) if role else None,
+        gun=parsed_gun,
+        name=parsed_name,
+        origin=str(file),
+        new=_new(ctx, new_passphrase_file),
+    )
+    output.data(info.id)
+    output.note(f"Imported {_describe(info)}: {store.path(info.id)}")
+
+
+@command.command()
+@click.argument("key_id", metavar="ID")
+@_passphrase
+@_new_passphrase
+@click.pass_obj
+def passwd(
+    ctx: Context,
+    key_id: str,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+    new_passphrase_file: Path | None,
+) -> None:
+    """Change a key's passphrase.  Copies of its file keep the old one."""
+    store = ctx.key_store(passphrase_file, passphrase_fd)
+    info = store.resolve(key_id)
+    store.change_passphrase(info, _new_source(ctx, new_passphrase_file))
+    output.note(f"Changed the passphrase of {_describe(info)}.")
+
+
+@command.command()
+@click.argument("key_id", metavar="ID")
+@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+@click.pass_obj
+def remove(ctx: Context, key_id: str, yes: bool) -> None:
+    """Remove a key's file, after saying what is lost with it."""
+    from trustkit.errors import UsageError
+
+    store = ctx.key_store()
+    info = store.resolve(key_id)
+    output.note(f"This removes {_describe(info)}: {store.path(info.id)}")
+    output.note(_loss(info))
+    if not yes:
+        if not ctx.interactive:
+            raise UsageError("Nobody is there to confirm it.", hint="Give --yes.")
+        click.confirm("Remove it?", abort=True, err=True)
+    store.remove(info)
+    output.note("Removed.")
+
+
+def _names(gun: str | None, name: str | None) -> tuple[Gun | None, SignerName | None]:
+    from trustkit.core.names import Gun, SignerName
+
+    return (Gun.parse(gun) if gun else None, SignerName.parse(name) if name else None)
+
+
+def _new(ctx: Context, file: Path | None) -> PassphraseSource | None:
+    return None if file is None else _new_source(ctx, file)
+
+
+def _new_source(ctx: Context, file: Path | None) -> PassphraseSource:
+    """Where a passphrase that replaces another comes from: the file or the prompt, never the old one's sources."""
+    from trustkit.keys.passphrase import PassphraseSource
+
+    return PassphraseSource(environ={}, file=file, interactive=ctx.interactive, option="--new-passphrase-file")
+
+
+def _row(info: KeyInfo) -> dict[str, str | None]:
+    from trustkit.core.publickeys import algorithm
+
+    return {
+        "id": info.id,
+        "role": str(info.role),
+        "gun": str(info.gun) if info.gun else None,
+        "name": str(info.name) if info.name else None,
+        "algorithm": algorithm(info.public),
+    }
+
+
+def _describe(info: KeyInfo) -> str:
+    from trustkit.keys.passphrase import KeySubject
+
+    return str(KeySubject.of(info))
+
+
+def _loss(info: KeyInfo) -> str:
+    """What nobody can do any more without a backup of this key."""
+    return {
+        "root": "Without a backup, the keys of every collection under this root can never be changed again, and none "
+        "can be renewed when it expires: consumers have to pin a new root.",
+        "repository": f"Without a backup, nothing in {info.gun} can be signed or revoked until its root key names a "
+        "new repository key.",
+        "signer": f"Without a backup, {info.name} can't sign until the repository key names a new signer key.",
+    }[str(info.role)]

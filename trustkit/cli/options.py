@@ -1,0 +1,37 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def passphrase_options(command: F) -> F:
+    """``--passphrase-file`` and ``--passphrase-fd``; a passphrase itself is never an argument."""
+    command = click.option(
+        "--passphrase-fd", type=click.IntRange(min=0), metavar="N", help="Read the passphrase from this descriptor."
+    )(command)
+    return click.option(
+        "--passphrase-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Read the passphrase from this file.",
+    )(command)
+
+
+def root_key_option(command: F) -> F:
+    """``--root-key``: which root key founds a new collection."""
+    return click.option(
+        "--root-key", metavar="ID", help="The root key to found a collection with, if there are several."
+    )(command)
+
+
+def format_option(command: F) -> F:
+    """``--format table|json``, passed as ``output``."""
+    return click.option(
+        "--format", "output", type=click.Choice(["table", "json"]), default="table", show_default=True
+    )(command)

@@ -1,0 +1,45 @@
+"""``trustkit verify``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from trustkit.cli.app import report
+from trustkit.cli.context import Context
+from trustkit.cli.output import data
+from trustkit.cli.status import exit_status
+from trustkit.core.names import ImageRef
+from trustkit.errors import TrustkitError
+
+
+@click.command("verify")
+@click.argument("refs", metavar="REF...", nargs=-1, required=True)
+@click.pass_context
+def command(click_context: click.Context, refs: tuple[str, ...]) -> None:
+    """Check each REF and print NAME:TAG@sha256:... for the trusted ones.
+
+    REF is HOST[:PORT]/repository:TAG, with or without @sha256:..., or a digest alone, which is trusted where a tag is
+    signed for it now. The exit status is that of the first REF that isn't trusted, in the order given.
+    """
+    ctx: Context = click_context.obj
+    verify = ctx.verify()
+
+    def line(ref: ImageRef) -> None:
+        target = verify(ref)
+        data(f"{ref.gun}:{target.tag}@{target.digest}")
+
+    click_context.exit(each_reference(refs, line))
+
+
+def each_reference(refs: tuple[str, ...], act: Callable[[ImageRef], None]) -> int:
+    """Does something with each reference, reports each failure, and returns the first one's exit status."""
+    status = 0
+    for text in refs:
+        try:
+            act(ImageRef.parse(text))
+        except TrustkitError as error:
+            report(error, text if text not in error.message else "")
+            status = status or exit_status(error)
+    return status

@@ -1,0 +1,1 @@
+"""The service: thin handlers, one table of errors, and the wiring."""

@@ -1,0 +1,93 @@
+"""The body of a publish: ``multipart/form-data``, one part a role, read strictly (TRUST 3.2; RFC 7578)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from trustkit.core.formats.tuf1 import MAX_BYTES
+from trustkit.errors import Malformed, TooLarge
+
+MAX_PARTS = 64
+MAX_BODY = sum(MAX_BYTES.values()) + 64 * 1024
+_FILE = re.compile(r"([a-z0-9][a-z0-9_-]{0,127})\.json\Z")
+
+
+class _Reader:
+    """Collects the parts; the callbacks are python-multipart's."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.ended = False
+        self._name = b""
+        self._value = b""
+        self._headers: dict[str, bytes] = {}
+        self._data = bytearray()
+        self._count = 0
+
+    def on_part_begin(self) -> None:
+        self._count += 1
+        if self._count > MAX_PARTS:
+            raise TooLarge(f"The upload has more than {MAX_PARTS} parts.")
+        self._headers = {}
+        self._data = bytearray()
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def on_header_end(self) -> None:
+        name = self._name.decode("latin-1").lower()
+        if name in self._headers:
+            raise Malformed(f"A part of the upload has the header {name[:40]!r} twice.")
+        self._headers[name] = self._value
+        self._name = self._value = b""
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        self._data += data[start:end]
+
+    def on_part_end(self) -> None:
+        kind, options = parse_options_header(self._headers.get("content-disposition", b""))
+        found = _FILE.match(options.get(b"filename", b"").decode("latin-1"))
+        if kind != b"form-data" or options.get(b"name") != b"files" or not found:
+            raise Malformed("A part of the upload is not form-data named files with a filename ROLE.json.")
+        if "content-transfer-encoding" in self._headers:
+            raise Malformed("A part of the upload has a transfer encoding.")
+        if found[1] in self.files:
+            raise Malformed(f"The upload has {found[1]}.json twice.")
+        self.files[found[1]] = bytes(self._data)
+
+    def on_end(self) -> None:
+        self.ended = True
+
+
+def read_upload(content_type: str, body: bytes) -> Mapping[str, bytes]:
+    """The uploaded files by role.
+
+    Raises:
+        Malformed: not multipart, truncated, data after the end, a part that isn't a file of ours, one role twice.
+        TooLarge: more than 64 parts.
+    """
+    kind, options = parse_options_header(content_type.encode("latin-1"))
+    boundary = options.get(b"boundary", b"")
+    if kind != b"multipart/form-data" or not boundary:
+        raise Malformed("The upload is not multipart/form-data with a boundary.")
+    reader = _Reader()
+    callbacks = {name: getattr(reader, name) for name in dir(reader) if name.startswith("on_")}
+    try:
+        parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]
+        read = parser.write(body)
+    except FormParserError as error:
+        raise Malformed(f"The upload is not well-formed multipart: {error}.") from error
+    if not reader.ended or read != len(body) or not _ends(body, boundary):
+        raise Malformed("The upload is truncated, or goes on after its end.")
+    return reader.files
+
+
+def _ends(body: bytes, boundary: bytes) -> bool:
+    return body.removesuffix(b"\r\n").endswith(b"--" + boundary + b"--")

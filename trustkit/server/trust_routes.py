@@ -1,0 +1,151 @@
+"""The routes of a collection: its metadata, its signed manifests, the online keys and the atomic publish."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import assert_never
+
+from trustkit.authority.access import require
+from trustkit.authority.publish import Publishing, Requester
+from trustkit.authority.settings import require_content_trust
+from trustkit.core.access import Action, Operation
+from trustkit.core.names import Gun, Host, PrincipalName, Repository
+from trustkit.core.paths import Metadata, OnlineKeys, Publish, Target, TrustRoute
+from trustkit.core.ports.images import Images
+from trustkit.core.ports.service import Store
+from trustkit.core.view import SignedView
+from trustkit.errors import LoginRequired, NoCollection, NotFound, UsageError
+from trustkit.gateway.caller import Caller
+from trustkit.gateway.exchange import Exchange
+from trustkit.server.multipart import MAX_BODY, read_upload
+
+JSON = ("content-type", "application/json")
+IMMUTABLE = ("cache-control", "private, max-age=31536000, immutable")
+NO_CACHE = ("cache-control", "no-cache")
+UPLOADS_AT_ONCE = 16
+
+_METHODS: dict[type, frozenset[str]] = {
+    Metadata: frozenset({"GET", "HEAD"}),
+    Target: frozenset({"GET", "HEAD"}),
+    OnlineKeys: frozenset({"GET"}),
+    Publish: frozenset({"POST"}),
+}
+
+
+class InsufficientScope(LoginRequired):
+    """The token doesn't reach this far, though its owner's roles do: ask for another one."""
+
+    def __init__(self, gun: Gun, operation: Operation) -> None:
+        super().__init__(f"The token is not for {operation.words} on {gun.repository}.", hint="Log in again.")
+        self.actions = operation.actions | {Action.PULL}
+
+
+class TrustRoutes:
+    """Handlers of everything under ``_trust``.
+
+    Args:
+        hosts: the service's public names; a GUN with another host does not exist here (TRUST 1.1).
+        images: the registry's own manifests, for ``targets/``.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        publishing: Publishing,
+        images: Images,
+        *,
+        hosts: frozenset[Host],
+        view: Callable[[Repository], Awaitable[SignedView | None]],
+    ) -> None:
+        self._store = store
+        self._publishing = publishing
+        self._images = images
+        self._hosts = hosts
+        self._view = view
+        self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
+
+    async def handle(self, exchange: Exchange, route: TrustRoute, caller: Caller) -> None:
+        """Answers one request; raises TrustkitError for every refusal."""
+        if exchange.method not in _METHODS[type(route)]:
+            raise UsageError(f"{exchange.method} is not a method of this path.")
+        if route.gun.host not in self._hosts:
+            raise NotFound(f"{route.gun.host} is not a name of this service.")
+        match route:
+            case Metadata():
+                await self._metadata(exchange, route, caller)
+            case Target():
+                await self._target(exchange, route, caller)
+            case OnlineKeys():
+                await self._online_keys(exchange, route, caller)
+            case Publish():
+                await self._publish(exchange, route, caller)
+            case _:
+                assert_never(route)
+
+    async def _metadata(self, exchange: Exchange, route: Metadata, caller: Caller) -> None:
+        await self._admit(caller, route.gun, Operation.READ_TRUST)
+        async with self._store.read() as tx:
+            await require_content_trust(tx)
+            record = await tx.collections.get(route.gun)
+            if record is None:
+                raise NoCollection(f"Nothing is signed under {route.gun}.", gun=str(route.gun))
+            if route.version is None:
+                file = (await tx.collections.current(route.gun)).get(route.role)
+            else:
+                file = await tx.collections.file(route.gun, route.role, route.version)
+        if file is None:
+            raise NotFound(f"{route.gun} has no {route.role} version {route.version}.")
+        await exchange.reply(200, [JSON, NO_CACHE if route.version is None else IMMUTABLE], file.data)
+
+    async def _target(self, exchange: Exchange, route: Target, caller: Caller) -> None:
+        await self._admit(caller, route.gun, Operation.READ_TRUST)
+        async with self._store.read() as tx:
+            await require_content_trust(tx)
+            if await tx.collections.get(route.gun) is None:
+                raise NoCollection(f"Nothing is signed under {route.gun}.", gun=str(route.gun))
+        view = await self._view(route.gun.repository)
+        target = view.targets.get(route.tag) if view else None
+        if target is None or target.digest != route.digest:
+            raise NotFound(f"{route.gun} does not sign {route.tag} for {route.digest}.")
+        manifest = await self._images.manifest(route.gun.repository, route.digest)
+        if manifest is None:
+            raise NotFound(f"The registry has no manifest {route.digest} in {route.gun.repository}.")
+        await exchange.reply(200, [("content-type", manifest.media_type), IMMUTABLE], manifest.data)
+
+    async def _online_keys(self, exchange: Exchange, route: OnlineKeys, caller: Caller) -> None:
+        await self._admit(caller, route.gun, Operation.PUBLISH)
+        keys = await self._publishing.online_keys(route.gun, _requester(exchange, caller))
+        body = {role: {"keyid": key.keyid, **key.to_dict()} for role, key in keys.items()}
+        await exchange.reply(200, [JSON, NO_CACHE], json.dumps(body).encode())
+
+    async def _publish(self, exchange: Exchange, route: Publish, caller: Caller) -> None:
+        await self._admit(caller, route.gun, Operation.PUBLISH)
+        async with self._uploads:
+            body = await exchange.body(MAX_BODY)
+            upload = read_upload(exchange.headers.get("content-type", ""), body)
+            versions = await self._publishing.publish(route.gun, upload, _requester(exchange, caller))
+        await exchange.reply(200, [JSON, NO_CACHE], json.dumps({"versions": dict(versions)}).encode())
+
+    async def _admit(self, caller: Caller, gun: Gun, operation: Operation) -> None:
+        """A token is an upper bound; where it falls short, the roles say what to ask for (TRUST 8.1).
+
+        Raises:
+            LoginRequired: nobody is logged in.
+            RoleMissing: the roles fall short, too; every one that lacks is listed.
+            InsufficientScope: another token would do.
+        """
+        if caller.principal is None:
+            raise InsufficientScope(gun, operation)
+        if operation.actions <= caller.actions(gun.repository):
+            return
+        async with self._store.read() as tx:
+            await require(tx, PrincipalName(caller.principal), gun.repository, operation)
+        raise InsufficientScope(gun, operation)
+
+
+def _requester(exchange: Exchange, caller: Caller) -> Requester:
+    if caller.principal is None:
+        raise LoginRequired("Nobody is logged in.")
+    return Requester(PrincipalName(caller.principal), exchange.peer)
