@@ -1,0 +1,264 @@
+"""Where passphrases come from: a file, a descriptor, the environment, the system keyring or a prompt, in that order.
+
+A passphrase is never echoed, logged, part of an error or of a repr, and never taken from a command line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trustkit.core.names import Gun, SignerName
+from trustkit.core.ports.keys import KeyInfo, KeyRole
+from trustkit.errors import InvalidSetting, NoPassphrase, WeakPassphrase
+
+Prompt = Callable[[str], str]
+"""Shows the text, reads one line without echo; raises EOFError where there is nobody."""
+
+MIN_CHARACTERS = 8
+MAX_BYTES = 1024
+TRIES = 3
+KEYRING_SERVICE = "trustkit"
+KEYRING_SWITCH = "TRUSTKIT_KEYRING"
+PER_KEY = "TRUSTKIT_PASSPHRASE_"
+VARIABLES: Mapping[KeyRole, tuple[str, ...]] = {
+    KeyRole.ROOT: ("TRUSTKIT_ROOT_PASSPHRASE", "DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE"),
+    KeyRole.REPOSITORY: ("TRUSTKIT_REPOSITORY_PASSPHRASE", "DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"),
+    KeyRole.SIGNER: ("TRUSTKIT_SIGNER_PASSPHRASE", "DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"),
+}
+"""Environment variables by kind of key, the first that is set counts; Docker's have one for all that isn't root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passphrase:
+    """A passphrase and where it came from, as words for an error.  ``prompted``: asking again may give another."""
+
+    value: bytes = field(repr=False)
+    source: str
+    prompted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeySubject:
+    """What a passphrase is wanted for.  ``key_id`` is empty for a key that is yet to be made, ``file`` set for a
+    key that is still in a file outside the store."""
+
+    role: KeyRole
+    gun: Gun | None = None
+    name: SignerName | None = None
+    key_id: str = ""
+    file: str = ""
+
+    @classmethod
+    def of(cls, info: KeyInfo) -> KeySubject:
+        """The subject of a key that is here."""
+        return cls(info.role, info.gun, info.name, info.id)
+
+    def __str__(self) -> str:
+        if self.file:
+            return f"the key in {self.file}"
+        kind = {
+            KeyRole.ROOT: "the root key",
+            KeyRole.REPOSITORY: f"the repository key of {self.gun}",
+            KeyRole.SIGNER: f"the signer key of {self.name}",
+        }[self.role]
+        return f"{kind} (id {self.key_id[:8]})" if self.key_id else kind
+
+
+class PassphraseSource:
+    """The passphrases of one run.
+
+    Args:
+        environ: the environment; nothing else is read from the process's own.
+        file: a file that holds one passphrase, for every key that the run needs; one trailing newline is dropped.
+        descriptor: the number of an open descriptor, read once to its end, likewise.
+        interactive: whether there is somebody to ask.
+        prompt: how to ask; the terminal unless given.
+        option: the option that ``file`` comes from, for hints.
+    """
+
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str],
+        file: Path | None = None,
+        descriptor: int | None = None,
+        interactive: bool = False,
+        prompt: Prompt | None = None,
+        option: str = "--passphrase-file",
+    ) -> None:
+        if file is not None and descriptor is not None:
+            raise InvalidSetting("A passphrase comes from a file or a descriptor, not from both.")
+        self._environ = environ
+        self._file = file
+        self._descriptor = descriptor
+        self._prompt = (prompt or ask_terminal) if interactive else None
+        self._option = option
+        self._read: Passphrase | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"PassphraseSource(file={self._file}, descriptor={self._descriptor}, prompts={self._prompt is not None})"
+        )
+
+    def existing(self, subject: KeySubject, *, after_wrong: bool = False) -> Passphrase:
+        """The passphrase of a key that has one.
+
+        Args:
+            after_wrong: the last one from the prompt was wrong; the prompt says so.
+
+        Raises:
+            NoPassphrase: no source gives one.
+            InvalidSetting: a source is named and can't be read.
+        """
+        given = next(self._given(subject), None) or self._from_keyring(subject)
+        if given:
+            return given
+        prefix = "That passphrase is wrong. " if after_wrong else ""
+        return Passphrase(self._ask(f"{prefix}Passphrase for {subject}: ", subject), "the prompt", prompted=True)
+
+    def new(self, subject: KeySubject) -> Passphrase:
+        """A passphrase for a new key or a new encryption; the prompt asks twice, the keyring isn't asked.
+
+        Raises:
+            WeakPassphrase: shorter than 8 characters, or still not entered twice the same after three tries.
+            NoPassphrase, InvalidSetting: as ``existing``.
+        """
+        given = next(self._given(subject), None)
+        if given:
+            check_strength(given, subject)
+            return given
+        return self._ask_new(subject)
+
+    def _given(self, subject: KeySubject) -> Iterator[Passphrase]:
+        target = self._file if self._file is not None else self._descriptor
+        if target is not None:
+            self._read = self._read or self._read_once(target)
+            yield self._read
+        for name in _variables(subject):
+            value = self._environ.get(name, "")
+            if value:
+                yield _checked(os.fsencode(value), f"the environment variable {name}")
+
+    def _read_once(self, target: Path | int) -> Passphrase:
+        where = f"descriptor {target}" if isinstance(target, int) else f"the file {target}"
+        try:
+            with open(target, "rb", closefd=not isinstance(target, int)) as file:
+                data = file.read(MAX_BYTES + 3)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not an open descriptor"
+            raise InvalidSetting(f"The passphrase can't be read from {where}: {reason}.") from error
+        data = data.removesuffix(b"\n").removesuffix(b"\r")
+        if not data:
+            raise NoPassphrase(f"There is no passphrase in {where}: it is empty.")
+        return _checked(data, where)
+
+    def _from_keyring(self, subject: KeySubject) -> Passphrase | None:
+        if not subject.key_id or not _switched_on(self._environ):
+            return None
+        value = ask_keyring(subject.key_id)
+        return _checked(value.encode(), "the system keyring") if value else None
+
+    def _ask(self, text: str, subject: KeySubject) -> bytes:
+        if self._prompt is None:
+            raise self._nobody(subject)
+        try:
+            value = self._prompt(text)
+        except EOFError as error:
+            raise self._nobody(subject) from error
+        return _checked(value.encode("utf-8", "surrogateescape"), "the prompt").value
+
+    def _ask_new(self, subject: KeySubject) -> Passphrase:
+        trouble = ""
+        for _ in range(TRIES):
+            entered = Passphrase(self._ask(f"{trouble}New passphrase for {subject}: ", subject), "the prompt")
+            if _characters(entered) < MIN_CHARACTERS:
+                trouble = f"It takes at least {MIN_CHARACTERS} characters. "
+            elif self._ask(f"Repeat the passphrase for {subject}: ", subject) != entered.value:
+                trouble = "The two differ. "
+            else:
+                return entered
+        raise WeakPassphrase(f"No new passphrase for {subject} after {TRIES} tries. {trouble}".strip())
+
+    def _nobody(self, subject: KeySubject) -> NoPassphrase:
+        names = _variables(subject)
+        empty = [name for name in names if self._environ.get(name) == ""]
+        also = f" {', '.join(empty)} is set, and empty." if empty else ""
+        way = f"Set {names[0]}, give {self._option}, or run it on a terminal." if self._environ else ""
+        return NoPassphrase(
+            f"There is no passphrase for {subject}, and nobody to ask.{also}",
+            hint=way or f"Give {self._option}, or run it on a terminal.",
+            role=str(subject.role),
+            gun=str(subject.gun or ""),
+            key_id=subject.key_id,
+        )
+
+
+def check_strength(passphrase: Passphrase, subject: KeySubject) -> None:
+    """Raises WeakPassphrase for a new passphrase of under 8 characters."""
+    if _characters(passphrase) < MIN_CHARACTERS:
+        raise WeakPassphrase(
+            f"The passphrase for {subject} from {passphrase.source} has under {MIN_CHARACTERS} characters.",
+            hint="Let a password manager make and keep a long one.",
+        )
+
+
+def ask_terminal(text: str) -> str:
+    """Asks on the controlling terminal without echo; raises EOFError where echo can't be switched off."""
+    import getpass
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            return getpass.getpass(text)
+        except getpass.GetPassWarning as error:
+            raise EOFError("no terminal that hides what is typed") from error
+
+
+def ask_keyring(key_id: str) -> str | None:
+    """What the system keyring holds for ``trustkit`` and the key's whole id.
+
+    Raises:
+        InvalidSetting: the keyring is switched on, and can't be used.
+    """
+    try:
+        import keyring
+    except ImportError as error:
+        raise InvalidSetting(
+            f"{KEYRING_SWITCH} is on, and the keyring package isn't installed.",
+            hint="pip install 'trustkit[keyring]'",
+        ) from error
+    try:
+        found: str | None = keyring.get_password(KEYRING_SERVICE, key_id)
+    except Exception as error:  # backends are plugins, and raise what they like
+        raise InvalidSetting(
+            f"{KEYRING_SWITCH} is on, and the system keyring can't be used ({type(error).__name__}).",
+            hint=f"Unlock it, or unset {KEYRING_SWITCH}.",
+        ) from error
+    return found
+
+
+def _variables(subject: KeySubject) -> tuple[str, ...]:
+    short = subject.key_id[:8]
+    per_key = (PER_KEY + short, PER_KEY + short.upper()) if short else ()
+    return (*dict.fromkeys(per_key), *VARIABLES[subject.role])
+
+
+def _switched_on(environ: Mapping[str, str]) -> bool:
+    value = environ.get(KEYRING_SWITCH, "").lower()
+    if value not in ("", "0", "1", "false", "true"):
+        raise InvalidSetting(f"{KEYRING_SWITCH} is 1 or 0, nothing else.")
+    return value in ("1", "true")
+
+
+def _characters(passphrase: Passphrase) -> int:
+    return len(passphrase.value.decode("utf-8", "replace"))
+
+
+def _checked(value: bytes, source: str) -> Passphrase:
+    if len(value) > MAX_BYTES:
+        raise InvalidSetting(f"What {source} gives is longer than the {MAX_BYTES} bytes of a passphrase.")
+    return Passphrase(value, source)

@@ -1,0 +1,134 @@
+"""Private files: 0600 in a 0700 folder, whole or not there, never over another, never readable by others."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trustkit.errors import KeyExists, KeyFileInvalid, KeyMissing, StateError
+
+_OTHERS = 0o077
+_OTHERS_WRITE = 0o022
+
+
+def ensure_folder(folder: Path) -> None:
+    """Makes the folder 0700 where it is missing.
+
+    Raises:
+        StateError: it can't be made, is no folder, or others may write to it.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = folder.stat().st_mode
+    except OSError as error:
+        raise StateError(f"The key folder {folder} can't be used: {error.strerror}.") from error
+    if mode & _OTHERS_WRITE:
+        raise StateError(
+            f"Others may write to the key folder {folder} (mode {stat.S_IMODE(mode):04o}).",
+            hint=f"Look who did what in there, then: chmod 700 {folder}",
+        )
+
+
+def names(folder: Path, suffix: str) -> list[Path]:
+    """The files in a folder whose names end like this, in order, hidden ones left out; none where it is missing.
+
+    Raises:
+        StateError: the folder can't be read, which is not the same as an empty one.
+    """
+    try:
+        found = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StateError(f"The key folder {folder} can't be read: {error.strerror}.") from error
+    return [path for path in found if path.name.endswith(suffix) and not path.name.startswith(".")]
+
+
+def read(path: Path, limit: int) -> bytes:
+    """The bytes of a private file.
+
+    Args:
+        limit: the most bytes to read; one more is read where the file is longer, so that the caller sees it.
+
+    Raises:
+        KeyMissing: there is none.
+        KeyFileInvalid: others may read or write it, it is no regular file, or it can't be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise KeyFileInvalid(f"{path} is no regular file.")
+            if status.st_mode & _OTHERS:
+                raise KeyFileInvalid(
+                    f"Others may use the key file {path} (mode {stat.S_IMODE(status.st_mode):04o}); it is not read.",
+                    hint=f"If nobody else had it, chmod 600 {path}; otherwise replace the key.",
+                )
+            return file.read(limit + 1)
+    except FileNotFoundError as error:
+        raise KeyMissing(f"There is no key file {path}.") from error
+    except OSError as error:
+        raise KeyFileInvalid(f"The key file {path} can't be read: {error.strerror}.") from error
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Writes a file that isn't there yet; it is on disk, with its name, when this returns.
+
+    Raises:
+        KeyExists: something has this name, and it is left as it is; StateError.
+    """
+    with _written(path, data) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError as error:
+            raise KeyExists(f"{path} exists already, and is never overwritten.") from error
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Puts new bytes in the place of a file that is there, at once; raises StateError."""
+    with _written(path, data) as temporary:
+        temporary.replace(path)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, for good when this returns; raises KeyMissing, StateError."""
+    try:
+        path.unlink()
+        _sync(path.parent)
+    except FileNotFoundError as error:
+        raise KeyMissing(f"There is no key file {path}.") from error
+    except OSError as error:
+        raise StateError(f"{path} can't be removed: {error.strerror}.") from error
+
+
+@contextmanager
+def _written(path: Path, data: bytes) -> Iterator[Path]:
+    """A synced temporary file beside ``path``, gone afterwards, and the folder synced after the caller's move."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(file.fileno(), 0o600)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync(path.parent)
+    except OSError as error:
+        raise StateError(f"{path} can't be written: {error.strerror}.") from error
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,250 @@
+"""The keys of one TRUSTKIT_HOME: one encrypted file a key, ``<key id>.pem``."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
+
+from trustkit.core.names import Gun, SignerName
+from trustkit.core.ports.keys import KeyInfo, KeyRole
+from trustkit.errors import KeyExists, KeyFileInvalid, KeyMissing, KeyUnsupported, UsageError, WrongPassphrase
+from trustkit.keys import keypairs, private
+from trustkit.keys.keyfile import MAX_BYTES, KeyFile, check_purpose, is_key_file
+from trustkit.keys.keypairs import Algorithm
+from trustkit.keys.passphrase import TRIES, KeySubject, Passphrase, PassphraseSource, check_strength
+
+_SHORT_ID = re.compile(r"[0-9a-f]{8,64}\Z")
+_ORDER = list(KeyRole)
+
+
+class FileKeyStore:
+    """Implements ``trustkit.core.ports.keys.KeyStore`` on a folder.
+
+    A key file is never overwritten by another key's, and not read while others may read it.  Opened keys stay open
+    for the life of the store, so a passphrase is asked for once.
+
+    Args:
+        folder: made 0700 with the first key.
+        passphrases: where passphrases come from.
+    """
+
+    def __init__(self, folder: Path, passphrases: PassphraseSource) -> None:
+        self._folder = folder
+        self._passphrases = passphrases
+        self._open: dict[str, Signer] = {}
+
+    def __repr__(self) -> str:
+        return f"FileKeyStore({str(self._folder)!r})"
+
+    def path(self, key_id: str) -> Path:
+        """Where the file of this key is, or would be."""
+        return self._folder / f"{key_id}.pem"
+
+    def list(self) -> list[KeyInfo]:
+        """All keys, ordered by role, GUN or name, and id; needs no passphrase.
+
+        Raises:
+            KeyFileInvalid: a ``*.pem`` in the folder isn't a key file under its own id (TRUST 2.1).
+        """
+        found = []
+        for path in private.names(self._folder, ".pem"):
+            with contextlib.suppress(KeyMissing):  # removed by another process since
+                found.append(self._load(path).info)
+        return sorted(found, key=_rank)
+
+    def find(self, key_ids: frozenset[str]) -> Sequence[KeyInfo]:
+        """Those of these keys that are here; other keys' files aren't looked at."""
+        here = [path for path in private.names(self._folder, ".pem") if path.stem in key_ids]
+        return sorted((self._load(path).info for path in here), key=_rank)
+
+    def resolve(self, short_id: str) -> KeyInfo:
+        """The one key whose id starts like this.
+
+        Args:
+            short_id: at least 8 hex digits.
+
+        Raises:
+            UsageError: too short, not hex, or the start of several ids; KeyMissing.
+        """
+        if not _SHORT_ID.match(short_id):
+            raise UsageError(f"{short_id[:70]!r} is no key id.", hint="Give at least its first 8 hex digits.")
+        matching = [path for path in private.names(self._folder, ".pem") if path.stem.startswith(short_id)]
+        if not matching:
+            raise KeyMissing(f"There is no key {short_id[:16]} here.", hint="See trustkit key list.", key_id=short_id)
+        if len(matching) > 1:
+            raise UsageError(f"{len(matching)} keys start with {short_id}.", hint="Give more of the id.")
+        return self._load(matching[0]).info
+
+    def generate(
+        self,
+        role: KeyRole,
+        *,
+        gun: Gun | None = None,
+        name: SignerName | None = None,
+        algorithm: Algorithm = Algorithm.ED25519,
+        rsa_bits: int = keypairs.DEFAULT_RSA_BITS,
+    ) -> KeyInfo:
+        """Makes a new key, asking for its new passphrase first; it is on disk when this returns.
+
+        Raises:
+            KeyProblem: no passphrase to be had, a weak one, an RSA size that isn't allowed.
+            InvalidSetting: a role without the GUN or name that belongs to it.
+        """
+        check_purpose(role, gun, name)
+        passphrase = self._passphrases.new(KeySubject(role, gun, name))
+        made = keypairs.generate(algorithm, rsa_bits=rsa_bits)
+        info = self._add(KeyFile.seal(made, passphrase.value, role=role, gun=gun, name=name))
+        self._open[info.id] = _signer(made, info)
+        return info
+
+    def unlock(self, info: KeyInfo) -> Signer:
+        """The signer for a key that is here, asking for its passphrase where it isn't open yet.
+
+        Raises:
+            KeyMissing, WrongPassphrase, NoPassphrase, KeyFileInvalid.
+        """
+        if info.id not in self._open:
+            opened, _ = self._opened(self._load(self.path(info.id)))
+            self._open[info.id] = _signer(opened, info)
+        return self._open[info.id]
+
+    def export(self, info: KeyInfo, new: PassphraseSource | None = None) -> bytes:
+        """The key as a key file of its own, encrypted PKCS#8 that ``openssl pkey`` opens; proves that it opens.
+
+        Args:
+            new: where the passphrase of the copy comes from; the key's own unless given.
+        """
+        opened, passphrase = self._opened(self._load(self.path(info.id)))
+        if new is not None:
+            passphrase = new.new(KeySubject.of(info))
+        return KeyFile.seal(opened, passphrase.value, role=info.role, gun=info.gun, name=info.name).render()
+
+    def import_key(
+        self,
+        data: bytes,
+        *,
+        role: KeyRole | None,
+        gun: Gun | None = None,
+        name: SignerName | None = None,
+        origin: str = "the file",
+        new: PassphraseSource | None = None,
+    ) -> KeyInfo:
+        """Takes in a private key: a key file of trustkit, or PKCS#8, SEC1 or PKCS#1 in PEM, encrypted or not.
+
+        Args:
+            data: what the file holds.
+            role: what the key is for, with ``gun`` or ``name``; None takes it from a key file of trustkit.
+            origin: the file's name, for prompts and errors.
+            new: where the passphrase here comes from; unless given, an encrypted key keeps its own.
+
+        Raises:
+            KeyProblem: it can't be read or opened, isn't allowed, or is here already; UsageError.
+        """
+        if role is None:
+            role, gun, name = _stated_purpose(data, origin)
+        check_purpose(role, gun, name)
+        subject = KeySubject(role, gun, name, file=origin)
+        opened, passphrase = self._opened_foreign(data, subject)
+        if new is not None or passphrase is None:
+            passphrase = (new or self._passphrases).new(KeySubject(role, gun, name))
+        check_strength(passphrase, subject)
+        return self._add(KeyFile.seal(opened, passphrase.value, role=role, gun=gun, name=name))
+
+    def change_passphrase(self, info: KeyInfo, new: PassphraseSource) -> None:
+        """Encrypts the key anew under a new passphrase, in one step: the file has the old one or the new one."""
+        opened, _ = self._opened(self._load(self.path(info.id)))
+        passphrase = new.new(KeySubject.of(info))
+        sealed = KeyFile.seal(opened, passphrase.value, role=info.role, gun=info.gun, name=info.name)
+        private.replace(self.path(info.id), sealed.render())
+
+    def remove(self, info: KeyInfo) -> None:
+        """Removes the key's file; raises KeyMissing, StateError."""
+        private.remove(self.path(info.id))
+        self._open.pop(info.id, None)
+
+    def _add(self, made: KeyFile) -> KeyInfo:
+        private.ensure_folder(self._folder)
+        try:
+            private.write_new(self.path(made.info.id), made.render())
+        except KeyExists as error:
+            raise KeyExists(
+                f"The key {made.info.id[:16]} is here already.", hint=error.hint, key_id=made.info.id
+            ) from error
+        return made.info
+
+    def _load(self, path: Path) -> KeyFile:
+        data = private.read(path, MAX_BYTES)
+        try:
+            read = KeyFile.parse(data)
+        except KeyFileInvalid as error:
+            raise KeyFileInvalid(f"The key file {path} can't be used. {error.message}", hint=error.hint) from error
+        if path.stem != read.info.id:
+            raise KeyFileInvalid(
+                f"The key file {path} holds the key {read.info.id[:16]}, not the one of its name.",
+                hint="Move it out of the folder, then: trustkit key import FILE",
+            )
+        return read
+
+    def _opened(self, file: KeyFile) -> tuple[PrivateKeyTypes, Passphrase]:
+        return self._open_with(KeySubject.of(file.info), file.open)
+
+    def _opened_foreign(self, data: bytes, subject: KeySubject) -> tuple[PrivateKeyTypes, Passphrase | None]:
+        try:
+            if is_key_file(data):
+                file = KeyFile.parse(data)
+                return self._open_with(dataclasses.replace(subject, key_id=file.info.id), file.open)
+            if not keypairs.is_encrypted(data):
+                return keypairs.read_foreign(data, None), None
+            return self._open_with(subject, lambda passphrase: keypairs.read_foreign(data, passphrase))
+        except (KeyFileInvalid, KeyUnsupported) as error:
+            raise type(error)(f"{subject.file} can't be imported. {error.message}", hint=error.hint) from error
+
+    def _open_with(
+        self, subject: KeySubject, opener: Callable[[bytes], PrivateKeyTypes]
+    ) -> tuple[PrivateKeyTypes, Passphrase]:
+        """Opens a key with the first passphrase that a source gives; only a prompt is asked again."""
+        tries = 0
+        while True:
+            passphrase = self._passphrases.existing(subject, after_wrong=tries > 0)
+            tries += 1
+            try:
+                return opener(passphrase.value), passphrase
+            except WrongPassphrase as error:
+                if not passphrase.prompted or tries == TRIES:
+                    raise _wrong(subject, passphrase) from error
+
+
+def _wrong(subject: KeySubject, passphrase: Passphrase) -> WrongPassphrase:
+    return WrongPassphrase(
+        f"The passphrase from {passphrase.source} doesn't open {subject}.",
+        hint="" if passphrase.prompted else "It was tried first because it is set; set the right one, or unset it.",
+        role=str(subject.role),
+        gun=str(subject.gun or ""),
+        key_id=subject.key_id,
+        source=passphrase.source,
+    )
+
+
+def _stated_purpose(data: bytes, origin: str) -> tuple[KeyRole, Gun | None, SignerName | None]:
+    if not is_key_file(data):
+        raise UsageError(f"{origin} doesn't say what the key in it is for.", hint="Give --role.")
+    try:
+        info = KeyFile.parse(data).info
+    except KeyFileInvalid as error:
+        raise KeyFileInvalid(f"{origin} can't be imported. {error.message}", hint=error.hint) from error
+    return info.role, info.gun, info.name
+
+
+def _signer(private_key: PrivateKeyTypes, info: KeyInfo) -> Signer:
+    public = info.public
+    return CryptoSigner(private_key, SSlibKey(public.keyid, public.keytype, public.scheme, public.keyval))
+
+
+def _rank(info: KeyInfo) -> tuple[int, str, str]:
+    return (_ORDER.index(info.role), str(info.gun or info.name or ""), info.id)
