@@ -20,7 +20,7 @@ from trustkit.core.ports.tokens import AccessToken, TokenCache
 from trustkit.errors import Garbage, LoginRequired, RateLimited, RegistryFailed, TrustkitError
 from trustkit.remote.challenge import Challenge, parse_challenges
 from trustkit.remote.dockerconfig import Credentials
-from trustkit.remote.http import MAX_BODY, Body, Headers, HttpClient, Origin, Response, Stream
+from trustkit.remote.http import MAX_BODY, Body, HttpClient, Origin, Response, Stream
 from trustkit.remote.refusals import refusal, retry_after
 
 CLIENT_ID = "trustkit"
@@ -331,6 +331,3 @@ def log_in(client: HttpClient, username: str, password: str, *, token_hosts: fro
     if not isinstance(token, str) or not _BEARER.match(token):
         raise RegistryFailed(f"{client.host} gives no refresh token for a password.")
     return token
-
-
-__all__ = ["CLIENT_ID", "Headers", "NoTokens", "Realm", "Session", "basic", "find_realm", "log_in", "scope"]
