@@ -1,0 +1,1 @@
+"""Engines that pull by digest, then tag."""

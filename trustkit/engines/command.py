@@ -1,0 +1,57 @@
+"""Running a tool of somebody else's."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from trustkit.core.names import Digest, ImageRef
+from trustkit.errors import EngineFailed, InvalidReference
+
+_TAIL = 600
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
+    """Runs a tool, with no shell and no terminal, and returns what it wrote to stdout.
+
+    Raises:
+        EngineFailed: it isn't installed or ends with another status than 0; with the end of what it said.
+    """
+    tool = arguments[0]
+    program = shutil.which(tool, path=environ.get("PATH"))
+    if program is None:
+        raise EngineFailed(
+            f"{tool} is not installed.", hint="Install it, or use --to oci:DIR, which needs no engine."
+        )
+    try:
+        done = subprocess.run(
+            [program, *arguments[1:]],
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        raise EngineFailed(f"{tool} can't be run: {(error.strerror or '').lower()}.") from error
+    if done.returncode != 0:
+        raise EngineFailed(f"{tool} failed: {_said(done.stderr or done.stdout)}", status=done.returncode)
+    return done.stdout
+
+
+def pinned(ref: ImageRef) -> Digest:
+    """The digest of a reference; an engine is never told a tag alone.
+
+    Raises:
+        InvalidReference: there is none.
+    """
+    if ref.digest is None:
+        raise InvalidReference(f"{ref} has no digest, and engines pull by digest only.")
+    return ref.digest
+
+
+def _said(text: str) -> str:
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line[-_TAIL:] or "it says nothing about why"

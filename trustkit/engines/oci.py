@@ -1,0 +1,111 @@
+"""Images between an OCI layout and a registry, with no engine: push from one, pull to one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from trustkit.core.manifests import MAX_DESCRIPTORS, Descriptor, blobs, children
+from trustkit.core.names import Digest, Gun, ImageRef
+from trustkit.core.ports.images import ManifestBytes
+from trustkit.core.ports.remote import ImageRegistry
+from trustkit.engines.command import pinned
+from trustkit.engines.layout import Layout
+from trustkit.errors import DigestMismatch, Garbage
+
+MAX_DEPTH = 4
+_ELSEWHERE = ("nondistributable", "foreign")
+
+
+def push_layout(layout: Layout, tag: str, registry: ImageRegistry, ref: ImageRef) -> Digest:
+    """Pushes what a layout has under a tag to ``ref``, blobs first, the tag last.
+
+    Args:
+        tag: the name in the layout.
+        ref: with a tag.
+
+    Returns:
+        The digest that the registry's tag has now.
+
+    Raises:
+        NotFound, StateError, DigestMismatch: the layout.
+        Garbage: a manifest that can't be read, nested too deep or with too many parts.
+        NotAllowed leaves, CouldNotCheck leaves, RegistryFailed: the registry.
+    """
+    name = ref.required_tag
+    top = layout.manifest(layout.tagged(tag))
+    for manifest in _reached(top, layout.manifest):
+        for blob in blobs(manifest):
+            _push_blob(layout, registry, ref.gun, blob)
+        registry.put_manifest(ref.gun, manifest.digest, manifest)
+    registry.put_manifest(ref.gun, name, top)
+    return top.digest
+
+
+def _push_blob(layout: Layout, registry: ImageRegistry, gun: Gun, blob: Descriptor) -> None:
+    if any(word in blob.media_type for word in _ELSEWHERE) and not layout.holds(blob):
+        return
+    if not registry.has_blob(gun, blob.digest):
+        registry.put_blob(gun, blob.digest, layout.chunks(blob), blob.size)
+
+
+class OciEngine:
+    """Pulls into an OCI layout folder.
+
+    Args:
+        layout: the folder; it is made where there is none.
+        registry: where images come from.
+    """
+
+    def __init__(self, layout: Layout, registry: ImageRegistry) -> None:
+        self._layout = layout
+        self._registry = registry
+
+    def pull(self, ref: ImageRef) -> None:
+        """Fetches the digest with everything that it reaches, then lists it under the tag.
+
+        Raises:
+            DigestMismatch, Garbage, NotFound, StateError, NotAllowed leaves, CouldNotCheck leaves.
+        """
+        top = self._registry.manifest(ref.gun, pinned(ref))
+        for manifest in _reached(top, lambda child: self._registry.manifest(ref.gun, child.digest)):
+            for blob in blobs(manifest):
+                self._fetch(ref.gun, blob)
+            self._layout.add(_describe(manifest), [manifest.data])
+        self._layout.tag(_describe(top), str(ref.tag) if ref.tag else top.digest.hex)
+
+    def _fetch(self, gun: Gun, blob: Descriptor) -> None:
+        if any(word in blob.media_type for word in _ELSEWHERE) or self._layout.holds(blob):
+            return
+        self._layout.add(blob, self._registry.blob(gun, blob.digest, blob.size))
+
+
+def _describe(manifest: ManifestBytes) -> Descriptor:
+    return Descriptor(manifest.media_type, manifest.digest, len(manifest.data))
+
+
+def _reached(top: ManifestBytes, fetch: Callable[[Descriptor], ManifestBytes]) -> Iterator[ManifestBytes]:
+    """Every manifest that ``top`` reaches, children before their parents, each once."""
+    seen: set[Digest] = set()
+
+    def walk(manifest: ManifestBytes, depth: int) -> Iterator[ManifestBytes]:
+        seen.add(manifest.digest)
+        if depth > MAX_DEPTH or len(seen) > MAX_DESCRIPTORS:
+            raise Garbage(f"{top.digest} is nested deeper than {MAX_DEPTH} or has over {MAX_DESCRIPTORS} manifests.")
+        for child in children(manifest):
+            if child.digest not in seen:
+                yield from walk(_same(fetch(child), child), depth + 1)
+        yield manifest
+
+    return walk(top, 1)
+
+
+def _same(manifest: ManifestBytes, descriptor: Descriptor) -> ManifestBytes:
+    if len(manifest.data) != descriptor.size or manifest.digest != descriptor.digest:
+        raise DigestMismatch(f"The manifest {descriptor.digest} is not as its index describes it.")
+    return manifest
+
+
+def layout_at(folder: str) -> Layout:
+    """The layout of a folder that a user named."""
+    return Layout(Path(folder).expanduser().absolute())
