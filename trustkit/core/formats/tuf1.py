@@ -8,7 +8,8 @@ signed in ``x-trustkit-issued`` (TRUST 3.6).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
@@ -30,6 +31,8 @@ ISSUED = "x-trustkit-issued"
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 SPEC_VERSION = "1.0.31"
 MAX_SIGNATURES = 64
+_KEY_ID = re.compile(r"[0-9a-f]{64}\Z")
+_SIGNATURE = re.compile(r"[0-9a-f]{2,2048}\Z")
 MAX_GUNS = 2
 MAX_BYTES: Mapping[str, int] = {
     "root": 512_000,
@@ -64,16 +67,22 @@ def read(data: bytes, kind: type[S], what: str = "") -> Metadata[S]:
         metadata = cast("Metadata[S]", Metadata.from_dict(deepcopy(value)))
         again = serialise(metadata.to_dict())
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RepositoryError) as error:
-        raise Malformed(f"{what} is not TUF 1.0 metadata: {type(error).__name__}: {error}.") from error
+        raise Malformed(f"{what} is not TUF 1.0 metadata: {_cause(error)}.") from error
     if type(metadata.signed) is not kind:
         raise Malformed(f"{what} is of type {metadata.signed.type}, not {_TYPES[kind]}.")
     if again != data:
         raise Malformed(f"{what} is not the canonical compact serialisation of what it says.")
-    _check_members(value, metadata, what)
+    _check_members(metadata, what)
+    _check_types(metadata, what)
     return metadata
 
 
-def _check_members(value: dict[str, Any], metadata: Metadata[Any], what: str) -> None:
+def _cause(error: Exception) -> str:
+    """The error with what it quotes from the file made printable and short."""
+    return f"{type(error).__name__}: {ascii(str(error))[1:-1][:200]}"
+
+
+def _check_members(metadata: Metadata[Any], what: str) -> None:
     signed = metadata.signed
     known = {GUNS, ISSUED} if isinstance(signed, Timestamp) else {GUNS}
     unknown = set(metadata.unrecognized_fields) | (set(signed.unrecognized_fields) - known)
@@ -87,11 +96,43 @@ def _check_members(value: dict[str, Any], metadata: Metadata[Any], what: str) ->
     for part in parts:
         unknown |= set(part.unrecognized_fields)
     if unknown:
-        raise Malformed(f"{what} has members that are not known here: {', '.join(sorted(map(str, unknown)))[:200]}.")
+        raise Malformed(f"{what} has members that are not known here: {ascii(', '.join(sorted(unknown)))[:200]}.")
     if not 1 <= signed.version < 2**31:
         raise Malformed(f"{what} has version {signed.version}; versions lie between 1 and 2^31-1.")
-    if len(value.get("signatures", ())) > MAX_SIGNATURES:
+    if len(metadata.signatures) > MAX_SIGNATURES:
         raise Malformed(f"{what} has more than {MAX_SIGNATURES} signatures.")
+
+
+def _check_types(metadata: Metadata[Any], what: str) -> None:
+    """Holds every value to its JSON type: python-tuf takes ``true`` for 1, and a dict where a list belongs."""
+    signed = metadata.signed
+    integers: list[object] = [signed.version]
+    key_ids: list[object] = list(metadata.signatures)
+    if isinstance(signed, Root):
+        if not isinstance(signed.consistent_snapshot, bool):
+            raise Malformed(f"{what} has a consistent_snapshot that is not true or false.")
+        if not all(isinstance(role.keyids, list) for role in signed.roles.values()):
+            raise Malformed(f"{what} has key ids that are not a list.")
+        integers += [role.threshold for role in signed.roles.values()]
+        key_ids += [*signed.keys, *(key_id for role in signed.roles.values() for key_id in role.keyids)]
+    integers += _file_integers(signed)
+    if any(type(number) is not int for number in integers):
+        raise Malformed(f"{what} has something else where a whole number belongs.")
+    if not all(isinstance(key_id, str) and _KEY_ID.match(key_id) for key_id in key_ids):
+        raise Malformed(f"{what} has a key id that is not 64 lower-case hex digits.")
+    signatures: Iterable[object] = (signature.signature for signature in metadata.signatures.values())
+    if not all(isinstance(signature, str) and _SIGNATURE.match(signature) for signature in signatures):
+        raise Malformed(f"{what} has a signature that is not lower-case hex.")
+
+
+def _file_integers(signed: Signed) -> list[int]:
+    """The numbers in what a file says about other files."""
+    if isinstance(signed, Targets):
+        return [target.length for target in signed.targets.values()]
+    described = [*signed.meta.values()] if isinstance(signed, Snapshot) else []
+    if isinstance(signed, Timestamp):
+        described = [signed.snapshot_meta]
+    return [meta.version for meta in described] + [meta.length for meta in described if meta.length is not None]
 
 
 def guns(signed: Signed) -> tuple[Gun, ...]:
