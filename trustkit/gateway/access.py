@@ -1,0 +1,87 @@
+"""What each request on ``/v2`` takes, as one table (distribution's token scopes; TRUST 7.4 for mounts)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trustkit.core.access import Action, Operation, missing_roles
+from trustkit.core.names import Digest, Repository
+from trustkit.core.paths import Base, Blob, Catalog, Manifest, Referrers, RegistryRoute, TagList, Upload, Uploads
+from trustkit.gateway.caller import Caller
+from trustkit.gateway.exchange import Exchange
+from trustkit.gateway.problems import API_VERSION, Code, Refused
+
+Challenge = Callable[[Repository | None, frozenset[Action], str | None], str]
+"""Makes the WWW-Authenticate value for actions in a repository and an error word of RFC 6750 (or None)."""
+
+VIEW_HEADER = "trustkit-view"
+REGISTRY_VIEW = "registry"
+
+_READ = frozenset({"GET", "HEAD"})
+_OPERATIONS: dict[type[RegistryRoute], dict[str, Operation]] = {
+    Manifest: {"PUT": Operation.PUSH_IMAGE, "DELETE": Operation.DELETE_IMAGE},
+    Blob: {"DELETE": Operation.DELETE_IMAGE},
+    Uploads: {"POST": Operation.PUSH_IMAGE},
+    Upload: dict.fromkeys(("GET", "HEAD", "PATCH", "PUT", "DELETE"), Operation.PUSH_IMAGE),
+    TagList: {},
+    Referrers: {},
+}
+
+
+def operation_of(exchange: Exchange, route: RegistryRoute) -> Operation:
+    """What the request takes; an unknown method takes as much as a push, and fails after that."""
+    known = _OPERATIONS[type(route)].get(exchange.method)
+    if known is not None:
+        return known
+    if exchange.method not in _READ or isinstance(route, Uploads):
+        return Operation.PUSH_IMAGE
+    if exchange.headers.get(VIEW_HEADER, "").strip().lower() == REGISTRY_VIEW and isinstance(route, Manifest):
+        return Operation.REGISTRY_VIEW
+    return Operation.PULL_IMAGE
+
+
+def check(exchange: Exchange, route: RegistryRoute, caller: Caller, challenge: Challenge) -> None:
+    """Raises Refused (401 with a challenge) where the caller lacks what the request takes."""
+    if isinstance(route, Base | Catalog):
+        if not caller.known:
+            raise _unauthorized(caller, None, frozenset(), challenge, "Log in first.")
+        return
+    operation = operation_of(exchange, route)
+    _check(caller, route.repository, operation, challenge)
+    source = mount_source(exchange, route)
+    if source is not None:
+        _check(caller, source, Operation.PULL_IMAGE, challenge)
+
+
+def mount_source(exchange: Exchange, route: RegistryRoute) -> Repository | None:
+    """The repository that a mount takes a blob from; None where the request is no mount.
+
+    Raises:
+        InvalidName: a mount without a source, or with one outside the grammar: nobody may guess it for us.
+    """
+    if not isinstance(route, Uploads) or exchange.method != "POST":
+        return None
+    parameters = exchange.parameters()
+    if "mount" in parameters:
+        Digest.parse(parameters["mount"])
+    return Repository.parse(parameters["from"]) if "from" in parameters else None
+
+
+def _check(caller: Caller, repository: Repository, operation: Operation, challenge: Challenge) -> None:
+    actions = caller.actions(repository)
+    if operation.actions <= actions:
+        return
+    roles = ", ".join(missing_roles(actions, operation))
+    message = f"{repository} takes the role {roles}." if caller.known else "Log in first."
+    raise _unauthorized(caller, repository, operation.actions, challenge, message)
+
+
+def _unauthorized(
+    caller: Caller, repository: Repository | None, actions: frozenset[Action], challenge: Challenge, message: str
+) -> Refused:
+    error = "insufficient_scope" if caller.known else None
+    headers = [("www-authenticate", challenge(repository, actions, error)), API_VERSION]
+    detail: dict[str, object] = {}
+    if repository is not None:
+        detail = {"repository": str(repository), "actions": sorted(actions)}
+    return Refused(Code.UNAUTHORIZED, message, headers=headers, detail=detail)

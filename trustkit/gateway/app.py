@@ -1,0 +1,158 @@
+"""What ``/v2`` serves of the registry: access, then the gate, then the backend."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from trustkit.core import gating
+from trustkit.core.access import Action, Operation
+from trustkit.core.gating import Missing, Refuse
+from trustkit.core.names import Repository
+from trustkit.core.paths import Base, Blob, Catalog, Manifest, Referrers, RegistryRoute
+from trustkit.core.view import SignedView
+from trustkit.errors import TrustkitError
+from trustkit.gateway import access
+from trustkit.gateway.backend import Backend
+from trustkit.gateway.caller import Caller
+from trustkit.gateway.embedded import send_catalog, unsupported
+from trustkit.gateway.embedded_manifests import describe, manifest_headers, send_referrers, unknown_manifest
+from trustkit.gateway.exchange import Exchange
+from trustkit.gateway.gate import Gate
+from trustkit.gateway.problems import API_VERSION, JSON, Code, Refused, refuse
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """What the gateway asks about trust.
+
+    Attributes:
+        trust_only: whether a repository serves signed tags only.
+        view: the signed view of a repository's collection; None where there is no collection.  It raises
+            CouldNotCheck and its leaves, TrustDisabled among them, and then nothing is served (TRUST 7.6).
+        now: the clock; aware UTC.
+    """
+
+    trust_only: Callable[[Repository], Awaitable[bool]]
+    view: Callable[[Repository], Awaitable[SignedView | None]]
+    now: Callable[[], datetime]
+
+
+class RegistryGateway:
+    """Answers every registry route of ``/v2``.
+
+    Args:
+        backend: the embedded registry or an upstream.
+        challenge: makes WWW-Authenticate values.
+    """
+
+    def __init__(self, backend: Backend, *, trust: Trust, challenge: access.Challenge) -> None:
+        self._backend, self._trust, self._challenge = backend, trust, challenge
+        self._gate = Gate(backend)
+
+    @property
+    def backend(self) -> Backend:
+        """The registry behind the gate, which also is the service's ``Images``."""
+        return self._backend
+
+    async def handle(self, exchange: Exchange, route: RegistryRoute, caller: Caller) -> None:
+        """Answers one request, also where it is refused.
+
+        Raises:
+            ClientGone: nobody is left to answer.
+            TrustkitError: the reply broke off after it had begun; the server has to cut the connection.
+        """
+        try:
+            access.check(exchange, route, caller, self._challenge)
+            await self._answer(exchange, route, caller)
+        except TrustkitError as error:
+            if exchange.replied:
+                raise
+            await refuse(exchange, error)
+
+    async def _answer(self, exchange: Exchange, route: RegistryRoute, caller: Caller) -> None:
+        if isinstance(route, Base):
+            await self._base(exchange)
+        elif isinstance(route, Catalog):
+            await self._catalog(exchange, caller)
+        elif await self._gated(exchange, route):
+            await self._through_gate(exchange, route, caller)
+        else:
+            await self._backend.answer(exchange, route)
+
+    async def _gated(self, exchange: Exchange, route: RegistryRoute) -> bool:
+        if exchange.method not in ("GET", "HEAD") or not isinstance(route, Manifest | Blob | Referrers):
+            return False
+        return await self._trust.trust_only(route.repository)
+
+    async def _through_gate(self, exchange: Exchange, route: RegistryRoute, caller: Caller) -> None:
+        match route:
+            case Manifest():
+                await self._manifest(exchange, route, caller)
+            case Blob():
+                await self._blob(exchange, route, caller)
+            case Referrers():
+                await self._referrers(exchange, route, caller)
+
+    async def _manifest(self, exchange: Exchange, route: Manifest, caller: Caller) -> None:
+        if access.operation_of(exchange, route) is Operation.REGISTRY_VIEW:
+            _log.info("registry view of %s:%s for %s", route.repository, route.reference, caller.principal)
+            await self._backend.answer(exchange, route)
+            return
+        repository, view = route.repository, await self._trust.view(route.repository)
+        decision = await self._gate.decide(
+            repository,
+            route.reference,
+            view,
+            actions=caller.actions(repository),
+            head=exchange.head,
+            now=self._trust.now(),
+        )
+        if isinstance(decision, Missing):
+            raise unknown_manifest(route)
+        if isinstance(decision, Refuse):
+            raise _denied(decision)
+        manifest = await self._gate.fetch(repository, decision)
+        if manifest is None:
+            raise unknown_manifest(route)
+        await exchange.reply(200, manifest_headers(manifest.digest, manifest.media_type), manifest.data)
+
+    async def _blob(self, exchange: Exchange, route: Blob, caller: Caller) -> None:
+        await self._trust.view(route.repository)  # Nothing is served while nobody can say what is signed.
+        readable = gating.may_read_unsigned(caller.actions(route.repository))
+        if not readable and await self._gate.blob_is_manifest(route.repository, route.digest):
+            raise _denied(Refuse("unsigned", f"{route.digest} is a manifest, which is not served as a blob."))
+        await self._backend.answer(exchange, route)
+
+    async def _referrers(self, exchange: Exchange, route: Referrers, caller: Caller) -> None:
+        repository, actions = route.repository, caller.actions(route.repository)
+        view = await self._trust.view(repository)
+        if gating.may_read_unsigned(actions):
+            await self._backend.answer(exchange, route)
+            return
+        decision = await self._gate.decide(
+            repository, route.digest, view, actions=actions, head=False, now=self._trust.now()
+        )
+        if isinstance(decision, Refuse):
+            raise _denied(decision)
+        found = await self._gate.referrers(repository, route.digest)
+        await send_referrers(exchange, [describe(manifest) for manifest in found])
+
+    async def _base(self, exchange: Exchange) -> None:
+        if exchange.method not in ("GET", "HEAD"):
+            raise unsupported(exchange)
+        await exchange.reply(200, [("content-type", JSON), API_VERSION], b"{}")
+
+    async def _catalog(self, exchange: Exchange, caller: Caller) -> None:
+        if exchange.method not in ("GET", "HEAD"):
+            raise unsupported(exchange)
+        every = await self._backend.repositories()
+        await send_catalog(exchange, [name for name in every if Action.PULL in caller.actions(name)])
+
+
+def _denied(refusal: Refuse) -> Refused:
+    return Refused(Code.DENIED, refusal.sentence, detail={"reason": refusal.slug})

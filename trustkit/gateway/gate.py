@@ -1,0 +1,189 @@
+"""The trust-only gate: fetches what the decision of ``trustkit.core.gating`` asks for, and hashes it (TRUST 7)."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from trustkit.core import gating
+from trustkit.core.access import Action
+from trustkit.core.gating import Decision, Refuse, Serve
+from trustkit.core.manifests import Descriptor, children
+from trustkit.core.names import Digest, Repository, Tag
+from trustkit.core.ports.images import ManifestBytes
+from trustkit.core.view import SignedView
+from trustkit.errors import DigestMismatch, Garbage
+from trustkit.gateway.backend import Backend
+from trustkit.gateway.shape import SNIFF_LIMIT, Kind, shape_of
+
+V = TypeVar("V")
+
+MAX_SUBJECTS = 4
+MAX_REFERRERS = 1_000
+_CACHED = 20_000
+_FALLBACK = re.compile(r"sha256-([0-9a-f]{64})(?:\.[A-Za-z0-9._-]+)?\Z")
+
+
+class Gate:
+    """Decides over one backend.  Every manifest that it gives out was fetched by digest and hashed.
+
+    What is cached is true of the bytes of a digest for ever; no verdict is.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._children: OrderedDict[Digest, Sequence[Descriptor]] = OrderedDict()
+        self._harmless: OrderedDict[Digest, None] = OrderedDict()
+
+    async def decide(
+        self,
+        repository: Repository,
+        reference: Tag | Digest,
+        view: SignedView | None,
+        *,
+        actions: frozenset[Action],
+        head: bool,
+        now: datetime,
+    ) -> Decision:
+        """What the reference is to this caller at ``now``, referrers and fallback tags included (TRUST 7.4).
+
+        Raises:
+            RegistryFailed: the backend can't say.
+        """
+        if isinstance(reference, Tag):
+            decision = gating.by_tag(view, repository, reference, actions=actions, head=head, now=now)
+            if isinstance(decision, Refuse) and decision.slug == "unsigned":
+                return await self._fallback(repository, reference, view, now) or decision
+            return decision
+        decision = await self._digest(repository, reference, view, actions, now)
+        if isinstance(decision, Refuse) and decision.slug == "unsigned":
+            return await self._referrer(repository, reference, view, now) or decision
+        return decision
+
+    async def fetch(self, repository: Repository, decision: Serve) -> ManifestBytes | None:
+        """The bytes that the decision names; None where the registry has lost them.
+
+        Raises:
+            DigestMismatch: their length or media type isn't what was signed.
+            RegistryFailed: the backend can't say, or sends other bytes.
+        """
+        found = await self._backend.manifest(repository, decision.digest)
+        if found is None:
+            return None
+        if decision.length is not None and decision.length != len(found.data):
+            raise DigestMismatch(f"{repository}@{decision.digest} is not as long as what was signed.")
+        if decision.media_type is not None and decision.media_type != found.media_type:
+            raise DigestMismatch(f"{repository}@{decision.digest} was signed as {decision.media_type}.")
+        return found
+
+    async def blob_is_manifest(self, repository: Repository, digest: Digest) -> bool:
+        """Whether the blob endpoint would give out a manifest under this digest (TRUST 7.4).
+
+        True for a manifest of the repository, and for any blob whose bytes a client could take for one.
+        """
+        if await self._backend.manifest(repository, digest) is not None:
+            return True
+        if digest in self._harmless:
+            return False
+        data = await self._backend.small_blob(repository, digest, SNIFF_LIMIT)
+        if data is None:
+            return False
+        if shape_of(data).kind is not Kind.OTHER:
+            return True
+        if Digest.of(data) == digest:
+            _remember(self._harmless, digest, None)
+        return False
+
+    async def referrers(self, repository: Repository, subject: Digest) -> list[ManifestBytes]:
+        """Those referrers of a manifest that are no image and no index, at most 1,000."""
+        listed = (await self._backend.referrers(repository, subject))[:MAX_REFERRERS]
+        found = [await self._artifact(repository, digest) for digest in listed]
+        return [manifest for manifest in found if manifest is not None]
+
+    async def _digest(
+        self,
+        repository: Repository,
+        digest: Digest,
+        view: SignedView | None,
+        actions: frozenset[Action],
+        now: datetime,
+    ) -> Decision:
+        search = gating.by_digest(view, repository, digest, actions=actions, now=now)
+        try:
+            need = next(search)
+            while True:
+                need = search.send(await self._listed(repository, need))
+        except StopIteration as done:
+            decision: Decision = done.value
+            return decision
+
+    async def _listed(self, repository: Repository, index: Digest) -> Sequence[Descriptor]:
+        known = self._children.get(index)
+        if known is not None:
+            self._children.move_to_end(index)
+            return known
+        manifest = await self._backend.manifest(repository, index)
+        if manifest is None:
+            return ()
+        try:
+            listed = children(manifest)
+        except Garbage:
+            listed = ()
+        _remember(self._children, index, listed)
+        return listed
+
+    async def _referrer(
+        self, repository: Repository, digest: Digest, view: SignedView | None, now: datetime
+    ) -> Serve | None:
+        """A referrer, or a referrer of one, of something that is served to everybody."""
+        at = digest
+        for _ in range(MAX_SUBJECTS):
+            manifest = await self._backend.manifest(repository, at)
+            if manifest is None:
+                return None
+            shape = shape_of(manifest.data, manifest.media_type)
+            if shape.kind is not Kind.ARTIFACT or shape.subject is None:
+                return None
+            at = shape.subject
+            if isinstance(await self._digest(repository, at, view, frozenset(), now), Serve):
+                return Serve(digest)
+        return None
+
+    async def _fallback(
+        self, repository: Repository, tag: Tag, view: SignedView | None, now: datetime
+    ) -> Serve | None:
+        """``sha256-<hex>``: the list of referrers, or one of them, where a registry has no API for them."""
+        named = _FALLBACK.match(tag.name)
+        if not named:
+            return None
+        subject = Digest.from_hex(named[1])
+        if not isinstance(await self._digest(repository, subject, view, frozenset(), now), Serve):
+            return None
+        digest = await self._backend.resolve(repository, tag)
+        manifest = await self._backend.manifest(repository, digest) if digest is not None else None
+        if digest is None or manifest is None:
+            return None
+        shape = shape_of(manifest.data, manifest.media_type)
+        if shape.kind is Kind.ARTIFACT:
+            return Serve(digest)
+        if shape.kind is not Kind.INDEX or len(shape.children) > MAX_REFERRERS:
+            return None
+        for child in shape.children:
+            if await self._artifact(repository, child) is None:
+                return None
+        return Serve(digest)
+
+    async def _artifact(self, repository: Repository, digest: Digest) -> ManifestBytes | None:
+        manifest = await self._backend.manifest(repository, digest)
+        if manifest is None or shape_of(manifest.data, manifest.media_type).kind is not Kind.ARTIFACT:
+            return None
+        return manifest
+
+
+def _remember(cache: OrderedDict[Digest, V], digest: Digest, value: V) -> None:
+    cache[digest] = value
+    while len(cache) > _CACHED:
+        cache.popitem(last=False)
