@@ -59,7 +59,7 @@ class Layout:
         return ManifestBytes(descriptor.digest, media_type_of(data, descriptor.media_type), data)
 
     def chunks(self, descriptor: Descriptor) -> Iterator[bytes]:
-        """The bytes of a blob; raises DigestMismatch once they are known to be other ones, at the latest at the end."""
+        """The bytes of a blob; raises DigestMismatch once they are known to be others, at the latest at the end."""
         hasher, left = hashlib.sha256(), descriptor.size
         path = self._blob(descriptor.digest)
         try:

@@ -17,10 +17,11 @@ MAX_DEPTH = 4
 _ELSEWHERE = ("nondistributable", "foreign")
 
 
-def push_layout(layout: Layout, tag: str, registry: ImageRegistry, ref: ImageRef) -> Digest:
+def push_layout(folder: Path, tag: str, ref: ImageRef, registry: ImageRegistry) -> Digest:
     """Pushes what a layout has under a tag to ``ref``, blobs first, the tag last.
 
     Args:
+        folder: the layout.
         tag: the name in the layout.
         ref: with a tag.
 
@@ -32,7 +33,7 @@ def push_layout(layout: Layout, tag: str, registry: ImageRegistry, ref: ImageRef
         Garbage: a manifest that can't be read, nested too deep or with too many parts.
         NotAllowed leaves, CouldNotCheck leaves, RegistryFailed: the registry.
     """
-    name = ref.required_tag
+    name, layout = ref.required_tag, Layout(folder)
     top = layout.manifest(layout.tagged(tag))
     for manifest in _reached(top, layout.manifest):
         for blob in blobs(manifest):
@@ -104,8 +105,3 @@ def _same(manifest: ManifestBytes, descriptor: Descriptor) -> ManifestBytes:
     if len(manifest.data) != descriptor.size or manifest.digest != descriptor.digest:
         raise DigestMismatch(f"The manifest {descriptor.digest} is not as its index describes it.")
     return manifest
-
-
-def layout_at(folder: str) -> Layout:
-    """The layout of a folder that a user named."""
-    return Layout(Path(folder).expanduser().absolute())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from securesystemslib.signer import Key
 
 from trustkit.core.names import Gun, Host
 from trustkit.core.publickeys import check_keys
-from trustkit.errors import Garbage, KeyUnsupported, NoCollection
+from trustkit.errors import Garbage, KeyUnsupported
 from trustkit.remote.auth import Session, json_object, scope
 from trustkit.remote.http import Response
 from trustkit.remote.refusals import refusal
@@ -78,28 +79,27 @@ class HttpTrustService:
             raise Garbage(f"{gun.host} answers a publish without the versions that are current now.")
         return versions
 
-    def fetch(self, gun: Gun, file_name: str, max_length: int) -> Response:
+    def fetcher(self, gun: Gun) -> Callable[[str, int], bytes]:
+        """``fetch`` for one GUN, as the updater's adapter wants it."""
+        return partial(self.fetch, gun)
+
+    def fetch(self, gun: Gun, file_name: str, max_length: int) -> bytes:
         """One metadata file as it is served, nothing verified.
 
         Args:
             file_name: such as ``timestamp.json`` or ``3.root.json``.
             max_length: bytes that it may have.
 
-        Returns:
-            An answer with status 200, or 404 where it says nothing about the collection as a whole.
-
         Raises:
             NoCollection: the service itself says that nothing is signed under this name (TRUST 6.4).
+            NotFound: the service itself says that the collection has no such file.
             LoginRequired, RoleMissing, TrustDisabled, CouldNotCheck leaves.
         """
         path = f"/v2/{gun}/_trust/metadata/{file_name}"
         answer = self._sessions(gun.host).request("GET", path, scope=scope(gun, "pull"), max_body=max_length)
-        if answer.status == 200:
-            return answer
-        error = refusal(answer, gun.host)
-        if answer.status == 404 and not isinstance(error, NoCollection):
-            return answer
-        raise error
+        if answer.status != 200:
+            raise refusal(answer, gun.host)
+        return answer.body
 
     def fetcher(self, gun: Gun) -> Callable[[str, int], bytes]:
         """The fetch of one collection's files, as the TUF updater's adapter wants it.
