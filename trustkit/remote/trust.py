@@ -19,6 +19,7 @@ from trustkit.remote.refusals import refusal
 _ONLINE_ROLES = frozenset({"snapshot", "timestamp"})
 _MAX_VERSION = 2**31
 _PUBLISH_SECONDS = 120.0
+_MAX_REFUSAL = 64 * 1024
 
 
 class HttpTrustService:
@@ -92,29 +93,17 @@ class HttpTrustService:
 
         Raises:
             NoCollection: the service itself says that nothing is signed under this name (TRUST 6.4).
-            NotFound: the service itself says that the collection has no such file.
+            NotFound: the service itself says that the collection has no such file; anybody else's 404 is Garbage.
             LoginRequired, RoleMissing, TrustDisabled, CouldNotCheck leaves.
         """
         path = f"/v2/{gun}/_trust/metadata/{file_name}"
-        answer = self._sessions(gun.host).request("GET", path, scope=scope(gun, "pull"), max_body=max_length)
+        limit = max(max_length, _MAX_REFUSAL)
+        answer = self._sessions(gun.host).request("GET", path, scope=scope(gun, "pull"), max_body=limit)
         if answer.status != 200:
             raise refusal(answer, gun.host)
+        if len(answer.body) > max_length:
+            raise Garbage(f"{gun.host} sends more than the {max_length} bytes that {file_name} may have.")
         return answer.body
-
-    def fetcher(self, gun: Gun) -> Callable[[str, int], bytes]:
-        """The fetch of one collection's files, as the TUF updater's adapter wants it.
-
-        Only our own word that the collection has no such file is NotFound; a 404 of anybody else is no answer
-        (TRUST 6.2, 6.4).
-        """
-
-        def fetch(file_name: str, max_length: int) -> bytes:
-            answer = self.fetch(gun, file_name, max_length)
-            if answer.status != 200:
-                raise refusal(answer, gun.host)
-            return answer.body
-
-        return fetch
 
     def _publisher(
         self, gun: Gun, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
