@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from tuf.api.metadata import Metadata, Root, Signed, Snapshot, Targets, Timestamp
+from tuf.api.exceptions import LengthOrHashMismatchError
+from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, Targets, Timestamp
 
-from trustkit.core.formats.tuf1 import issued, meta_version, read
+from trustkit.core.formats.tuf1 import issued, meta_name, meta_version, read
 from trustkit.core.names import Gun
 from trustkit.core.roots import check_gun, check_root_keys, check_threshold
 from trustkit.core.targets import read_target
@@ -76,6 +77,8 @@ def evaluate(files: Mapping[str, bytes], gun: Gun, now: datetime) -> SignedView:
         check_threshold(roles.root.signed, "snapshot", roles.snapshot)
         check_threshold(roles.root.signed, "targets", roles.targets)
         _check_versions(roles)
+        _check_bytes(roles.timestamp.signed.snapshot_meta, files["snapshot"], "snapshot")
+        _check_bytes(roles.snapshot.signed.meta[meta_name("targets")], files["targets"], "targets")
         for signed in roles.signed:
             check_not_expired(signed, gun, now)
         return _view(roles, gun)
@@ -113,6 +116,14 @@ def _check_versions(roles: _Roles) -> None:
         raise Malformed("targets is not the version that snapshot names")
     if roles.targets.signed.delegations is not None:
         raise BadDelegation("targets has delegations, which this version can't judge; upgrade trustkit")
+
+
+def _check_bytes(named: MetaFile, data: bytes, role: str) -> None:
+    """Our snapshots name versions only (TRUST 3.6); where one names more, it has to be true."""
+    try:
+        named.verify_length_and_hashes(data)
+    except LengthOrHashMismatchError as error:
+        raise Malformed(f"{role} has not the length or hash that is signed for it") from error
 
 
 def _view(roles: _Roles, gun: Gun) -> SignedView:
