@@ -9,7 +9,8 @@ from typing import Generic, TypeVar
 
 import platformdirs
 
-from trustkit.errors import InvalidSetting
+from trustkit.core.names import Host
+from trustkit.errors import InvalidName, InvalidSetting
 
 T = TypeVar("T")
 
@@ -34,3 +35,39 @@ def home_folder(flag: str | None, environ: Mapping[str, str]) -> Setting[Path]:
                 raise InvalidSetting(f"{origin} is empty.", hint="Name a folder, or leave it out.")
             return Setting(Path(value).expanduser().absolute(), origin)
     return Setting(Path(platformdirs.user_data_dir("trustkit", appauthor=False)), "default")
+
+
+def token_hosts(environ: Mapping[str, str]) -> Setting[frozenset[Host]]:
+    """TRUSTKIT_TOKEN_HOSTS: hosts, comma-separated, besides the registry that may be asked for tokens (TRUST 8.3).
+
+    Raises:
+        InvalidSetting: not a list of hosts.
+    """
+    name = "TRUSTKIT_TOKEN_HOSTS"
+    text = environ.get(name, "")
+    try:
+        hosts = frozenset(Host.parse(part.strip()) for part in text.split(",") if part.strip())
+    except InvalidName as error:
+        raise InvalidSetting(f"{name}: {error.message}", hint=error.hint) from error
+    return Setting(hosts, name if text else "default")
+
+
+_WORDS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "": False,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+
+
+def switched_on(name: str, environ: Mapping[str, str]) -> Setting[bool]:
+    """A switch in the environment, off where it isn't set; raises InvalidSetting for a word that is neither."""
+    text = environ.get(name, "").strip().lower()
+    if text not in _WORDS:
+        raise InvalidSetting(f"{name} is {text[:20]!r}.", hint="Write 1 or 0.")
+    return Setting(_WORDS[text], name if name in environ else "default")

@@ -15,11 +15,23 @@ from typing import TYPE_CHECKING
 from trustkit.config import home_folder
 
 if TYPE_CHECKING:
-    from trustkit.core.names import Host
+    from collections.abc import Callable
+
+    from trustkit.client.sign import Sign
+    from trustkit.client.trust import Trust
+    from trustkit.client.verify import Verify
+    from trustkit.core.names import Digest, Gun, Host, ImageRef
+    from trustkit.core.ports.engines import Engine
     from trustkit.home import Home
     from trustkit.keys.store import FileKeyStore
     from trustkit.remote.dockerconfig import DockerConfig
     from trustkit.remote.http import HttpClient
+    from trustkit.remote.registry import HttpImageRegistry
+    from trustkit.remote.sessions import Sessions
+    from trustkit.remote.trust import HttpTrustService
+    from trustkit.remote.updater import Fetch, UpdaterSource
+
+FIRST_USE = "TRUSTKIT_UNSAFE_TRUST_ON_FIRST_USE"
 
 
 class Context:
@@ -62,12 +74,113 @@ class Context:
     def docker_config(self) -> DockerConfig:
         """Docker's configuration folder, where login keeps what it gets."""
         from trustkit.remote.dockerconfig import DockerConfig
+        from trustkit.remote.tls import docker_folder
 
-        folder = self.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
-        return DockerConfig.load(Path(folder))
+        return DockerConfig.load(docker_folder(self.environ))
 
     def http(self, host: Host) -> HttpClient:
         """A client for one registry host."""
         from trustkit.remote.http import HttpClient
 
         return HttpClient(host, environ=self.environ)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """One authenticated session a host."""
+        from trustkit.config import token_hosts
+        from trustkit.remote.sessions import Sessions
+
+        return Sessions(self.http, self.docker_config, self.home.tokens, token_hosts=token_hosts(self.environ).value)
+
+    @cached_property
+    def service(self) -> HttpTrustService:
+        """The trust service of whatever host a GUN names."""
+        from trustkit.remote.trust import HttpTrustService
+
+        return HttpTrustService(self.sessions)
+
+    @cached_property
+    def registry(self) -> HttpImageRegistry:
+        """The registry of whatever host a GUN names."""
+        from trustkit.remote.registry import HttpImageRegistry
+
+        return HttpImageRegistry(self.sessions)
+
+    @cached_property
+    def source(self) -> UpdaterSource:
+        """Collections, verified into the home folder."""
+        from trustkit.remote.updater import UpdaterSource
+
+        return UpdaterSource(fetcher=self._fetcher, folder=self.home.metadata.locked, seen=self.home.metadata.seen)
+
+    def _fetcher(self, gun: Gun) -> Fetch:
+        return self.service.fetcher(gun)
+
+    def trust(self, own_root_keys: Callable[[], list[str]] = list) -> Trust:
+        """Pins and verified state, with a person to ask where there is one."""
+        from trustkit.cli.output import note
+        from trustkit.client.trust import Trust
+        from trustkit.config import switched_on
+
+        return Trust(
+            self.home.pins,
+            self.source,
+            ask=self.ask if self.interactive else None,
+            warn=note,
+            unsafe_trust_on_first_use=switched_on(FIRST_USE, self.environ).value,
+            own_root_keys=own_root_keys,
+        )
+
+    @staticmethod
+    def ask(question: str) -> bool:
+        """A yes-or-no question on the terminal; no is the default."""
+        import click
+
+        return click.confirm(question, default=False, err=True)
+
+    def verify(self) -> Verify:
+        """The verify use case."""
+        from trustkit.client.verify import Verify
+
+        return Verify(self.trust(), clock=self.now)
+
+    def signing(self, passphrase_file: Path | None = None, passphrase_fd: int | None = None) -> Sign:
+        """The sign, revoke and init use cases."""
+        import time
+
+        from trustkit.cli.output import note
+        from trustkit.client.publish import Publisher
+        from trustkit.client.sign import Sign
+        from trustkit.core.lifetimes import Lifetimes
+        from trustkit.core.ports.keys import KeyRole
+
+        keys = self.key_store(passphrase_file, passphrase_fd)
+        trust = self.trust(lambda: [info.id for info in keys.list() if info.role is KeyRole.ROOT])
+        publisher = Publisher(
+            self.service,
+            keys,
+            self.home.pins,
+            trust,
+            lifetimes=Lifetimes(),
+            clock=self.now,
+            sleep=time.sleep,
+            say=note,
+        )
+        return Sign(self.registry, publisher, say=note)
+
+    def engine(self, to: str) -> Engine:
+        """The engine that ``--to`` names: ``docker``, ``skopeo:DEST`` or ``oci:DIR``."""
+        from trustkit.engines import engine
+
+        return engine(
+            to,
+            registry=self.registry,
+            environ=self.environ,
+            plain_http=lambda host: self.http(host).origin.scheme == "http",
+        )
+
+    def push(self, folder: str, tag: str, target: ImageRef) -> Digest:
+        """Pushes an image from an OCI layout; the digest that the registry then holds."""
+        from trustkit.engines.oci import push_layout
+
+        return push_layout(Path(folder), tag, target, self.registry)

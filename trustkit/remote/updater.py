@@ -148,6 +148,7 @@ class UpdaterSource:
     Args:
         fetcher: gives the fetch for one GUN.
         folder: gives the exclusively locked metadata folder for a GUN and pin.
+        seen: whether this GUN's timestamp was ever verified here, under any pin.
         sleep: waits between tries at a lagging replica.
     """
 
@@ -156,10 +157,12 @@ class UpdaterSource:
         *,
         fetcher: Callable[[Gun], Fetch],
         folder: Callable[[Gun, Pin], AbstractContextManager[Path]],
+        seen: Callable[[Gun], bool],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._fetcher = fetcher
         self._folder = folder
+        self._seen = seen
         self._sleep = sleep
 
     def first_root(self, gun: Gun) -> bytes:
@@ -175,7 +178,7 @@ class UpdaterSource:
                 self._refresh(folder, fetch, bootstrap, now)
                 return CollectionFiles(_read(folder))
             except NoCollection as error:
-                if pin.root is not None or (folder / "timestamp.json").exists():
+                if pin.root is not None or self._seen(gun):
                     raise CollectionGone(
                         f"The service says that {gun} has no collection, but it had one.",
                         hint="Ask the service's operator; nothing is believed until it is back.",

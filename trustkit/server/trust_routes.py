@@ -11,7 +11,7 @@ from trustkit.authority.access import require
 from trustkit.authority.publish import Publishing, Requester
 from trustkit.authority.settings import require_content_trust
 from trustkit.core.access import Action, Operation
-from trustkit.core.names import Gun, Host, PrincipalName, Repository
+from trustkit.core.names import Gun, Host, Repository
 from trustkit.core.paths import Metadata, OnlineKeys, Publish, Target, TrustRoute
 from trustkit.core.ports.images import Images
 from trustkit.core.ports.service import Store
@@ -141,11 +141,11 @@ class TrustRoutes:
         if operation.actions <= caller.actions(gun.repository):
             return
         async with self._store.read() as tx:
-            await require(tx, PrincipalName(caller.principal), gun.repository, operation)
+            await require(tx, caller.principal, gun.repository, operation)
         raise InsufficientScope(gun, operation)
 
 
 def _requester(exchange: Exchange, caller: Caller) -> Requester:
     if caller.principal is None:
         raise LoginRequired("Nobody is logged in.")
-    return Requester(PrincipalName(caller.principal), exchange.peer)
+    return Requester(caller.principal, exchange.peer)
