@@ -84,7 +84,7 @@ def make_target(
     for old in superseded:
         if old.digest != manifest.digest and old.until > now:
             entries.setdefault(old.digest, old.until)
-    newest = sorted(entries.items(), key=lambda item: item[1], reverse=True)[:MAX_SUPERSEDED]
+    newest = list(entries.items())[:MAX_SUPERSEDED]  # in the order of signing, whatever their times
     custom = {
         CUSTOM: {
             "media_type": manifest.media_type,
