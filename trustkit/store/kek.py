@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 
 from trustkit.errors import StateError
-from trustkit.store.privatefile import PRIVATE, locked, private_folder
+from trustkit.store.privatefile import PRIVATE, locked, private_folder, sync_folder
 
 KEK_BYTES = 32
 _MAX_FILE = 4096
@@ -73,16 +73,8 @@ def _make(path: Path) -> bytes:
             os.close(descriptor)
         path.hardlink_to(beside)
         beside.unlink()
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise StateError(f"The key-encryption key {path} can't be written: {error.strerror}.") from error
     return key
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
