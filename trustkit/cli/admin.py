@@ -1,0 +1,335 @@
+"""``trustkit admin``: principals, roles and policies, on the database of a service that may be running."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from trustkit.cli import output
+from trustkit.core.access import Assignment, Role
+from trustkit.core.names import PrincipalName, RepositoryPattern
+from trustkit.errors import InvalidSetting
+
+if TYPE_CHECKING:
+    from trustkit.authority.principals import Principals
+    from trustkit.core.ports.service import Store
+
+T = TypeVar("T")
+DATABASE = "trustkit.db"
+MAX_STDIN = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service's folder, and who administers it."""
+
+    data_dir: Path
+    actor: str
+
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[Store]:
+        """The database, opened for one command; made where there is none."""
+        from trustkit.store.database import SqlStore
+
+        store = await SqlStore.open(self.data_dir / DATABASE)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    def run(self, call: Callable[[Store], Awaitable[T]]) -> T:
+        """Runs one use case on the database."""
+
+        async def opened() -> T:
+            async with self.store() as store:
+                return await call(store)
+
+        return asyncio.run(opened())
+
+    def principals(self, store: Store) -> Principals:
+        """The use cases of principals, for this operator."""
+        from trustkit.authority.passwords import Passwords
+        from trustkit.authority.principals import Operator, Principals
+
+        return Principals(store, Passwords(), operator=Operator(self.actor, "local"), clock=_now)
+
+
+pass_service = click.make_pass_decorator(Service)
+_format = click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print.",
+)
+_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+_repository = click.option(
+    "--repository", metavar="PATTERN", default="*", show_default=True, help="A repository, PREFIX/* or *."
+)
+
+
+@click.group("admin")
+@click.option(
+    "--data-dir",
+    metavar="DIR",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The service's data folder.",
+)
+@click.pass_context
+def command(ctx: click.Context, data_dir: Path) -> None:
+    """Principals, roles and policies of a service.
+
+    Works on the service's database; a running service follows within a second.
+    """
+    ctx.obj = Service(data_dir, f"operator:{_login_name()}")
+
+
+@command.group()
+def principal() -> None:
+    """Who can log in: users, service principals, tokens."""
+
+
+@principal.command("add")
+@click.argument("name")
+@_stdin
+@pass_service
+def principal_add(service: Service, name: str, *, password_stdin: bool) -> None:
+    """Add a principal without roles.
+
+    Prints a generated password, once, unless one is given.
+    """
+    parsed, password = PrincipalName.parse(name), _password(given=password_stdin)
+    generated = service.run(lambda store: service.principals(store).add(parsed, password))
+    output.note(f"Added {parsed}. It has no role yet: trustkit admin role assign {parsed} ROLE.")
+    _show_password(generated)
+
+
+@principal.command("list")
+@_format
+@pass_service
+def principal_list(service: Service, layout: str) -> None:
+    """List principals."""
+    records = service.run(lambda store: service.principals(store).list())
+    rows = [
+        {"name": str(r.name), "disabled": r.disabled, "created": r.created.isoformat(timespec="seconds")}
+        for r in records
+    ]
+    _show(layout, ("name", "disabled", "created"), rows)
+
+
+@principal.command("disable")
+@click.argument("name")
+@pass_service
+def principal_disable(service: Service, name: str) -> None:
+    """Stop a principal from logging in; its refresh tokens are dead at once."""
+    parsed = PrincipalName.parse(name)
+    service.run(lambda store: service.principals(store).disable(parsed))
+    output.note(f"Disabled {parsed}.")
+
+
+@principal.command("remove")
+@click.argument("name")
+@pass_service
+def principal_remove(service: Service, name: str) -> None:
+    """Remove a principal with its roles; the audit log keeps its name."""
+    parsed = PrincipalName.parse(name)
+    service.run(lambda store: service.principals(store).remove(parsed))
+    output.note(f"Removed {parsed}.")
+
+
+@principal.command("passwd")
+@click.argument("name")
+@_stdin
+@pass_service
+def principal_passwd(service: Service, name: str, *, password_stdin: bool) -> None:
+    """Give a principal a new password; its refresh tokens are dead at once."""
+    parsed, password = PrincipalName.parse(name), _password(given=password_stdin)
+    generated = service.run(lambda store: service.principals(store).set_password(parsed, password))
+    output.note(f"{parsed} has a new password.")
+    _show_password(generated)
+
+
+@command.group()
+def role() -> None:
+    """Who may do what: AcrPull, AcrPush, AcrDelete, AcrImageSigner, Reader, Contributor, Owner."""
+
+
+@role.command("assign")
+@click.argument("name")
+@click.argument("role_name", metavar="ROLE")
+@_repository
+@pass_service
+def role_assign(service: Service, name: str, role_name: str, repository: str) -> None:
+    """Assign a role to a principal."""
+    parsed, assignment = PrincipalName.parse(name), _assignment(role_name, repository)
+    service.run(lambda store: service.principals(store).assign(parsed, assignment))
+    output.note(f"{parsed} has {assignment.role.value} on {assignment.pattern}.")
+
+
+@role.command("revoke")
+@click.argument("name")
+@click.argument("role_name", metavar="ROLE")
+@_repository
+@pass_service
+def role_revoke(service: Service, name: str, role_name: str, repository: str) -> None:
+    """Take a role away; the pattern is the one that it was assigned with."""
+    parsed, assignment = PrincipalName.parse(name), _assignment(role_name, repository)
+    service.run(lambda store: service.principals(store).revoke(parsed, assignment))
+    output.note(f"{parsed} doesn't have {assignment.role.value} on {assignment.pattern} any more.")
+
+
+@role.command("list")
+@_format
+@pass_service
+def role_list(service: Service, layout: str) -> None:
+    """List the roles of all principals."""
+    held = service.run(lambda store: service.principals(store).assignments())
+    rows: list[dict[str, object]] = [
+        {"name": str(name), "role": assignment.role.value, "repository": str(assignment.pattern)}
+        for name, assignments in held.items()
+        for assignment in assignments
+    ]
+    _show(layout, ("name", "role", "repository"), rows)
+
+
+@command.group()
+def repository() -> None:
+    """Policies of repositories."""
+
+
+@repository.command("set")
+@click.argument("pattern")
+@click.option("--trust-only/--no-trust-only", required=True, help="Serve signed tags only, or everything.")
+@pass_service
+def repository_set(service: Service, pattern: str, *, trust_only: bool) -> None:
+    """Say whether the repositories of PATTERN serve signed tags only.
+
+    PATTERN is a repository, PREFIX/* or *, which is the registry's default; the most specific one counts.
+    """
+    from trustkit.authority import settings
+
+    parsed = RepositoryPattern.parse(pattern)
+
+    async def change(store: Store) -> None:
+        async with store.write() as tx:
+            await settings.set_trust_only(
+                tx, parsed, trust_only=trust_only, actor=service.actor, source="local", now=_now()
+            )
+
+    service.run(change)
+    output.note(f"{parsed}: {'signed tags only' if trust_only else 'signed and unsigned tags'}.")
+
+
+@command.group()
+def policy() -> None:
+    """Policies of the whole service."""
+
+
+@policy.command("set")
+@click.argument("name", type=click.Choice(["content-trust"]))
+@click.argument("value", type=click.Choice(["enabled", "disabled"]))
+@click.option("--force", is_flag=True, help="Although repositories are trust-only: they refuse all pulls then.")
+@pass_service
+def policy_set(service: Service, name: str, value: str, *, force: bool) -> None:
+    """Switch content trust on or off.
+
+    Nothing is deleted, and renewals go on.
+    """
+    from trustkit.authority import settings
+
+    async def change(store: Store) -> None:
+        async with store.write() as tx:
+            await settings.set_content_trust(
+                tx, value, unsafe_force=force, actor=service.actor, source="local", now=_now()
+            )
+
+    service.run(change)
+    output.note(f"{name} is {value}.")
+
+
+@command.group()
+def audit() -> None:
+    """What was changed, when and by whom."""
+
+
+@audit.command("list")
+@click.option("--limit", default=100, show_default=True, help="How many rows, the newest first.")
+@_format
+@pass_service
+def audit_list(service: Service, limit: int, layout: str) -> None:
+    """List the newest changes."""
+    from trustkit.authority.audit import newest
+
+    rows: list[dict[str, object]] = [
+        {
+            "at": row.at.isoformat(timespec="seconds"),
+            "actor": row.actor,
+            "source": row.source,
+            "action": row.action,
+            "subject": row.subject,
+            "detail": dict(row.detail),
+        }
+        for row in service.run(lambda store: newest(store, limit))
+    ]
+    _show(layout, ("at", "actor", "source", "action", "subject", "detail"), rows)
+
+
+def _show(layout: str, columns: tuple[str, ...], rows: list[dict[str, object]]) -> None:
+    if layout == "json":
+        output.data_json(rows)
+        return
+    output.table(tuple(c.upper() for c in columns), [tuple(_cell(row[c]) for c in columns) for row in rows])
+
+
+def _cell(value: object) -> str:
+    import json
+
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _show_password(generated: str | None) -> None:
+    if generated is not None:
+        output.note("Its password, shown this once:")
+        output.data(generated)
+
+
+def _password(*, given: bool) -> str | None:
+    """The password from standard input without one trailing newline; None where none is given."""
+    if not given:
+        return None
+    raw = sys.stdin.buffer.read(MAX_STDIN + 1)
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidSetting("The password on standard input is not UTF-8.") from error
+    if len(raw) > MAX_STDIN:
+        raise InvalidSetting(f"The password on standard input is over {MAX_STDIN} bytes.")
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _assignment(role_name: str, pattern: str) -> Assignment:
+    return Assignment(Role.named(role_name), RepositoryPattern.parse(pattern))
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
