@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from trustkit.core.access import Action
 from trustkit.core.names import Repository
-from trustkit.core.paths import Metadata, OnlineKeys, Publish, Route, Target, parse_v2
+from trustkit.core.paths import Metadata, OnlineKeys, Publish, Target, parse_v2
 from trustkit.errors import LoginRequired, NotFound, TrustkitError
 from trustkit.gateway.app import RegistryGateway
 from trustkit.gateway.caller import ANONYMOUS, Caller
@@ -29,6 +29,7 @@ class Parts:
     Attributes:
         authenticate: turns an Authorization value into who is calling; raises LoginRequired for a bad token.
         challenge: makes a WWW-Authenticate value for this request's own origin.
+        come_by: told each request's Host header first.
         other: answers paths outside ``/v2``; false where it has no such path.
     """
 
@@ -36,6 +37,7 @@ class Parts:
     trust: TrustRoutes
     authenticate: Callable[[str], Awaitable[Caller]]
     challenge: Challenge
+    come_by: Callable[[str], None]
     other: Callable[[Exchange], Awaitable[bool]]
 
 
@@ -50,6 +52,7 @@ class Application:
         if scope["type"] != "http":
             return
         exchange = Exchange(scope, receive, send)
+        self._parts.come_by(exchange.headers.get("host", ""))
         try:
             await self._answer(exchange)
         except ClientGone:
@@ -72,14 +75,13 @@ class Application:
         route = parse_v2(exchange.path)
         if route is None:
             raise NotFound("There is nothing at this path.")
-        caller = await self._caller(exchange, route)
+        caller = await self._caller(exchange)
         if isinstance(route, Metadata | Target | OnlineKeys | Publish):
             await self._parts.trust.handle(exchange, route, caller)
         else:
             await self._parts.gateway.handle(exchange, route, caller)
 
-    async def _caller(self, exchange: Exchange, route: Route) -> Caller:
-        del route
+    async def _caller(self, exchange: Exchange) -> Caller:
         authorization = exchange.headers.get("authorization")
         return await self._parts.authenticate(authorization) if authorization else ANONYMOUS
 

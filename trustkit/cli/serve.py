@@ -1,0 +1,88 @@
+"""``trustkit serve``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from trustkit.cli.output import data, note
+from trustkit.core.names import Host
+
+
+@click.command("serve")
+@click.option(
+    "--data-dir", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where state is kept."
+)
+@click.option(
+    "--listen", default="127.0.0.1:5080", show_default=True, metavar="HOST:PORT", help="Port 0: any free one."
+)
+@click.option(
+    "--public-name",
+    "public_names",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="A name of this service; the first is canonical.",
+)
+@click.option("--upstream", metavar="URL", help="The registry behind this service; without it, images are kept here.")
+@click.option("--upstream-username", metavar="NAME", help="Who this service is to the upstream.")
+@click.option(
+    "--upstream-password-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With its password.",
+)
+@click.option(
+    "--upstream-service", metavar="NAME", help="The upstream takes our tokens, with this as their audience."
+)
+@click.option(
+    "--token-service", "token_services", multiple=True, metavar="NAME", help="Another registry that takes our tokens."
+)
+@click.option(
+    "--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Certificate chain, PEM."
+)
+@click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its private key, PEM.")
+@click.option("--trust-only", is_flag=True, help="Make trust-only the default of every repository.")
+@click.option(
+    "--kek-file", type=click.Path(dir_okay=False, path_type=Path), help="The key-encryption key. [DATA_DIR/kek]"
+)
+@click.option("--behind-tls-proxy", is_flag=True, help="Clients reach this service over TLS, through a proxy.")
+@click.option("--unsafe-plain-http", is_flag=True, help="Serve without TLS on an address that isn't loopback.")
+def command(
+    data_dir: Path,
+    listen: str,
+    public_names: tuple[str, ...],
+    upstream: str | None,
+    upstream_username: str | None,
+    upstream_password_file: Path | None,
+    upstream_service: str | None,
+    token_services: tuple[str, ...],
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    *,
+    trust_only: bool,
+    kek_file: Path | None,
+    behind_tls_proxy: bool,
+    unsafe_plain_http: bool,
+) -> None:
+    """Run the service: registry, tokens and trust, on one origin.
+
+    Prints its URL once it accepts connections, and ends on SIGTERM after the requests in flight.
+    """
+    from trustkit.asgi.listen import run
+    from trustkit.server.service import Service
+    from trustkit.server.settings import ServeSettings, Upstream, tls_of
+
+    settings = ServeSettings(
+        data_dir=data_dir.absolute(),
+        listen=Host.parse(listen.removesuffix(":0")) if listen.endswith(":0") else Host.parse(listen),
+        public_names=tuple(Host.parse(name) for name in public_names),
+        upstream=Upstream.of(upstream, upstream_username, upstream_password_file, upstream_service),
+        token_services=token_services,
+        tls=tls_of(tls_cert, tls_key),
+        trust_only=trust_only,
+        kek_file=kek_file,
+        behind_tls_proxy=behind_tls_proxy,
+        unsafe_plain_http=unsafe_plain_http,
+    )
+    settings.check()
+    run(Service(settings, say=note, ready=data).run)

@@ -1,0 +1,96 @@
+"""From an Authorization header to who is calling and what they may do now (TRUST 8.1, 8.2)."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+
+from trustkit.authority.tokens import TokenVerifier
+from trustkit.core.access import Action, Assignment, granted
+from trustkit.core.names import Host, PrincipalName, Repository
+from trustkit.core.ports.service import Store
+from trustkit.errors import LoginRequired
+from trustkit.gateway.caller import Caller
+
+FRESH = timedelta(milliseconds=500)
+KEEP = 4096
+_BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/=-]+)\Z")
+
+origin: ContextVar[str] = ContextVar("origin")
+"""The service's own name as this request's client wrote it; set for each request."""
+
+
+class Callers:
+    """Authenticates requests.
+
+    A token is an upper bound: what it grants counts only as far as its principal's roles grant it now, and those are
+    read again when they are half a second old, so a revoked role or a disabled principal ends at once.
+    """
+
+    def __init__(
+        self, store: Store, verifier: TokenVerifier, *, hosts: Collection[Host], clock: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._verifier = verifier
+        self._hosts = tuple(hosts)
+        self._clock = clock
+        self._roles: OrderedDict[PrincipalName, tuple[datetime, tuple[Assignment, ...]]] = OrderedDict()
+
+    async def authenticate(self, authorization: str) -> Caller:
+        """Who sends this header value.
+
+        Raises:
+            LoginRequired: no bearer token, or one that isn't accepted.
+        """
+        found = _BEARER.match(authorization)
+        if not found:
+            raise LoginRequired("Only Bearer tokens are taken here.", hint="Get one at /oauth2/token.")
+        claims = self._verifier.verify(found[1])
+        assignments = await self._assignments(claims.principal)
+
+        def actions(repository: Repository) -> frozenset[Action]:
+            token = claims.actions(repository, self._hosts)
+            return frozenset(action for action in granted(assignments, repository) if action.value in token)
+
+        return Caller(claims.principal, actions)
+
+    async def _assignments(self, name: PrincipalName) -> tuple[Assignment, ...]:
+        now = self._clock()
+        kept = self._roles.get(name)
+        if kept is not None and timedelta(0) <= now - kept[0] < FRESH:
+            return kept[1]
+        async with self._store.read() as tx:
+            record = await tx.identities.get(name)
+            gone = record is None or record.disabled
+            assignments = () if gone else await tx.identities.assignments(name)
+        self._roles[name] = (now, assignments)
+        while len(self._roles) > KEEP:
+            self._roles.popitem(last=False)
+        return assignments
+
+
+class Challenges:
+    """Makes WWW-Authenticate values that send a client to the token endpoint of the name it came by."""
+
+    def __init__(self, *, scheme: str, hosts: Collection[Host], service: str) -> None:
+        self._scheme = scheme
+        self._names = [str(host) for host in hosts]
+        self._service = service
+
+    def come_by(self, host_header: str) -> None:
+        """Notes the name that the current request's client used; a stranger's name counts as the canonical one."""
+        origin.set(host_header if host_header in self._names else self._names[0])
+
+    def __call__(self, repository: Repository | None, actions: frozenset[Action], error: str | None) -> str:
+        """A Bearer challenge (distribution's token specification; RFC 6750, 3)."""
+        realm = f"{self._scheme}://{origin.get(self._names[0])}/oauth2/token"
+        parts = [f'realm="{realm}"', f'service="{self._service}"']
+        if repository is not None and actions:
+            words = ",".join(action.value for action in Action if action in actions)
+            parts.append(f'scope="repository:{repository}:{words}"')
+        if error:
+            parts.append(f'error="{error}"')
+        return "Bearer " + ",".join(parts)

@@ -1,0 +1,191 @@
+"""The service, wired: one of the three places where adapters meet use cases."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from trustkit.asgi.listen import bind, serve
+from trustkit.authority.login import TokenService
+from trustkit.authority.onlinekeys import OnlineKeys
+from trustkit.authority.passwords import Passwords
+from trustkit.authority.publish import Publishing
+from trustkit.authority.renew import Renewal
+from trustkit.authority.sealing import Sealer
+from trustkit.authority.settings import set_trust_only
+from trustkit.authority.switches import Switches
+from trustkit.authority.tokenkeys import TokenKeys
+from trustkit.authority.tokens import TokenIssuer, TokenVerifier
+from trustkit.authority.views import Views
+from trustkit.core.lifetimes import Lifetimes
+from trustkit.core.names import Host, Repository, RepositoryPattern
+from trustkit.core.view import SignedView
+from trustkit.errors import TrustkitError
+from trustkit.gateway.app import RegistryGateway, Trust
+from trustkit.gateway.backend import Backend
+from trustkit.gateway.embedded import EmbeddedRegistry
+from trustkit.gateway.exchange import Exchange
+from trustkit.server.callers import Callers, Challenges
+from trustkit.server.health import Health
+from trustkit.server.settings import ServeSettings
+from trustkit.server.token_routes import TokenRoutes
+from trustkit.server.trust_routes import TrustRoutes
+from trustkit.server.v2 import Application, Parts
+from trustkit.store.database import SqlStore
+from trustkit.store.kek import load_kek
+
+log = logging.getLogger("trustkit.service")
+
+RENEW_SECONDS = 60
+DATABASE = "trustkit.db"
+
+
+def clock() -> datetime:
+    """The service's clock, read once for each decision."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wired:
+    app: Application
+    renewal: Renewal
+
+
+class Service:
+    """One running service.
+
+    Args:
+        say: a line for the operator.
+        ready: called with the service's URL once it accepts connections.
+    """
+
+    def __init__(self, settings: ServeSettings, *, say: Callable[[str], None], ready: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._say = say
+        self._ready = ready
+
+    async def run(self) -> None:
+        """Serves until told to stop.
+
+        Raises:
+            StateError, InvalidSetting: it can't start.
+        """
+        settings = self._settings
+        sock = bind(settings.listen)
+        async with AsyncExitStack() as stack:
+            stack.callback(sock.close)
+            port = int(sock.getsockname()[1])
+            hosts = settings.names(port)
+            wired = await self._wire(stack, hosts)
+            renewing = asyncio.create_task(self._renew(wired.renewal))
+            stack.callback(renewing.cancel)
+            url = f"{'https' if settings.tls else 'http'}://{Host(settings.listen.name, port)}"
+            await serve(wired.app, sock, tls=settings.tls, ready=lambda: self._ready(url))
+
+    async def _wire(self, stack: AsyncExitStack, hosts: tuple[Host, ...]) -> _Wired:
+        settings, name = self._settings, str(hosts[0])
+        database = settings.data_dir / DATABASE
+        kek = load_kek(settings.kek_file or settings.data_dir / "kek", create=not database.exists())
+        store = await SqlStore.open(database)
+        stack.push_async_callback(store.close)
+        sealer = Sealer(kek)
+        tokens = await TokenKeys.open(store, sealer, issuer=name, now=clock())
+        _write_certificate(settings.data_dir / "token-ca.crt", tokens.pem)
+        if settings.trust_only:
+            await self._default_trust_only(store)
+        views, keys, lifetimes = Views(store, clock=clock), OnlineKeys(sealer), Lifetimes()
+        renewal = Renewal(store, keys, lifetimes=lifetimes, clock=clock, changed=views.forget)
+        publishing = Publishing(store, keys, lifetimes=lifetimes, clock=clock, changed=views.forget)
+        issuer = TokenIssuer(tokens, issuer=name)
+        services = {name: False, **dict.fromkeys(settings.token_services, True)}
+        backend = await self._backend(stack, store, issuer, frozenset(services))
+        challenges = Challenges(scheme=settings.scheme, hosts=hosts, service=name)
+        verifier = TokenVerifier(tokens.certificate, issuer=name, audience=name, clock=clock)
+        login = TokenService(
+            store,
+            issuer,
+            Passwords(),
+            services=services,
+            hosts=hosts,
+            clock=clock,
+        )
+        parts = Parts(
+            gateway=RegistryGateway(backend, trust=_trust(Switches(store, clock=clock), views), challenge=challenges),
+            trust=TrustRoutes(store, publishing, backend, hosts=frozenset(hosts), view=views.view),
+            authenticate=Callers(store, verifier, hosts=hosts, clock=clock).authenticate,
+            challenge=challenges,
+            come_by=challenges.come_by,
+            other=_other(TokenRoutes(login), Health(store, report=lambda: renewal.report, clock=clock)),
+        )
+        return _Wired(Application(parts), renewal)
+
+    async def _backend(
+        self, stack: AsyncExitStack, store: SqlStore, issuer: TokenIssuer, services: frozenset[str]
+    ) -> Backend:
+        if self._settings.upstream is None:
+            return EmbeddedRegistry(self._settings.data_dir / "registry")
+        from trustkit.server.upstream import open_upstream
+
+        async with store.read() as tx:
+            trust_only = any((await tx.settings.trust_only_patterns()).values())
+        return await open_upstream(
+            stack, self._settings, services, issuer, trust_only=trust_only, clock=clock, say=self._say
+        )
+
+    async def _default_trust_only(self, store: SqlStore) -> None:
+        every = RepositoryPattern("*")
+        async with store.read() as tx:
+            if (await tx.settings.trust_only_patterns()).get(every):
+                return
+        async with store.write() as tx:
+            await set_trust_only(tx, every, trust_only=True, actor="operator", source="--trust-only", now=clock())
+
+    async def _renew(self, renewal: Renewal) -> None:
+        while True:
+            try:
+                report = await renewal.round()
+                for gun, reason in report.failed.items():
+                    log.error("%s could not be renewed: %s", gun, reason)
+            except TrustkitError as error:
+                log.error("renewal failed: %s", error)
+            await asyncio.sleep(RENEW_SECONDS)
+
+
+def _trust(switches: Switches, views: Views) -> Trust:
+    async def view(repository: Repository) -> SignedView | None:
+        await switches.require_content_trust()
+        return await views.view(repository)
+
+    return Trust(trust_only=switches.trust_only, view=view, now=clock)
+
+
+def _other(tokens: TokenRoutes, health: Health) -> Callable[[Exchange], Any]:
+    routes = {
+        b"/oauth2/token": tokens.handle,
+        b"/healthz": health.alive,
+        b"/readyz": health.ready,
+    }
+
+    async def other(exchange: Exchange) -> bool:
+        route = routes.get(exchange.path)
+        if route is not None:
+            await route(exchange)
+        return route is not None
+
+    return other
+
+
+def _write_certificate(path: Path, pem: bytes) -> None:
+    """The CA certificate for a registry's rootcertbundle; public, and replaced whole."""
+    if path.exists() and path.read_bytes() == pem:
+        return
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(pem)
+    temporary.chmod(0o644)
+    temporary.replace(path)

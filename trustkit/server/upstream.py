@@ -1,0 +1,100 @@
+"""The registry behind the service: the credentials towards it, and whether clients could walk round (TRUST 7.5)."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import datetime
+
+import aiohttp
+
+from trustkit.authority.tokens import Access, TokenIssuer
+from trustkit.core.names import PrincipalName
+from trustkit.errors import InvalidSetting
+from trustkit.gateway.transport import Authorization, anonymous
+from trustkit.gateway.upstream import UpstreamRegistry
+from trustkit.server.settings import ServeSettings, Upstream
+
+GATEWAY = PrincipalName("trustkit-gateway")
+PROBE_SECONDS = 5
+_SERVICE = re.compile(r'service="([^"]{0,256})"')
+
+
+async def open_upstream(
+    stack: AsyncExitStack,
+    settings: ServeSettings,
+    client_services: frozenset[str],
+    issuer: TokenIssuer,
+    *,
+    trust_only: bool,
+    clock: Callable[[], datetime],
+    say: Callable[[str], None],
+) -> UpstreamRegistry:
+    """The backend for ``--upstream``, closed with the stack.
+
+    Args:
+        client_services: the audiences of tokens that clients can get.
+        trust_only: whether trust-only applies anywhere.
+
+    Raises:
+        InvalidSetting: trust-only, and the upstream takes tokens that clients can get.
+    """
+    upstream = settings.upstream
+    assert upstream is not None  # noqa: S101 - the caller looked
+    await _check(upstream, client_services, trust_only=trust_only, say=say)
+    registry = UpstreamRegistry(upstream.url, authorization=_authorization(upstream, issuer, clock))
+    stack.push_async_callback(registry.close)
+    return registry
+
+
+def _authorization(upstream: Upstream, issuer: TokenIssuer, clock: Callable[[], datetime]) -> Authorization:
+    if upstream.username is not None:
+        pair = f"{upstream.username}:{upstream.password}".encode()
+        basic = "Basic " + base64.b64encode(pair).decode("ascii")
+
+        async def by_password(scope: str, challenge: str | None) -> str | None:  # noqa: ARG001 - the same for all
+            return basic
+
+        return by_password
+    if upstream.service is None:
+        return anonymous
+    service = upstream.service
+
+    async def by_token(scope: str, challenge: str | None) -> str | None:  # noqa: ARG001 - it is always ours
+        access = [_access(part) for part in scope.split()]
+        token = issuer.issue(GATEWAY, audience=service, access=access, now=clock())
+        return f"Bearer {token.text}"
+
+    return by_token
+
+
+def _access(scope: str) -> Access:
+    kind, _, rest = scope.partition(":")
+    name, _, actions = rest.rpartition(":")
+    return Access(kind, name, frozenset(actions.split(",")))
+
+
+async def _check(
+    upstream: Upstream, client_services: frozenset[str], *, trust_only: bool, say: Callable[[str], None]
+) -> None:
+    try:
+        timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"{upstream.url}/v2/", allow_redirects=False) as answer,
+        ):
+            status, challenge = answer.status, answer.headers.get("www-authenticate", "")
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        say(f"WARNING: the upstream {upstream.url} does not answer yet: {type(error).__name__}.")
+        return
+    named = _SERVICE.search(challenge)
+    if named and named[1] in client_services and trust_only:
+        raise InvalidSetting(
+            f"The upstream {upstream.url} takes tokens for {named[1]}, which clients can get: trust-only would be "
+            "walked round.",
+            hint="Give the upstream a service name of its own and pass it as --upstream-service.",
+        )
+    if status == 200 and not upstream.host.loopback:
+        say(f"WARNING: the upstream {upstream.url} asks for no login; whoever reaches it walks round this service.")
