@@ -106,3 +106,19 @@ def test_every_environment_variable_that_the_code_reads_is_there():
     for source in Path(trustkit.__path__[0]).rglob("*.py"):
         read |= set(re.findall(r"[\"'](TRUSTKIT_[A-Z_]+)[\"']", source.read_text(encoding="utf-8")))
     assert sorted(name for name in read if name not in page) == []
+
+
+def test_every_unsafe_switch_is_listed_as_one():
+    unsafe = _page("configuration.md").partition("## Unsafe switches")[2]
+    _load_everything()
+    switches = {
+        text
+        for _, command in _commands(cli, "trustkit")
+        for option in command.params
+        for text in option.opts
+        if "unsafe" in text and text.startswith("-")
+    }
+    for source in Path(trustkit.__path__[0]).rglob("*.py"):
+        switches |= set(re.findall(r"[\"'](TRUSTKIT_UNSAFE_[A-Z_]+)[\"']", source.read_text(encoding="utf-8")))
+    assert switches
+    assert sorted(switch for switch in switches if switch not in unsafe) == []
