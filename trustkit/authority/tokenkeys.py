@@ -63,6 +63,12 @@ class TokenKeys:
     def __repr__(self) -> str:
         return f"TokenKeys(ca={self.certificate.fingerprint(hashes.SHA256()).hex()[:16]}, ...)"
 
+    @staticmethod
+    async def stored(store: Store) -> bool:
+        """Whether there is a CA already: then something is sealed, and the key-encryption key must be there too."""
+        async with store.read() as tx:
+            return await tx.settings.get(SETTING) is not None
+
     @classmethod
     async def open(cls, store: Store, sealer: Sealer, *, issuer: str, now: datetime) -> TokenKeys:
         """The service's keys; the CA is made where there is none, once however many processes start.

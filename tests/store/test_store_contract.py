@@ -1,0 +1,335 @@
+"""What every Store holds (core.ports.service), run on each implementation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from trustkit.core.access import Assignment, Role
+from trustkit.core.names import Gun, PrincipalName, RepositoryPattern
+from trustkit.core.ports.service import AuditRow, RefreshRecord, SealedKey, Store, StoredFile, Transaction
+from trustkit.errors import Conflict, NotFound, StateError
+from trustkit.store.database import SqlStore
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+APP = Gun.parse("registry.example.com/team/app")
+OTHER = Gun.parse("registry.example.com/other")
+ALICE = PrincipalName("alice")
+PULLS = Assignment(Role.ACR_PULL, RepositoryPattern.parse("team/*"))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[Callable[[Store], Awaitable[None]]], None]:
+    """Runs a coroutine function on a new store."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Store]:
+        store = await SqlStore.open(tmp_path / "d" / "trustkit.db")
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    def runner(body: Callable[[Store], Awaitable[None]]) -> None:
+        async def main() -> None:
+            async with opened() as store:
+                await body(store)
+
+        asyncio.run(main())
+
+    return runner
+
+
+def stored(role: str, version: int, days: int = 7, data: bytes | None = None) -> StoredFile:
+    return StoredFile(role, version, data or f"{role}.{version}".encode(), NOW + timedelta(days=days))
+
+
+async def founded(tx: Transaction, gun: Gun = APP) -> None:
+    await tx.collections.found(gun, NOW)
+    await tx.collections.add_files(gun, [stored("root", 1, 3650), stored("timestamp", 1)], NOW)
+
+
+def test_a_collection_is_its_newest_files_and_keeps_the_old_ones(run) -> None:
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            await founded(tx)
+        async with store.write() as tx:
+            assert await tx.collections.add_files(APP, [stored("timestamp", 3), stored("timestamp", 2)], NOW) == 2
+        async with store.read() as tx:
+            current = await tx.collections.current(APP)
+            assert current == {"root": stored("root", 1, 3650), "timestamp": stored("timestamp", 3)}
+            assert await tx.collections.file(APP, "timestamp", 1) == stored("timestamp", 1)
+            assert await tx.collections.file(APP, "timestamp", 4) is None
+            assert await tx.collections.current(OTHER) == {}
+            record = await tx.collections.get(APP)
+            assert record is not None
+            assert (record.gun, record.generation, record.created) == (APP, 2, NOW)
+            assert await tx.collections.of_repository(APP.repository) == record
+            assert await tx.collections.list() == [record]
+
+    run(body)
+
+
+@pytest.mark.parametrize("version", [1, 2], ids=["an old one", "the current one"])
+def test_no_version_is_used_twice(run, version: int) -> None:
+    """TRUST 3.4."""
+
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            await founded(tx)
+            await tx.collections.add_files(APP, [stored("timestamp", 2)], NOW)
+        with pytest.raises(Conflict) as caught:
+            async with store.write() as tx:
+                await tx.collections.add_files(APP, [stored("timestamp", version, data=b"other")], NOW)
+        assert caught.value.context["versions"] == {"root": 1, "timestamp": 2}
+        async with store.read() as tx:
+            assert (await tx.collections.current(APP))["timestamp"].data == b"timestamp.2"
+
+    run(body)
+
+
+@pytest.mark.parametrize("second", ["registry.example.com/team/app", "localhost:5080/team/app"])
+def test_a_repository_has_one_collection(run, second: str) -> None:
+    """TRUST 1.1."""
+
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            await founded(tx)
+        with pytest.raises(Conflict, match=r"registry\.example\.com/team/app"):
+            async with store.write() as tx:
+                await tx.collections.found(Gun.parse(second), NOW)
+
+    run(body)
+
+
+def test_files_need_their_collection(run) -> None:
+    async def body(store: Store) -> None:
+        with pytest.raises(NotFound):
+            async with store.write() as tx:
+                await tx.collections.add_files(APP, [stored("root", 1)], NOW)
+
+    run(body)
+
+
+def test_expiring_names_collections_by_their_current_file_soonest_first(run) -> None:
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            for gun, days in ((APP, 5), (OTHER, 3)):
+                await tx.collections.found(gun, NOW)
+                await tx.collections.add_files(gun, [stored("timestamp", 1, 1)], NOW)
+                await tx.collections.add_files(gun, [stored("timestamp", 2, days)], NOW)
+        async with store.read() as tx:
+            late, soon = NOW + timedelta(days=6), NOW + timedelta(days=4)
+            assert list(await tx.collections.expiring(role="timestamp", before=late)) == [OTHER, APP]
+            assert list(await tx.collections.expiring(role="timestamp", before=soon)) == [OTHER]
+            assert list(await tx.collections.expiring(role="snapshot", before=late)) == []
+
+    run(body)
+
+
+def test_online_keys_need_no_collection_and_are_made_once(run) -> None:
+    keys = [SealedKey(role, "ab" * 32, {"keytype": "ed25519"}, b"sealed") for role in ("snapshot", "timestamp")]
+
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            assert await tx.collections.online_keys(APP) == {}
+            await tx.collections.add_online_keys(APP, keys, NOW)
+            assert await tx.collections.online_keys(APP) == {key.role: key for key in keys}
+            with pytest.raises(Conflict):
+                await tx.collections.add_online_keys(APP, keys[:1], NOW)
+
+    run(body)
+
+
+def test_principals_and_what_goes_with_them(run) -> None:
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            await tx.identities.add(ALICE, "hash", NOW)
+            with pytest.raises(Conflict):
+                await tx.identities.add(ALICE, "other", NOW)
+            for _ in range(2):
+                await tx.identities.assign(ALICE, PULLS)
+            await tx.identities.add_refresh(RefreshRecord(b"t" * 32, ALICE, "svc", 1, NOW + timedelta(days=30)))
+        async with store.read() as tx:
+            assert await tx.identities.assignments(ALICE) == (PULLS,)
+            assert await tx.identities.refresh(b"t" * 32) is not None
+            assert await tx.identities.refresh(b"u" * 32) is None
+        async with store.write() as tx:
+            await tx.identities.remove(ALICE)
+        async with store.write() as tx:
+            assert await tx.identities.get(ALICE) is None
+            assert await tx.identities.refresh(b"t" * 32) is None
+            await tx.identities.add(ALICE, "again", NOW)
+            assert await tx.identities.assignments(ALICE) == ()
+
+    run(body)
+
+
+def test_a_new_password_and_a_disable_raise_the_epoch_and_end_refresh_tokens(run) -> None:
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            await tx.identities.add(ALICE, "hash", NOW)
+            for change in (
+                lambda: tx.identities.set_password(ALICE, "new"),
+                lambda: tx.identities.set_disabled(ALICE),
+            ):
+                before = await tx.identities.get(ALICE)
+                assert before is not None
+                record = RefreshRecord(b"t" * 32, ALICE, "svc", before.epoch, NOW + timedelta(days=30))
+                await tx.identities.add_refresh(record)
+                await change()
+                after = await tx.identities.get(ALICE)
+                assert after is not None
+                assert after.epoch == before.epoch + 1
+                assert await tx.identities.refresh(b"t" * 32) is None
+            assert after.disabled
+            assert after.password_hash == "new"
+
+    run(body)
+
+
+def test_expired_refresh_tokens_are_dropped(run) -> None:
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            await tx.identities.add(ALICE, "hash", NOW)
+            for name, days in ((b"a", 1), (b"b", 3)):
+                await tx.identities.add_refresh(RefreshRecord(name * 32, ALICE, "s", 1, NOW + timedelta(days=days)))
+            assert await tx.identities.drop_refresh_expired(NOW + timedelta(days=1)) == 1
+            assert await tx.identities.refresh(b"b" * 32) is not None
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda ids: ids.set_password(ALICE, "x"),
+        lambda ids: ids.set_disabled(ALICE),
+        lambda ids: ids.remove(ALICE),
+        lambda ids: ids.assign(ALICE, PULLS),
+        lambda ids: ids.revoke(ALICE, PULLS),
+        lambda ids: ids.add_refresh(RefreshRecord(b"t" * 32, ALICE, "s", 1, NOW)),
+    ],
+    ids=["password", "disable", "remove", "assign", "revoke", "refresh"],
+)
+def test_nothing_is_done_to_a_principal_that_is_not_there(run, call) -> None:
+    async def body(store: Store) -> None:
+        with pytest.raises(NotFound):
+            async with store.write() as tx:
+                await call(tx.identities)
+
+    run(body)
+
+
+def test_a_role_is_revoked_as_it_was_assigned(run) -> None:
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            await tx.identities.add(ALICE, "hash", NOW)
+            await tx.identities.assign(ALICE, PULLS)
+            with pytest.raises(NotFound):
+                await tx.identities.revoke(ALICE, Assignment(Role.ACR_PULL, RepositoryPattern.parse("team/app")))
+            await tx.identities.revoke(ALICE, PULLS)
+            assert await tx.identities.assignments(ALICE) == ()
+
+    run(body)
+
+
+def test_settings_and_trust_only_patterns(run) -> None:
+    every, team = RepositoryPattern.parse("*"), RepositoryPattern.parse("team/*")
+
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            assert await tx.settings.get("a") is None
+            for value in ("1", "2"):
+                await tx.settings.put("a", value)
+                await tx.settings.set_trust_only(every, trust_only=value == "2")
+            await tx.settings.set_trust_only(team, trust_only=False)
+        async with store.read() as tx:
+            assert await tx.settings.get("a") == "2"
+            assert await tx.settings.trust_only_patterns() == {every: True, team: False}
+
+    run(body)
+
+
+def test_audit_rows_come_newest_first(run) -> None:
+    rows = [AuditRow(NOW, "alice", "::1", "published", str(APP), {"tags": {"v": n}}) for n in range(5)]
+
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            for row in rows:
+                await tx.audit.append(row)
+        async with store.read() as tx:
+            assert await tx.audit.list(limit=2) == [rows[4], rows[3]]
+            assert len(await tx.audit.list()) == 5
+
+    run(body)
+
+
+def test_a_block_that_raises_changes_nothing(run) -> None:
+    async def body(store: Store) -> None:
+        async def half() -> None:
+            async with store.write() as tx:
+                await founded(tx)
+                raise StateError("on purpose")
+
+        with pytest.raises(StateError, match="on purpose"):
+            await half()
+        async with store.read() as tx:
+            assert await tx.collections.get(APP) is None
+
+    run(body)
+
+
+def test_a_read_changes_nothing_and_stays_in_its_moment(run) -> None:
+    async def body(store: Store) -> None:
+        async with store.read() as reading:
+            assert await reading.settings.get("a") is None
+            async with store.write() as tx:
+                await tx.settings.put("a", "1")
+            assert await reading.settings.get("a") is None
+        async with store.read() as tx:
+            assert await tx.settings.get("a") == "1"
+
+    run(body)
+
+
+def test_a_cancelled_write_is_rolled_back_and_the_next_one_goes_on(run) -> None:
+    async def body(store: Store) -> None:
+        inside = asyncio.Event()
+
+        async def slow() -> None:
+            async with store.write() as tx:
+                await tx.settings.put("a", "cancelled")
+                inside.set()
+                await asyncio.sleep(60)
+
+        task = asyncio.create_task(slow())
+        await inside.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with store.write() as tx:
+            assert await tx.settings.get("a") is None
+            await tx.settings.put("a", "next")
+
+    run(body)
+
+
+def test_writers_of_one_process_take_turns(run) -> None:
+    async def body(store: Store) -> None:
+        async def increment() -> None:
+            async with store.write() as tx:
+                count = int(await tx.settings.get("n") or 0)
+                await asyncio.sleep(0)
+                await tx.settings.put("n", str(count + 1))
+
+        await asyncio.gather(*(increment() for _ in range(50)))
+        async with store.read() as tx:
+            assert await tx.settings.get("n") == "50"
+
+    run(body)
