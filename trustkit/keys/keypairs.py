@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
@@ -110,11 +110,14 @@ def open_der(sealed: bytes, passphrase: bytes) -> PrivateKeyTypes:
 
     Raises:
         WrongPassphrase: also for damage inside the ciphertext, which nothing tells from a wrong passphrase.
+        KeyFileInvalid: this machine can't spend the 16 MiB that opening takes.
     """
     try:
         return load_der_private_key(sealed, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise WrongPassphrase("The passphrase doesn't open the key.") from error
+    except (InternalError, MemoryError) as error:
+        raise KeyFileInvalid("It can't be opened on this machine: too little memory is free.") from error
 
 
 def is_encrypted(pem: bytes) -> bool:
@@ -139,6 +142,8 @@ def read_foreign(pem: bytes, passphrase: bytes | None) -> PrivateKeyTypes:
         if passphrase is not None:
             raise WrongPassphrase("The passphrase doesn't open the key.") from error
         raise KeyFileInvalid("It holds no private key in PEM that can be read.") from error
+    except (InternalError, MemoryError) as error:  # a key derivation of no meaning, or beyond this machine's memory
+        raise KeyFileInvalid("Its encryption can't be tried on this machine.") from error
     if not isinstance(private, SIGNING_KEYS):
         raise KeyUnsupported("A key of this type is not allowed.", hint="Use Ed25519, ECDSA or RSA.")
     public_half(private.public_key())

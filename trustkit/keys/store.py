@@ -110,8 +110,9 @@ class FileKeyStore:
             KeyMissing, WrongPassphrase, NoPassphrase, KeyFileInvalid.
         """
         if info.id not in self._open:
-            opened, _ = self._opened(self._load(self.path(info.id)))
-            self._open[info.id] = _signer(opened, info)
+            file = self._load(self.path(info.id))
+            opened, _ = self._opened(file)
+            self._open[info.id] = _signer(opened, file.info)
         return self._open[info.id]
 
     def export(self, info: KeyInfo, new: PassphraseSource | None = None) -> bytes:
