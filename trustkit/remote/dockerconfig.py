@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -162,7 +163,11 @@ def _host_of(name: str) -> str:
     return name.removeprefix("https://").removeprefix("http://").partition("/")[0]
 
 
-def _docker() -> ModuleType:
+def _docker(helper: str) -> ModuleType:
+    if shutil.which(f"docker-credential-{helper}") is None:
+        raise Failed(
+            f"The credential helper docker-credential-{helper}, which Docker's configuration names, is missing."
+        )
     try:
         import docker.credentials
     except ImportError as error:
@@ -175,7 +180,7 @@ def _docker() -> ModuleType:
 
 
 def _from_helper(helper: str, host: Host) -> Credentials | None:
-    library = _docker()
+    library = _docker(helper)
     try:
         found = library.Store(helper).get(str(host))
         user, secret = found["Username"], found["Secret"]
@@ -189,7 +194,7 @@ def _from_helper(helper: str, host: Host) -> Credentials | None:
 
 
 def _store(helper: str, host: Host, credentials: Credentials) -> None:
-    library = _docker()
+    library = _docker(helper)
     try:
         library.Store(helper).store(str(host), _TOKEN_USER, credentials.identity_token)
     except (library.StoreError, OSError) as error:
@@ -197,7 +202,7 @@ def _store(helper: str, host: Host, credentials: Credentials) -> None:
 
 
 def _erase(helper: str, host: Host) -> bool:
-    library = _docker()
+    library = _docker(helper)
     try:
         library.Store(helper).erase(str(host))
     except library.CredentialsNotFound:

@@ -43,8 +43,9 @@ def as_ours(error: BaseException, where: str) -> CouldNotCheck:
     """The leaf for a foreign error.  Its text is never passed on whole: it may hold a URL with a token."""
     cause = _cause(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
+        why = getattr(cause, "verify_message", "") or "it does not verify"
         return Unreachable(
-            f"The certificate of {where} is not accepted: {cause.verify_message or 'it does not verify'}.",
+            f"The certificate of {where} is not accepted: {why}.",
             hint="Put its authority into Docker's certs.d folder for this host, or name it in SSL_CERT_FILE.",
         )
     if isinstance(cause, ssl.CertificateError | ssl.SSLError) or isinstance(error, foreign.SSLError):
@@ -72,8 +73,8 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _reason(cause: BaseException) -> str:
-    if isinstance(cause, ssl.SSLError) and cause.reason:
-        return str(cause.reason).replace("_", " ").lower()
+    if isinstance(cause, ssl.SSLError) and (reason := getattr(cause, "reason", "")):
+        return str(reason).replace("_", " ").lower()
     inner = cause.__cause__ if isinstance(cause, foreign.NewConnectionError) else cause
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror.lower()
