@@ -1,0 +1,257 @@
+"""The client's state: whole writes, locks, pins, metadata folders and tokens."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustkit.core.names import Gun
+from trustkit.core.ports.remote import Pin
+from trustkit.core.ports.tokens import AccessToken
+from trustkit.errors import Conflict, InvalidName, InvalidSetting, NotFound, StateError, TrustkitError
+from trustkit.home import Home
+from trustkit.home.files import private_folder, read_bounded, write_atomically
+from trustkit.home.locks import exclusive
+from trustkit.home.metadata import gun_folder_name, pin_identity
+from trustkit.home.pins import FilePinStore
+from trustkit.home.tokens import FileTokenCache
+
+KEY, OTHER = "a" * 64, "b" * 64
+APP = Gun.parse("registry.example/team/app")
+
+
+def keyed(pattern: str, *keys: str, threshold: int = 1, format_: str = "tuf") -> Pin:
+    return Pin(pattern, key_ids=keys or (KEY,), threshold=threshold, format=format_)
+
+
+def test_folders_are_made_for_us_alone(tmp_path: Path) -> None:
+    home = Home(tmp_path / "a" / "home")
+    assert home.pins.list() == []
+    for folder in (home.path, home.keys, home.cache, home.metadata.metadata_folder(APP, keyed("h.x/*"))):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(StateError, match="every user"):
+        private_folder(tmp_path)
+
+
+def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("")
+    with pytest.raises(StateError):
+        private_folder(tmp_path / "x" / "y")
+
+
+def test_a_write_is_whole_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    for data in (b"one", b"two" * 100_000):
+        write_atomically(path, data)
+        assert path.read_bytes() == data
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(StateError):
+        write_atomically(tmp_path / "none" / "f", b"")
+    with pytest.raises(StateError, match="longer"):
+        read_bounded(path, 10)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / "kept").write_text("")
+    with pytest.raises(StateError):
+        write_atomically(tmp_path / "f", b"new")
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_lock_excludes_threads_and_times_out(tmp_path: Path) -> None:
+    path, inside, most = tmp_path / "lock", [0], [0]
+
+    def work() -> None:
+        for _ in range(5):
+            with exclusive(path):
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                time.sleep(0.001)
+                inside[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+    with exclusive(path), pytest.raises(StateError, match="locked"), exclusive(path, timeout=0.05):
+        pass
+
+
+def _add(arguments: tuple[str, int]) -> None:
+    folder, number = arguments
+    Home(Path(folder)).pins.add(keyed(f"registry.example/app{number}"))
+
+
+def test_sixteen_processes_pin_at_once(tmp_path: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(16) as pool:
+        pool.map(_add, [(str(tmp_path), number) for number in range(48)], chunksize=1)
+    assert len(Home(tmp_path).pins.list()) == 48
+
+
+def test_the_most_specific_pin_counts(tmp_path: Path) -> None:
+    pins = FilePinStore(tmp_path / "pins.json")
+    for pattern in ("registry.example/*", "registry.example/team/*", "registry.example/team/app", "other.example/*"):
+        pins.add(keyed(pattern))
+    found = {
+        name: pin.pattern if (pin := pins.find(Gun.parse(name))) else None
+        for name in (
+            "registry.example/team/app",
+            "registry.example/team/b",
+            "registry.example/x",
+            "no.example/team/app",
+        )
+    }
+    assert list(found.values()) == [
+        "registry.example/team/app",
+        "registry.example/team/*",
+        "registry.example/*",
+        None,
+    ]
+
+
+def test_a_pin_isnt_replaced_by_accident(tmp_path: Path) -> None:
+    pins = FilePinStore(tmp_path / "pins.json")
+    pins.add(keyed("registry.example/*"))
+    pins.add(keyed("registry.example/*"))
+    with pytest.raises(Conflict, match="another root"):
+        pins.add(keyed("registry.example/*", OTHER))
+    pins.add(keyed("registry.example/*", OTHER), replace=True)
+    assert [pin.key_ids for pin in pins.list()] == [(OTHER,)]
+    pins.remove("registry.example/*")
+    assert pins.list() == []
+    with pytest.raises(NotFound):
+        pins.remove("registry.example/*")
+
+
+ROOT = b'{"signatures":[],"signed":{}}'
+
+
+@pytest.mark.parametrize(
+    ("pin", "leaf"),
+    [
+        (Pin("registry.example/app"), InvalidSetting),
+        (Pin("registry.example/app", root=ROOT, key_ids=(KEY,), threshold=1), InvalidSetting),
+        (Pin("registry.example/*", root=ROOT), InvalidSetting),
+        (Pin("registry.example/app", root=b""), InvalidSetting),
+        (Pin("registry.example/app", root="é".encode()), InvalidSetting),
+        (keyed("registry.example/*", threshold=2), InvalidSetting),
+        (keyed("registry.example/*", threshold=0), InvalidSetting),
+        (keyed("registry.example/*", KEY, KEY, threshold=2), InvalidSetting),
+        (keyed("registry.example/*", "A" * 64), InvalidSetting),
+        (keyed("registry.example/*", format_="x"), InvalidSetting),
+        (keyed("*"), InvalidName),
+        (keyed("*/app"), InvalidName),
+    ],
+)
+def test_pins_that_cant_be_met(tmp_path: Path, pin: Pin, leaf: type[TrustkitError]) -> None:
+    with pytest.raises(leaf):
+        FilePinStore(tmp_path / "pins.json").add(pin)
+    assert list(tmp_path.iterdir()) == []
+
+
+GOOD = {"pattern": "h.x/a", "format": "tuf", "root": None, "root_keys": [KEY], "threshold": 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"version":1}',
+        '{"version":2,"pins":[]}',
+        '{"version":1,"pins":[],"pins":[]}',
+        json.dumps({"version": 1, "pins": [GOOD, GOOD]}),
+        json.dumps({"version": 1, "pins": [{**GOOD, "extra": 1}]}),
+        json.dumps({"version": 1, "pins": [{**GOOD, "threshold": True}]}),
+        json.dumps({"version": 1, "pins": [{**GOOD, "root_keys": []}]}),
+        json.dumps({"version": 1, "pins": [{**GOOD, "root_keys": "ab"}]}),
+        json.dumps({"version": 1, "pins": [{**GOOD, "pattern": "*"}]}),
+        json.dumps({"version": 1, "pins": [{**GOOD, "root": 7}]}),
+    ],
+)
+def test_a_damaged_file_is_an_error_and_no_absence_of_pins(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pins.json").write_text(text)
+    pins = FilePinStore(tmp_path / "pins.json")
+    for act in (lambda: pins.find(APP), pins.list, lambda: pins.add(keyed("h.x/b")), lambda: pins.remove("h.x/a")):
+        with pytest.raises(StateError):
+            act()
+    assert (tmp_path / "pins.json").read_text() == text
+
+
+KEYS = st.lists(st.text("0123456789abcdef", min_size=64, max_size=64), min_size=1, max_size=4, unique=True)
+ROOTS = st.text(st.characters(max_codepoint=127), min_size=1, max_size=100).map(str.encode)
+
+
+@given(keys=KEYS, root=ROOTS)
+def test_what_is_pinned_is_found(tmp_path_factory: pytest.TempPathFactory, keys: list[str], root: bytes) -> None:
+    pins = FilePinStore(tmp_path_factory.mktemp("pins") / "pins.json")
+    wanted = [keyed("h.x/*", *keys, threshold=len(keys)), Pin("h.x/app", root=root)]
+    for pin in wanted:
+        pins.add(pin)
+    assert pins.list() == wanted
+    assert pins.find(Gun.parse("h.x/app")) == wanted[1]
+
+
+def test_metadata_folders_belong_to_one_gun_and_pin(tmp_path: Path) -> None:
+    folders = Home(tmp_path).metadata
+    names = ["h.x/a", "h.x/a-b", "h.x/a/b", "h.x:5000/a", "h.x/a.b", "h.x/a__b", "h.x/" + "a" * 200]
+    guns = [Gun.parse(name) for name in names]
+    pins = [keyed("h.x/*"), keyed("h.x/*", OTHER), keyed("h.x/*", KEY, OTHER), keyed("h.x/*", format_="docker")]
+    pins += [keyed("h.x/*", KEY, OTHER, threshold=2), Pin("h.x/a", root=ROOT), Pin("h.x/a", root=ROOT + b" ")]
+    made = {folders.metadata_folder(gun, pin) for gun in guns for pin in pins}
+    assert len(made) == len(guns) * len(pins)
+    assert pin_identity(keyed("h.x/a", KEY, OTHER)) == pin_identity(keyed("h.x/*", OTHER, KEY))
+    assert all(len(gun_folder_name(gun)) <= 120 for gun in guns)
+
+
+def test_a_gun_is_seen_once_its_timestamp_was_verified(tmp_path: Path) -> None:
+    folders, pin = Home(tmp_path).metadata, keyed("registry.example/*")
+    assert not folders.seen(APP)
+    with folders.locked(APP, pin) as folder:
+        assert not folders.seen(APP)
+        (folder / "timestamp.json").write_text("{}")
+        with pytest.raises(StateError), folders.locked(APP, pin, timeout=0.05):
+            pass
+    assert folders.seen(APP)
+    assert not folders.seen(Gun.parse("registry.example/team"))
+    folders.clear(APP, pin)
+    assert not folders.seen(APP)
+
+
+def test_tokens_that_cant_be_read_are_lost(tmp_path: Path) -> None:
+    cache = FileTokenCache(tmp_path / "tokens")
+    assert cache.get("k") is None
+    cache.put("k", AccessToken("secret", 5.0))
+    assert cache.get("k") == AccessToken("secret", 5.0)
+    assert "secret" not in repr(cache.get("k"))
+    (file,) = (tmp_path / "tokens").iterdir()
+    for text in ("", "{", "[]", '{"key":"other","token":"x","expires":1}', '{"key":"k","token":1,"expires":1}'):
+        file.write_text(text)
+        assert cache.get("k") is None
+    cache.drop("k")
+    cache.drop("k")
+    cache.put("k", AccessToken("x", 5.0))
+    cache.clear()
+    assert list((tmp_path / "tokens").iterdir()) == []
+
+
+def test_a_cache_that_cant_be_written_is_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("a file")
+    cache = FileTokenCache(tmp_path / "tokens")
+    cache.put("k", AccessToken("x", 5.0))
+    assert cache.get("k") is None
