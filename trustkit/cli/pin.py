@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from trustkit.cli.context import Context
 from trustkit.cli.output import data_json, note, table
 from trustkit.core.ports.remote import Pin
 from trustkit.errors import TrustkitError, UsageError
+
+if TYPE_CHECKING:
+    from tuf.api.metadata import Root
 
 
 @click.group("pin")
@@ -48,7 +52,7 @@ def add(
     if root_file is not None:
         if threshold is not None:
             raise UsageError("--threshold goes with --root-key.", hint="A root file has its own threshold.")
-        root, keys = _read_root(root_file)
+        root, keys = _read_root(root_file, pattern)
         pin = Pin(pattern, root=root)
     else:
         keys = root_keys
@@ -85,27 +89,37 @@ def remove(ctx: Context, pattern: str) -> None:
     note(f"{pattern} is no longer pinned.")
 
 
-def _read_root(path: Path) -> tuple[bytes, tuple[str, ...]]:
+def _read_root(path: Path, pattern: str) -> tuple[bytes, tuple[str, ...]]:
+    """A root file's bytes and root keys; it has to name the one GUN that it is pinned for (TRUST 1.3)."""
+    from trustkit.core.formats.tuf1 import guns
+    from trustkit.core.names import GunPattern
     from trustkit.home.files import read_bounded
     from trustkit.home.pins import MAX_ROOT
 
     data = read_bounded(path, MAX_ROOT) or b""
     try:
-        return data, _root_keys(data)
+        root = _parsed(data)
+        named = [str(gun) for gun in guns(root)]
     except TrustkitError as error:
         raise UsageError(f"{path} is not a root file: {error.message}") from error
+    if str(GunPattern.parse(pattern)) not in named:
+        raise UsageError(
+            f"{path} is the root of {' and '.join(named) or 'no collection'}, not of {pattern}.",
+            hint="A root file is pinned for the collection that it names; for a pattern, pin root key ids.",
+        )
+    return data, tuple(sorted(root.roles["root"].keyids))
 
 
-def _root_keys(data: bytes) -> tuple[str, ...]:
+def _parsed(data: bytes) -> Root:
     from tuf.api.metadata import Root
 
     from trustkit.core.formats import tuf1
 
-    return tuple(sorted(tuf1.read(data, Root).signed.roles["root"].keyids))
+    return tuf1.read(data, Root).signed
 
 
 def _keys(pin: Pin) -> tuple[str, ...]:
-    return pin.key_ids if pin.root is None else _root_keys(pin.root)
+    return pin.key_ids if pin.root is None else tuple(sorted(_parsed(pin.root).roles["root"].keyids))
 
 
 def _accepted(pin: Pin) -> str:
