@@ -10,7 +10,7 @@ from typing import Any
 from trustkit.core import strictjson
 from trustkit.core.names import Gun, GunPattern
 from trustkit.core.ports.remote import Pin
-from trustkit.errors import Conflict, InvalidSetting, NotFound, Rejected, StateError, TrustkitError
+from trustkit.errors import Conflict, InvalidSetting, NotFound, StateError, TrustkitError
 from trustkit.home.files import read_bounded, write_atomically
 from trustkit.home.locks import exclusive
 
@@ -142,9 +142,7 @@ class FilePinStore:
             if document["version"] != SCHEMA:
                 raise ValueError("another version of trustkit wrote it")
             return _unique([_read(entry) for entry in document["pins"]])
-        except (Rejected, ValueError) as error:
-            raise _damaged(self._path, error) from error
-        except TrustkitError as error:
+        except (TrustkitError, ValueError) as error:
             raise _damaged(self._path, error) from error
 
     def _save(self, pins: dict[GunPattern, Pin]) -> None:
