@@ -47,13 +47,14 @@ class Sign:
         """
         if not refs:
             raise UsageError("No reference was given.")
+        tags_named = [ref.required_tag for ref in refs]
         for gun in dict.fromkeys(ref.gun for ref in refs):
             self._publisher.require(gun)
         wanted: dict[Gun, dict[Tag, ManifestBytes]] = {}
-        for ref in refs:
-            manifest = self._resolve(ref)
+        for ref, tag in zip(refs, tags_named, strict=True):
+            manifest = self._resolve(ref, tag)
             tags = wanted.setdefault(ref.gun, {})
-            if tags.setdefault(ref.required_tag, manifest).digest != manifest.digest:
+            if tags.setdefault(tag, manifest).digest != manifest.digest:
                 raise UsageError(f"{ref.gun}:{ref.tag} is named twice, for different digests.")
         signed = []
         for gun, tags in wanted.items():
@@ -86,11 +87,9 @@ class Sign:
             raise UsageError(f"{gun} has a collection already, with {len(there.view.targets)} signed tags.")
         return self._publisher.publish(gun, Change(), root_key=root_key)
 
-    def _resolve(self, ref: ImageRef) -> ManifestBytes:
-        reference = ref.digest or ref.required_tag
-        ref.required_tag  # noqa: B018 - raises where there is none
-        manifest = self._registry.manifest(ref.gun, reference, registry_view=True)
+    def _resolve(self, ref: ImageRef, tag: Tag) -> ManifestBytes:
+        manifest = self._registry.manifest(ref.gun, ref.digest or tag, registry_view=True)
         if ref.digest is not None and manifest.digest != ref.digest:
             raise DigestMismatch(f"The registry sent {manifest.digest} for {ref}.")
-        self._say(f"{ref.gun}:{ref.tag} is {manifest.digest} ({describe(manifest)})")
+        self._say(f"{ref.gun}:{tag} is {manifest.digest} ({describe(manifest)})")
         return manifest
