@@ -98,7 +98,7 @@ def main() -> None:
             raise
         status = exit_status(error)
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         status = FAILED
     except Exception as error:  # the last line of defence: a bug, told as one
         click.echo(f"trustkit: internal error: {type(error).__name__}: {error}", err=True)
