@@ -34,6 +34,7 @@ from trustkit.gateway.problems import Code, Refused, refuse
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 APP = Repository("team/app")
+ACCEPT = f"{OCI_MANIFEST}, {OCI_INDEX}"
 EVERYTHING = frozenset({Action.PULL, Action.PUSH, Action.DELETE, Action.SIGN})
 PEOPLE = {
     "puller": frozenset({Action.PULL}),
@@ -150,7 +151,7 @@ class Client:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
-            connection.request(method, path, body, {"x-who": who or self.who, **sent})
+            connection.request(method, path, body, {"x-who": who or self.who, "accept": ACCEPT, **sent})
             reply = connection.getresponse()
             pairs = {name.lower(): value for name, value in reply.getheaders()}
             return Reply(reply.status, pairs, reply.read())
@@ -159,7 +160,9 @@ class Client:
 
     def blob(self, data: bytes, repository: Repository = APP) -> str:
         digest = str(Digest.of(data))
-        assert self("POST", f"/v2/{repository}/blobs/uploads/?digest={digest}", data).status == 201
+        location = self("POST", f"/v2/{repository}/blobs/uploads/").headers["location"]
+        mark = "&" if "?" in location else "?"
+        assert self("PUT", f"{location}{mark}digest={digest}", data).status == 201
         return digest
 
     def manifest(

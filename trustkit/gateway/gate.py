@@ -84,18 +84,13 @@ class Gate:
 
         True for a manifest of the repository, and for any blob whose bytes a client could take for one.
         """
-        if await self._backend.manifest(repository, digest) is not None:
-            return True
-        if digest in self._harmless:
-            return False
-        data = await self._backend.small_blob(repository, digest, SNIFF_LIMIT)
-        if data is None:
-            return False
-        if shape_of(data).kind is not Kind.OTHER:
-            return True
-        if Digest.of(data) == digest:
-            _remember(self._harmless, digest, None)
-        return False
+        if digest not in self._harmless:
+            data = await self._backend.small_blob(repository, digest, SNIFF_LIMIT)
+            if data is not None and shape_of(data).kind is not Kind.OTHER:
+                return True
+            if data is not None and Digest.of(data) == digest:
+                _remember(self._harmless, digest, None)
+        return await self._backend.manifest(repository, digest) is not None
 
     async def referrers(self, repository: Repository, subject: Digest) -> list[ManifestBytes]:
         """Those referrers of a manifest that are no image and no index, at most 1,000."""
