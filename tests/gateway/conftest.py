@@ -133,7 +133,7 @@ class Reply:
 
     @property
     def reason(self) -> str:
-        return json.loads(self.body)["errors"][0]["detail"]["reason"]
+        return json.loads(self.body)["errors"][0]["detail"]["slug"]
 
 
 @dataclass

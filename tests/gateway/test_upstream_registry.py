@@ -117,7 +117,7 @@ class TestDockerRegistry:
         data = proxy.image("one", "v1")
         source, back = f"docker://{proxy.host}/team/app:v1", f"docker://{proxy.host}/copy:v1"
         tls = ["--src-tls-verify=false", "--dest-tls-verify=false"]
-        command = [skopeo, "--insecure-policy", "copy", *tls, source, back]
+        command = [skopeo, "--insecure-policy", "copy", "--preserve-digests", *tls, source, back]
         done = subprocess.run(command, capture_output=True, timeout=60, env={**os.environ, "TMPDIR": str(tmp_path)})
         assert done.returncode == 0, done.stderr
         assert proxy("GET", "/v2/copy/manifests/v1").body == data
@@ -273,4 +273,4 @@ class TestOddUpstreams:
             make = lambda: UpstreamRegistry(url, timeouts=Timeouts(connect=1, read=0.3))  # noqa: E731
             with Serving(make, world) as client:
                 reply = client("GET", f"{APP}/manifests/v1")
-                assert (reply.status, reply.json["errors"][0]["detail"]) == (502, {"reason": "registry-failed"})
+                assert (reply.status, reply.json["errors"][0]["detail"]) == (502, {"slug": "registry-failed"})

@@ -280,7 +280,7 @@ def test_refusals(status: int, body: bytes, leaf: type[TrustkitError]) -> None:
 def test_a_refusal_keeps_message_hint_and_context_and_no_terminal_codes() -> None:
     body = refused("role-missing", "\x1b[31mno\nway\u202e", hint="ask", missing=["AcrPush"], self="y")
     error = refusal(Response(403, Headers(), body), Host("h"))
-    assert (error.message, error.hint, error.context) == ("[31mno way", "ask", {"missing": ["AcrPush"]})
+    assert (error.message, error.hint, error.context) == ("[31mno way.", "ask.", {"missing": ["AcrPush"]})
 
 
 def test_every_slug_leads_to_its_own_leaf() -> None:

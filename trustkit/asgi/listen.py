@@ -89,7 +89,7 @@ async def serve(
         loop="uvloop",
         lifespan="off",
         access_log=False,
-        log_level="warning",
+        log_level="error",  # a client that tries TLS first is no event
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from trustkit.core.access import Action, Operation, granted, missing_roles
+from trustkit.core.access import Action, Operation, granted, role_missing
 from trustkit.core.names import PrincipalName, Repository
 from trustkit.core.ports.service import Transaction
-from trustkit.errors import RoleMissing
 
 
 async def actions_of(tx: Transaction, principal: PrincipalName, repository: Repository) -> frozenset[Action]:
@@ -25,14 +24,6 @@ async def require(
         RoleMissing: ``context["missing"]`` lists every role that lacks, ``context["operation"]`` says for what.
     """
     actions = await actions_of(tx, principal, repository)
-    missing = missing_roles(actions, operation)
-    if missing:
-        names = [role.value for role in missing]
-        raise RoleMissing(
-            f"{principal} may not {operation.words} on {repository}: {' and '.join(names)} missing.",
-            hint="Ask an operator to assign what is missing: trustkit admin role assign.",
-            missing=names,
-            repository=str(repository),
-            operation=operation.name.lower().replace("_", "-"),
-        )
+    if not operation.actions <= actions:
+        raise role_missing(str(principal), repository, operation, actions)
     return actions

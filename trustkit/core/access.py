@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from trustkit.core.names import Repository, RepositoryPattern
-from trustkit.errors import InvalidName
+from trustkit.errors import InvalidName, RoleMissing
 
 
 class Action(enum.StrEnum):
@@ -104,3 +104,15 @@ def missing_roles(actions: frozenset[Action], operation: Operation) -> tuple[Rol
     if Action.PUSH in lacking:
         lacking -= {Action.PULL}
     return tuple(sorted((REMEDY[action] for action in lacking), key=list(Role).index))
+
+
+def role_missing(who: str, repository: Repository, operation: Operation, actions: frozenset[Action]) -> RoleMissing:
+    """The refusal of an operation; ``context["missing"]`` lists every role that lacks, ``operation`` says for what."""
+    names = [role.value for role in missing_roles(actions, operation)]
+    return RoleMissing(
+        f"{who} may not {operation.words} on {repository}: {' and '.join(names)} missing.",
+        hint="Ask an operator to assign what is missing: trustkit admin role assign.",
+        missing=names,
+        repository=str(repository),
+        operation=operation.name.lower().replace("_", "-"),
+    )

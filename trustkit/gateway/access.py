@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
-from trustkit.core.access import Action, Operation, missing_roles
+from trustkit.core.access import Action, Operation, role_missing
 from trustkit.core.names import Digest, Repository
 from trustkit.core.paths import Base, Blob, Catalog, Manifest, Referrers, RegistryRoute, TagList, Upload, Uploads
 from trustkit.gateway.caller import Caller
@@ -71,17 +72,24 @@ def _check(caller: Caller, repository: Repository, operation: Operation, challen
     actions = caller.actions(repository)
     if operation.actions <= actions:
         return
-    roles = ", ".join(missing_roles(actions, operation))
-    message = f"{repository} takes the role {roles}." if caller.known else "Log in first."
-    raise _unauthorized(caller, repository, operation.actions, challenge, message)
+    if not caller.known:
+        raise _unauthorized(caller, repository, operation.actions, challenge, "Log in first.")
+    lacking = role_missing(str(caller.principal), repository, operation, actions)
+    detail = {"slug": lacking.slug, "hint": lacking.hint, **lacking.context}
+    raise _unauthorized(caller, repository, operation.actions, challenge, lacking.message, detail)
 
 
 def _unauthorized(
-    caller: Caller, repository: Repository | None, actions: frozenset[Action], challenge: Challenge, message: str
+    caller: Caller,
+    repository: Repository | None,
+    actions: frozenset[Action],
+    challenge: Challenge,
+    message: str,
+    more: Mapping[str, object] = MappingProxyType({}),
 ) -> Refused:
     error = "insufficient_scope" if caller.known else None
     headers = [("www-authenticate", challenge(repository, actions, error)), API_VERSION]
-    detail: dict[str, object] = {}
+    detail: dict[str, object] = dict(more)
     if repository is not None:
-        detail = {"repository": str(repository), "actions": sorted(actions)}
+        detail |= {"repository": str(repository), "actions": sorted(actions)}
     return Refused(Code.UNAUTHORIZED, message, headers=headers, detail=detail)

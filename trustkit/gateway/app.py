@@ -155,4 +155,4 @@ class RegistryGateway:
 
 
 def _denied(refusal: Refuse) -> Refused:
-    return Refused(Code.DENIED, refusal.sentence, detail={"reason": refusal.slug})
+    return Refused(Code.DENIED, refusal.sentence, detail={"slug": refusal.slug})

@@ -36,6 +36,13 @@ class Backend(Images, Protocol):
         """A blob of at most ``limit`` bytes; None for a longer one, and where there is none."""
         ...
 
+    async def holds_manifest(self, repository: Repository, digest: Digest) -> bool:
+        """Whether the repository says that this digest is a manifest of it.
+
+        An upstream may say no where it can't read its own bytes; the bytes themselves are looked at elsewhere.
+        """
+        ...
+
     async def referrers(self, repository: Repository, subject: Digest) -> Sequence[Digest]:
         """The manifests that name this subject.  Raises RegistryFailed."""
         ...

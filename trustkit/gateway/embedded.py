@@ -60,6 +60,10 @@ class EmbeddedRegistry:
             return None
         return await asyncio.to_thread(layout.read, digest)
 
+    async def holds_manifest(self, repository: Repository, digest: Digest) -> bool:
+        """As ``Backend``."""
+        return digest in (await asyncio.to_thread(self.layout(repository).index)).manifests
+
     async def referrers(self, repository: Repository, subject: Digest) -> Sequence[Digest]:
         """As ``Backend``."""
         index = await asyncio.to_thread(self.layout(repository).index)

@@ -90,7 +90,7 @@ class Gate:
                 return True
             if data is not None and Digest.of(data) == digest:
                 _remember(self._harmless, digest, None)
-        return await self._backend.manifest(repository, digest) is not None
+        return await self._backend.holds_manifest(repository, digest)
 
     async def referrers(self, repository: Repository, subject: Digest) -> list[ManifestBytes]:
         """Those referrers of a manifest that are no image and no index, at most 1,000."""

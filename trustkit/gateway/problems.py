@@ -98,7 +98,7 @@ def as_refused(error: TrustkitError) -> Refused:
     if isinstance(error, Refused):
         return error
     code, status = next((code, status) for kind, code, status in _TABLE if isinstance(error, kind))
-    return Refused(code, str(error), status=status, detail={"reason": error.slug})
+    return Refused(code, str(error), status=status, detail={"slug": error.slug})
 
 
 async def refuse(exchange: Exchange, error: TrustkitError) -> None:

@@ -105,11 +105,13 @@ class Transport:
         headers: Mapping[str, str],
         body: Body | bytes | None = None,
         follow: bool = False,
+        any_failure: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One request to the upstream, with credentials of our own.
 
         Args:
             follow: follow redirects, without credentials; else a redirect is an error.
+            any_failure: hand out 5xx as well; the caller knows what it means.
 
         Raises:
             RegistryFailed: no usable answer: no connection, 401, 403, 5xx, a redirect that isn't followed.
@@ -122,7 +124,8 @@ class Transport:
                 target = _redirected(response)
                 response.close()
                 response = await self._send(method, target, headers, None)
-            _check(response)
+            if not (any_failure and response.status >= 500):
+                _check(response)
             yield response
         finally:
             # A reply that wasn't read to its end is cut; one that was gives its connection back.

@@ -97,6 +97,14 @@ class UpstreamRegistry:
                 return None
             return await whole(response, limit)
 
+    async def holds_manifest(self, repository: Repository, digest: Digest) -> bool:
+        """As ``Backend``.  docker-registry 2.8 answers 500 where the digest is a layer's: that is a no."""
+        url = self._origin.url(f"/v2/{repository}/manifests/{digest}")
+        async with self._transport.request(
+            "HEAD", url, scope=_scope(repository), headers=_MANIFESTS, any_failure=True
+        ) as response:
+            return response.status == 200
+
     async def referrers(self, repository: Repository, subject: Digest) -> Sequence[Digest]:
         """As ``Backend``; none where the upstream has no such API, whose clients use fallback tags."""
         url = self._origin.url(f"/v2/{repository}/referrers/{subject}")

@@ -71,7 +71,7 @@ def refusal(response: Response, host: Host, *, absent: bool = False) -> Trustkit
     context = dict(told.context)
     if leaf is RateLimited:
         context.setdefault("retry_after", retry_after(response))
-    return leaf(told.message or f"{host} refuses: {told.slug}.", hint=told.hint, **context)
+    return leaf(_sentence(told.message or f"{host} refuses: {told.slug}"), hint=_sentence(told.hint), **context)
 
 
 def _plausible(leaf: type[TrustkitError], status: int) -> bool:
@@ -113,6 +113,11 @@ def retry_after(response: Response) -> int:
 def printable(text: object, limit: int = 400) -> str:
     """A foreign text as it may stand in a message: one line, no control character that a terminal would obey."""
     return _UNPRINTABLE.sub(" ", text).strip()[:limit].rstrip(".") if isinstance(text, str) else ""
+
+
+def _sentence(text: str) -> str:
+    """A text with its full stop, which ``printable`` takes off."""
+    return f"{text}." if text and text[-1] not in ".!?" else text
 
 
 def _told(body: bytes) -> _Told:
