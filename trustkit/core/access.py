@@ -107,7 +107,7 @@ def missing_roles(actions: frozenset[Action], operation: Operation) -> tuple[Rol
 
 
 def role_missing(who: str, repository: Repository, operation: Operation, actions: frozenset[Action]) -> RoleMissing:
-    """The refusal of an operation; ``context["missing"]`` lists every role that lacks, ``operation`` says for what."""
+    """The refusal of an operation; ``context["missing"]`` lists every role that lacks."""
     names = [role.value for role in missing_roles(actions, operation)]
     return RoleMissing(
         f"{who} may not {operation.words} on {repository}: {' and '.join(names)} missing.",
