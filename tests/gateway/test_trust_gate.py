@@ -51,6 +51,22 @@ class TestTags:
         assert read(client, "v1", "pusher", "HEAD").status == 404
         assert read(client, "v1", "pusher").status == 403
 
+    def test_the_list_of_tags_is_the_signed_view(self, client, world) -> None:
+        data = client.image("one", "v1")
+        client.image("two", "dev")
+        assert client("GET", f"{APP}/tags/list").json == {"name": "team/app", "tags": []}
+        world.sign(
+            REPOSITORY, {"v2": target("v2", data), "v1": target("v1", data)}, expires=NOW + timedelta(seconds=1)
+        )
+        for who in ("puller", "pusher", "admin"):
+            assert client("GET", f"{APP}/tags/list", who=who).json["tags"] == ["v1", "v2"]
+        assert client("GET", f"{APP}/tags/list?n=1").json["tags"] == ["v1"]
+        registry = {"trustkit-view": "registry"}
+        assert client("GET", f"{APP}/tags/list", who="signer", **registry).json["tags"] == ["dev", "v1"]
+        assert client("GET", f"{APP}/tags/list", who="pusher", **registry).status == 401
+        world.now = NOW + timedelta(seconds=1)
+        assert client("GET", f"{APP}/tags/list").reason == "expired"
+
     def test_nothing_signed_here(self, client) -> None:
         data = client.image("one", "v1")
         assert read(client, "v1").reason == "no-collection"

@@ -92,6 +92,13 @@ def by_tag(
     return refusal or Refuse("unsigned", f"{repository}:{tag} is not signed.")
 
 
+def signed_tags(view: SignedView | None, repository: Repository, *, now: datetime) -> tuple[Tag, ...] | Refuse:
+    """The tags that anybody is told of: the signed ones, in order; none where there is no collection (TRUST 7.2)."""
+    if view is None:
+        return ()
+    return distrust(view, repository, now) or tuple(sorted(view.targets, key=lambda tag: tag.name))
+
+
 def by_digest(
     view: SignedView | None,
     repository: Repository,

@@ -36,7 +36,9 @@ def operation_of(exchange: Exchange, route: RegistryRoute) -> Operation:
         return known
     if exchange.method not in _READ or isinstance(route, Uploads):
         return Operation.PUSH_IMAGE
-    if exchange.headers.get(VIEW_HEADER, "").strip().lower() == REGISTRY_VIEW and isinstance(route, Manifest):
+    if exchange.headers.get(VIEW_HEADER, "").strip().lower() == REGISTRY_VIEW and isinstance(
+        route, Manifest | TagList
+    ):
         return Operation.REGISTRY_VIEW
     return Operation.PULL_IMAGE
 

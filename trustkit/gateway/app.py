@@ -11,14 +11,20 @@ from trustkit.core import gating
 from trustkit.core.access import Action, Operation
 from trustkit.core.gating import Missing, Refuse
 from trustkit.core.names import Repository
-from trustkit.core.paths import Base, Blob, Catalog, Manifest, Referrers, RegistryRoute
+from trustkit.core.paths import Base, Blob, Catalog, Manifest, Referrers, RegistryRoute, TagList
 from trustkit.core.view import SignedView
 from trustkit.errors import TrustkitError
 from trustkit.gateway import access
 from trustkit.gateway.backend import Backend
 from trustkit.gateway.caller import Caller
 from trustkit.gateway.embedded import send_catalog, unsupported
-from trustkit.gateway.embedded_manifests import describe, manifest_headers, send_referrers, unknown_manifest
+from trustkit.gateway.embedded_manifests import (
+    describe,
+    manifest_headers,
+    send_referrers,
+    send_tags,
+    unknown_manifest,
+)
 from trustkit.gateway.exchange import Exchange
 from trustkit.gateway.gate import Gate
 from trustkit.gateway.problems import API_VERSION, JSON, Code, Refused, refuse
@@ -85,11 +91,17 @@ class RegistryGateway:
             await self._backend.answer(exchange, route)
 
     async def _gated(self, exchange: Exchange, route: RegistryRoute) -> bool:
-        if exchange.method not in ("GET", "HEAD") or not isinstance(route, Manifest | Blob | Referrers):
+        if exchange.method not in ("GET", "HEAD") or not isinstance(route, Manifest | Blob | Referrers | TagList):
             return False
         return await self._trust.trust_only(route.repository)
 
     async def _through_gate(self, exchange: Exchange, route: RegistryRoute, caller: Caller) -> None:
+        if access.operation_of(exchange, route) is Operation.REGISTRY_VIEW and isinstance(route, Manifest | TagList):
+            _log.info(
+                "registry view of %s for %s: %s", route.repository, caller.principal, exchange.path.decode("ascii")
+            )
+            await self._backend.answer(exchange, route)
+            return
         match route:
             case Manifest():
                 await self._manifest(exchange, route, caller)
@@ -97,12 +109,17 @@ class RegistryGateway:
                 await self._blob(exchange, route, caller)
             case Referrers():
                 await self._referrers(exchange, route, caller)
+            case TagList():
+                await self._tags(exchange, route)
+
+    async def _tags(self, exchange: Exchange, route: TagList) -> None:
+        view = await self._trust.view(route.repository)
+        tags = gating.signed_tags(view, route.repository, now=self._trust.now())
+        if isinstance(tags, Refuse):
+            raise _denied(tags)
+        await send_tags(exchange, route, tags)
 
     async def _manifest(self, exchange: Exchange, route: Manifest, caller: Caller) -> None:
-        if access.operation_of(exchange, route) is Operation.REGISTRY_VIEW:
-            _log.info("registry view of %s:%s for %s", route.repository, route.reference, caller.principal)
-            await self._backend.answer(exchange, route)
-            return
         repository, view = route.repository, await self._trust.view(route.repository)
         decision = await self._gate.decide(
             repository,

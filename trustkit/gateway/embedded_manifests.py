@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from trustkit.core.manifests import INDEXES, OCI_INDEX
@@ -140,7 +140,12 @@ async def tags(exchange: Exchange, layout: Layout, route: TagList) -> None:
     """A page of the repository's tags."""
     if not await asyncio.to_thread(lambda: layout.exists):
         raise Refused(Code.NAME_UNKNOWN, f"There is no repository {route.repository}.")
-    names = sorted(str(tag) for tag in (await asyncio.to_thread(layout.index)).tags)
+    await send_tags(exchange, route, (await asyncio.to_thread(layout.index)).tags)
+
+
+async def send_tags(exchange: Exchange, route: TagList, tags: Iterable[Tag]) -> None:
+    """Replies with a page of these tags, which it puts in order."""
+    names = sorted(str(tag) for tag in tags)
     chosen, link = page(names, exchange.parameters(), path=f"/v2/{route.repository}/tags/list")
     body = json.dumps({"name": str(route.repository), "tags": list(chosen)}).encode()
     await exchange.reply(200, [("content-type", JSON), API_VERSION, *link], body)
