@@ -46,6 +46,7 @@ from trustkit.core.names import Host
     "--kek-file", type=click.Path(dir_okay=False, path_type=Path), help="The key-encryption key. [DATA_DIR/kek]"
 )
 @click.option("--behind-tls-proxy", is_flag=True, help="Clients reach this service over TLS, through a proxy.")
+@click.option("--access-log", is_flag=True, help="Write a line to stderr for each request.")
 @click.option("--unsafe-plain-http", is_flag=True, help="Serve without TLS on an address that isn't loopback.")
 def command(
     data_dir: Path,
@@ -62,6 +63,7 @@ def command(
     trust_only: bool,
     kek_file: Path | None,
     behind_tls_proxy: bool,
+    access_log: bool,
     unsafe_plain_http: bool,
 ) -> None:
     """Run the service: registry, tokens and trust, on one origin.
@@ -69,6 +71,7 @@ def command(
     Prints its URL once it accepts connections, and ends on SIGTERM after the requests in flight.
     """
     from trustkit.asgi.listen import run
+    from trustkit.asgi.logs import configure
     from trustkit.server.service import Service
     from trustkit.server.settings import ServeSettings, Upstream, tls_of
 
@@ -82,7 +85,9 @@ def command(
         trust_only=trust_only,
         kek_file=kek_file,
         behind_tls_proxy=behind_tls_proxy,
+        access_log=access_log,
         unsafe_plain_http=unsafe_plain_http,
     )
     settings.check()
+    configure()
     run(Service(settings, say=note, ready=data).run)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trustkit.asgi.listen import bind, serve
+from trustkit.asgi.logs import AccessLog
 from trustkit.authority.login import TokenService
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.passwords import Passwords
@@ -86,7 +87,8 @@ class Service:
             renewing = asyncio.create_task(self._renew(wired.renewal))
             stack.callback(renewing.cancel)
             url = f"{'https' if settings.tls else 'http'}://{Host(settings.listen.name, port)}"
-            await serve(wired.app, sock, tls=settings.tls, ready=lambda: self._ready(url))
+            app = AccessLog(wired.app) if settings.access_log else wired.app
+            await serve(app, sock, tls=settings.tls, ready=lambda: self._ready(url))
 
     async def _wire(self, stack: AsyncExitStack, hosts: tuple[Host, ...]) -> _Wired:
         settings, name = self._settings, str(hosts[0])

@@ -87,6 +87,7 @@ class ServeSettings:
     trust_only: bool = False
     kek_file: Path | None = None
     behind_tls_proxy: bool = False
+    access_log: bool = False
     unsafe_plain_http: bool = False
 
     def check(self) -> None:

@@ -79,6 +79,8 @@ def _access(scope: str) -> Access:
 async def _check(
     upstream: Upstream, client_services: frozenset[str], *, trust_only: bool, say: Callable[[str], None]
 ) -> None:
+    if trust_only and upstream.service in client_services:
+        raise _walked_round(upstream, str(upstream.service))
     try:
         timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
         async with (
@@ -91,10 +93,14 @@ async def _check(
         return
     named = _SERVICE.search(challenge)
     if named and named[1] in client_services and trust_only:
-        raise InvalidSetting(
-            f"The upstream {upstream.url} takes tokens for {named[1]}, which clients can get: trust-only would be "
-            "walked round.",
-            hint="Give the upstream a service name of its own and pass it as --upstream-service.",
-        )
+        raise _walked_round(upstream, named[1])
     if status == 200 and not upstream.host.loopback:
         say(f"WARNING: the upstream {upstream.url} asks for no login; whoever reaches it walks round this service.")
+
+
+def _walked_round(upstream: Upstream, service: str) -> InvalidSetting:
+    return InvalidSetting(
+        f"The upstream {upstream.url} takes tokens for {service}, which clients can get: trust-only would be "
+        "walked round.",
+        hint="Give the upstream a service name of its own and pass it as --upstream-service.",
+    )

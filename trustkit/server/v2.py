@@ -17,7 +17,7 @@ from trustkit.gateway.problems import API_VERSION
 from trustkit.server.problems import refuse
 from trustkit.server.trust_routes import InsufficientScope, TrustRoutes
 
-log = logging.getLogger("trustkit.access")
+log = logging.getLogger("trustkit.service")
 
 Challenge = Callable[[Repository | None, frozenset[Action], str | None], str]
 
