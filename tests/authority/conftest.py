@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,8 +30,9 @@ def assigned(role: Role | str, pattern: str = "*") -> Assignment:
 class Scene:
     """A store with the operator's use cases on it."""
 
-    def __init__(self, store: SqlStore) -> None:
+    def __init__(self, store: SqlStore, folder: Path) -> None:
         self.store = store
+        self.folder = folder
         self.now = NOW
         self.passwords = Passwords(CHEAP)
         self.principals = Principals(store, self.passwords, operator=OPERATOR, clock=self.clock)
@@ -52,7 +53,7 @@ class Scene:
         async with self.store.read() as tx:
             return list(reversed(await tx.audit.list(limit=10_000)))
 
-    async def actions(self) -> Iterable[str]:
+    async def actions(self) -> list[str]:
         return [row.action for row in await self.audit()]
 
 
@@ -67,7 +68,7 @@ def play(tmp_path: Path) -> Play:
         async def opened() -> None:
             store = await SqlStore.open(tmp_path / "trustkit.db")
             try:
-                await scene(Scene(store))
+                await scene(Scene(store, tmp_path))
             finally:
                 await store.close()
 

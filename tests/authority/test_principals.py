@@ -162,9 +162,10 @@ def test_any_set_of_names_is_kept_apart_and_sorted(
     names: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     async def scene() -> None:
-        store = await SqlStore.open(tmp_path_factory.mktemp("names") / "trustkit.db")
+        folder = tmp_path_factory.mktemp("names")
+        store = await SqlStore.open(folder / "trustkit.db")
         try:
-            it = Scene(store)
+            it = Scene(store, folder)
             for number, name in enumerate(names):
                 await it.person(name, list(Role)[number % len(Role)])
             listed = [str(record.name) for record in await it.principals.list()]

@@ -39,7 +39,7 @@ class LoginLimiter:
 
     def __init__(self, one: Rate = ONE_PRINCIPAL, address: Rate = ONE_ADDRESS) -> None:
         self._one, self._address = one, address
-        self._buckets: OrderedDict[tuple[str, str], _Bucket] = OrderedDict()
+        self._buckets: OrderedDict[tuple[str, ...], _Bucket] = OrderedDict()
 
     def take(self, principal: str, source: str, now: datetime) -> None:
         """Counts an attempt before it is checked.
@@ -61,10 +61,11 @@ class LoginLimiter:
             bucket = self._bucket(key, rate, now)
             bucket.left = min(rate.burst, bucket.left + 1)
 
-    def _keys(self, principal: str, source: str) -> tuple[tuple[tuple[str, str], Rate], ...]:
-        return ((principal[:128], source), self._one), (("", source), self._address)
+    def _keys(self, principal: str, source: str) -> tuple[tuple[tuple[str, ...], Rate], ...]:
+        """Keys of two lengths, so that no name, the empty one included, shares the address's bucket."""
+        return ((principal[:128], source), self._one), ((source,), self._address)
 
-    def _bucket(self, key: tuple[str, str], rate: Rate, now: datetime) -> _Bucket:
+    def _bucket(self, key: tuple[str, ...], rate: Rate, now: datetime) -> _Bucket:
         bucket = self._buckets.pop(key, None) or _Bucket(rate.burst, now)
         passed = max(0.0, (now - bucket.at).total_seconds())
         bucket.left = min(rate.burst, bucket.left + passed / rate.seconds)
