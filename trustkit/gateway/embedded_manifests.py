@@ -11,7 +11,7 @@ from trustkit.core.manifests import INDEXES, OCI_INDEX
 from trustkit.core.names import Digest, Tag
 from trustkit.core.paths import Manifest, Referrers, TagList
 from trustkit.core.ports.images import MAX_MANIFEST, ManifestBytes
-from trustkit.errors import InvalidName, NotFound
+from trustkit.errors import InvalidName, NotFound, RegistryFailed
 from trustkit.gateway.exchange import Exchange
 from trustkit.gateway.index import Entry
 from trustkit.gateway.layout import Layout
@@ -23,13 +23,19 @@ MAX_REFERENCES = 4_096
 
 
 async def get(exchange: Exchange, layout: Layout, route: Manifest) -> None:
-    """GET and HEAD of a manifest by tag or digest."""
+    """GET and HEAD of a manifest by tag or digest; bytes that changed on the disk don't leave.
+
+    Raises:
+        RegistryFailed: the stored bytes are not those of the digest (TRUST 4.4).
+    """
     index = await asyncio.to_thread(layout.index)
     name = route.reference
     entry = index.tags.get(name) if isinstance(name, Tag) else index.manifests.get(name)
     data = await asyncio.to_thread(layout.read, entry.digest) if entry is not None else None
     if entry is None or data is None:
         raise unknown_manifest(route)
+    if Digest.of(data) != entry.digest:
+        raise RegistryFailed(f"The stored manifest {entry.digest} of {route.repository} is damaged.")
     await exchange.reply(200, manifest_headers(entry.digest, entry.media_type), data)
 
 
