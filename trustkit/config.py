@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import platformdirs
-
 from trustkit.core.names import Host
 from trustkit.errors import InvalidName, InvalidSetting
 
@@ -34,6 +32,8 @@ def home_folder(flag: str | None, environ: Mapping[str, str]) -> Setting[Path]:
             if not value.strip():
                 raise InvalidSetting(f"{origin} is empty.", hint="Name a folder, or leave it out.")
             return Setting(Path(value).expanduser().absolute(), origin)
+    import platformdirs  # here, because a start with TRUSTKIT_HOME needn't load it
+
     return Setting(Path(platformdirs.user_data_dir("trustkit", appauthor=False)), "default")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -33,6 +34,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "admin": ("trustkit.cli.admin", "Principals, roles and policies of a service."),
     "demo": ("trustkit.cli.demo", "Play the main job through on this machine, with no network."),
 }
+
+OBJECTS_BEFORE_COLLECTION = 20_000
+"""Python's 700 make a start collect dozens of times, while all that it makes are modules: 15 ms of 220."""
 
 
 class LazyGroup(click.Group):
@@ -82,6 +86,7 @@ def run(arguments: list[str], context: Context | None = None) -> int:
 
 def main() -> None:
     """Entry point of ``trustkit``: no traceback reaches a user, every error has its exit status."""
+    gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     from trustkit.cli.status import FAILED, exit_status
 
     try:

@@ -48,8 +48,17 @@ def _is_host(name: str) -> bool:
     return address.ipv4_mapped is None and str(address) == literal[1]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Host:
+class _Sortable:
+    """Sorts as it is written.  A dataclass's own order costs a third of a millisecond a class at every start."""
+
+    __slots__ = ()
+
+    def __lt__(self, other: Self) -> bool:
+        return str(self) < str(other) if type(self) is type(other) else NotImplemented
+
+
+@dataclass(frozen=True, slots=True)
+class Host(_Sortable):
     """A registry's host with its port, as it stands in a GUN: ``localhost:5080``.  The port 0 means: not written."""
 
     name: str
@@ -85,8 +94,8 @@ class Host:
         return f"{self.name}:{self.port}" if self.port else self.name
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Repository:
+@dataclass(frozen=True, slots=True)
+class Repository(_Sortable):
     """A repository's path on its registry, without the host: ``team/app``."""
 
     path: str
@@ -105,8 +114,8 @@ class Repository:
         return self.path
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Gun:
+@dataclass(frozen=True, slots=True)
+class Gun(_Sortable):
     """Globally unique name of a collection: home registry host and repository (TRUST 1.1)."""
 
     host: Host
@@ -136,8 +145,8 @@ def looks_like_host(text: str) -> bool:
     return "." in text or ":" in text or text == "localhost"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Digest:
+@dataclass(frozen=True, slots=True)
+class Digest(_Sortable):
     """The SHA-256 of a manifest or blob; the only algorithm accepted.  ``str`` gives ``sha256:<64 hex>``."""
 
     hex: str
@@ -164,8 +173,8 @@ class Digest:
         return f"sha256:{self.hex}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Tag:
+@dataclass(frozen=True, slots=True)
+class Tag(_Sortable):
     """A tag, which is also the TUF target path of format ``tuf``."""
 
     name: str
@@ -224,8 +233,8 @@ class ImageRef:
         return f"{self.gun}{tag}{digest}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class SignerName:
+@dataclass(frozen=True, slots=True)
+class SignerName(_Sortable):
     """The name of a delegation to a person or a machine (TRUST 1.4)."""
 
     name: str
@@ -241,8 +250,8 @@ class SignerName:
         return self.name
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PrincipalName:
+@dataclass(frozen=True, slots=True)
+class PrincipalName(_Sortable):
     """The login name of a user, a service principal or a token."""
 
     name: str
@@ -261,8 +270,8 @@ class PrincipalName:
         return self.name
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class RepositoryPattern:
+@dataclass(frozen=True, slots=True)
+class RepositoryPattern(_Sortable):
     """Repositories by path: ``*``, a repository, or ``prefix/*`` (everything below, ``/``-bounded; TRUST 1.1)."""
 
     text: str
@@ -293,8 +302,8 @@ class RepositoryPattern:
         return self.text
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class GunPattern:
+@dataclass(frozen=True, slots=True)
+class GunPattern(_Sortable):
     """GUNs by name: one GUN, ``HOST/*`` or ``HOST/prefix/*``."""
 
     host: Host

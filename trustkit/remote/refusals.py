@@ -28,7 +28,6 @@ from trustkit.errors import (
 )
 from trustkit.remote.http import Response
 
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a1-\u1fff\u2070-\ufdff]+")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}\Z")
 _RESERVED = frozenset({"message", "hint", "slug", "self"})
 _CODES_OF_ABSENCE = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "BLOB_UPLOAD_UNKNOWN"})
@@ -111,8 +110,11 @@ def retry_after(response: Response) -> int:
 
 
 def printable(text: object, limit: int = 400) -> str:
-    """A foreign text as it may stand in a message: one line, no control character that a terminal would obey."""
-    return _UNPRINTABLE.sub(" ", text).strip()[:limit].rstrip(".") if isinstance(text, str) else ""
+    """A foreign text as it may stand in a message: one line, nothing that a terminal or a reader's eye would obey."""
+    if not isinstance(text, str):
+        return ""
+    shown = "".join(sign if sign.isprintable() else " " for sign in text[: 4 * limit])
+    return " ".join(shown.split())[:limit].rstrip(".")
 
 
 def _sentence(text: str) -> str:
