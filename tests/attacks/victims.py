@@ -24,11 +24,12 @@ _HOPS = frozenset({"connection", "keep-alive", "transfer-encoding", "content-len
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str) -> Iterator[RunningService]:
-    """A real service as a process of its own, stopped at the end."""
-    service = RunningService(folder, *arguments).start()
+def serving(folder: Path, *arguments: str, port: int = 0) -> Iterator[RunningService]:
+    """A real service as a process of its own, stopped at the end; port 0 is any free one."""
+    service = RunningService(folder, *arguments)
+    service.port = port
     try:
-        yield service
+        yield service.start()
     finally:
         service.stop()
 
