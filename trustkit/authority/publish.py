@@ -12,6 +12,7 @@ from securesystemslib.signer import CryptoSigner, Key
 from tuf.api.metadata import Signed
 
 from trustkit.authority.access import require
+from trustkit.authority.founders import require_founder
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.resign import resign_snapshot, resign_timestamp, stored
 from trustkit.authority.settings import require_content_trust
@@ -86,6 +87,7 @@ class Publishing:
 
         Raises:
             Rejected, Conflict: see ``core.judge``.
+            FounderNotAllowed: a first root that no listed key signed (TRUST 3.8).
             RoleMissing, NameTaken, TrustDisabled: as ``online_keys``.
         """
         async with self._store.write() as tx:
@@ -101,6 +103,7 @@ class Publishing:
             else:
                 accepted, files = prepare()
             if accepted.founding:
+                await require_founder(tx, gun, accepted.root)
                 await tx.collections.found(gun, now)
             await tx.collections.add_files(gun, files, now)
             versions = {role: file.version for role, file in {**current, **_by_role(files)}.items()}

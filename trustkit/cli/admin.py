@@ -2,76 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from trustkit.cli import output
+from trustkit.cli.admin_founders import founders
+from trustkit.cli.admin_service import Service, format_option, now, pass_service, show
 from trustkit.core.access import Assignment, Role
 from trustkit.core.names import PrincipalName, RepositoryPattern
 from trustkit.errors import InvalidSetting
 
 if TYPE_CHECKING:
-    from trustkit.authority.principals import Principals
     from trustkit.core.ports.service import Store
 
-T = TypeVar("T")
-DATABASE = "trustkit.db"
 MAX_STDIN = 4096
 
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A service's folder, and who administers it."""
-
-    data_dir: Path
-    actor: str
-
-    @asynccontextmanager
-    async def store(self) -> AsyncIterator[Store]:
-        """The database, opened for one command; made where there is none."""
-        from trustkit.store.database import SqlStore
-
-        store = await SqlStore.open(self.data_dir / DATABASE)
-        try:
-            yield store
-        finally:
-            await store.close()
-
-    def run(self, call: Callable[[Store], Awaitable[T]]) -> T:
-        """Runs one use case on the database."""
-
-        async def opened() -> T:
-            async with self.store() as store:
-                return await call(store)
-
-        return asyncio.run(opened())
-
-    def principals(self, store: Store) -> Principals:
-        """The use cases of principals, for this operator."""
-        from trustkit.authority.passwords import Passwords
-        from trustkit.authority.principals import Operator, Principals
-
-        return Principals(store, Passwords(), operator=Operator(self.actor, "local"), clock=_now)
-
-
-pass_service = click.make_pass_decorator(Service)
-_format = click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="How to print.",
-)
 _stdin = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 _repository = click.option(
     "--repository", metavar="PATTERN", default="*", show_default=True, help="A repository, PREFIX/* or *."
@@ -116,7 +65,7 @@ def principal_add(service: Service, name: str, *, password_stdin: bool) -> None:
 
 
 @principal.command("list")
-@_format
+@format_option
 @pass_service
 def principal_list(service: Service, layout: str) -> None:
     """List principals."""
@@ -125,7 +74,7 @@ def principal_list(service: Service, layout: str) -> None:
         {"name": str(r.name), "disabled": r.disabled, "created": r.created.isoformat(timespec="seconds")}
         for r in records
     ]
-    _show(layout, ("name", "disabled", "created"), rows)
+    show(layout, ("name", "disabled", "created"), rows)
 
 
 @principal.command("disable")
@@ -190,7 +139,7 @@ def role_revoke(service: Service, name: str, role_name: str, repository: str) ->
 
 
 @role.command("list")
-@_format
+@format_option
 @pass_service
 def role_list(service: Service, layout: str) -> None:
     """List the roles of all principals."""
@@ -200,7 +149,7 @@ def role_list(service: Service, layout: str) -> None:
         for name, assignments in held.items()
         for assignment in assignments
     ]
-    _show(layout, ("name", "role", "repository"), rows)
+    show(layout, ("name", "role", "repository"), rows)
 
 
 @command.group()
@@ -224,7 +173,7 @@ def repository_set(service: Service, pattern: str, *, trust_only: bool) -> None:
     async def change(store: Store) -> None:
         async with store.write() as tx:
             await settings.set_trust_only(
-                tx, parsed, trust_only=trust_only, actor=service.actor, source="local", now=_now()
+                tx, parsed, trust_only=trust_only, actor=service.actor, source="local", now=now()
             )
 
     service.run(change)
@@ -251,11 +200,14 @@ def policy_set(service: Service, name: str, value: str, *, force: bool) -> None:
     async def change(store: Store) -> None:
         async with store.write() as tx:
             await settings.set_content_trust(
-                tx, value, unsafe_force=force, actor=service.actor, source="local", now=_now()
+                tx, value, unsafe_force=force, actor=service.actor, source="local", now=now()
             )
 
     service.run(change)
     output.note(f"{name} is {value}.")
+
+
+command.add_command(founders)
 
 
 @command.group()
@@ -265,7 +217,7 @@ def audit() -> None:
 
 @audit.command("list")
 @click.option("--limit", default=100, show_default=True, help="How many rows, the newest first.")
-@_format
+@format_option
 @pass_service
 def audit_list(service: Service, limit: int, layout: str) -> None:
     """List the newest changes."""
@@ -282,22 +234,7 @@ def audit_list(service: Service, limit: int, layout: str) -> None:
         }
         for row in service.run(lambda store: newest(store, limit))
     ]
-    _show(layout, ("at", "actor", "source", "action", "subject", "detail"), rows)
-
-
-def _show(layout: str, columns: tuple[str, ...], rows: list[dict[str, object]]) -> None:
-    if layout == "json":
-        output.data_json(rows)
-        return
-    output.table(tuple(c.upper() for c in columns), [tuple(_cell(row[c]) for c in columns) for row in rows])
-
-
-def _cell(value: object) -> str:
-    import json
-
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    show(layout, ("at", "actor", "source", "action", "subject", "detail"), rows)
 
 
 def _show_password(generated: str | None) -> None:
@@ -329,7 +266,3 @@ def _login_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

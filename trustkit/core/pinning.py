@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
-from tuf.api.metadata import Metadata, Root
+from tuf.api.metadata import Root
 
-from trustkit.core.formats.tuf1 import payload, read
+from trustkit.core.formats.tuf1 import read
 from trustkit.core.names import Gun
 from trustkit.core.ports.remote import Pin
-from trustkit.core.roots import check_gun, check_root_keys, check_threshold
+from trustkit.core.roots import check_gun, check_root_keys, check_threshold, root_signers
 from trustkit.errors import Rejected, WrongCollection, WrongGun, WrongRoot
 
 MAX_ROOTS = 256
@@ -57,18 +56,7 @@ def meets(pin: Pin, gun: Gun, data: bytes) -> bool:
         check_threshold(root.signed, "root", root)
     except Rejected:
         return False
-    signed = [key_id for key_id in set(pin.key_ids) if _has_signed(root, key_id)]
-    return 0 < pin.threshold <= len(signed)
-
-
-def _has_signed(root: Metadata[Root], key_id: str) -> bool:
-    if key_id not in root.signed.roles["root"].keyids or key_id not in root.signatures:
-        return False
-    try:
-        root.signed.keys[key_id].verify_signature(root.signatures[key_id], payload(root.signed))
-    except (UnverifiedSignatureError, VerificationError):
-        return False
-    return True
+    return 0 < pin.threshold <= len(root_signers(root) & set(pin.key_ids))
 
 
 def _check_own(data: bytes, gun: Gun) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
 from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, Signed
 
@@ -66,3 +67,21 @@ def check_threshold(delegator: Root, role: str, metadata: Metadata[Any]) -> None
             role=role,
             threshold=needed,
         ) from error
+
+
+def root_signers(root: Metadata[Root]) -> frozenset[str]:
+    """The ids of those root keys that have *signed* this root; one that is merely listed is none of them (TRUST 5.1).
+
+    The root's keys have passed ``check_root_keys``, so that an id is its key's own.
+    """
+    return frozenset(key_id for key_id in root.signed.roles["root"].keyids if _has_signed(root, key_id))
+
+
+def _has_signed(root: Metadata[Root], key_id: str) -> bool:
+    if key_id not in root.signatures:
+        return False
+    try:
+        root.signed.keys[key_id].verify_signature(root.signatures[key_id], payload(root.signed))
+    except (UnverifiedSignatureError, VerificationError):
+        return False
+    return True

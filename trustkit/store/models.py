@@ -151,6 +151,14 @@ trust_only = Table(
     PrimaryKeyConstraint("pattern"),
 )
 
+founders = Table(
+    "founders",
+    metadata,
+    Column("pattern", String(257), nullable=False),
+    Column("root_key", String(64), nullable=False),
+    PrimaryKeyConstraint("pattern", "root_key"),
+)
+
 audit = Table(
     "audit",
     metadata,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Set
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from trustkit.core.names import RepositoryPattern
-from trustkit.store.models import settings
+from trustkit.store.models import founders, settings
 from trustkit.store.models import trust_only as patterns
 from trustkit.store.statements import Statements
 
 _GET = select(settings.c.value).where(settings.c.name == bindparam("name"))
 _PATTERNS = select(patterns.c.pattern, patterns.c.trust_only).order_by(patterns.c.pattern)
+_FOUNDERS = select(founders.c.pattern, founders.c.root_key).order_by(founders.c.pattern)
 
 
 class SqlSettings:
@@ -39,3 +41,15 @@ class SqlSettings:
         changed = await self._run(update(patterns).where(where).values(trust_only=trust_only))
         if changed.changed == 0:
             await self._run(insert(patterns), {"pattern": str(pattern), "trust_only": trust_only})
+
+    async def founders(self) -> Mapping[RepositoryPattern, frozenset[str]]:
+        listed: dict[str, set[str]] = defaultdict(set)
+        for row in (await self._run(_FOUNDERS)).rows:
+            listed[row.pattern].add(row.root_key)
+        return {RepositoryPattern.parse(pattern): frozenset(keys) for pattern, keys in listed.items()}
+
+    async def set_founders(self, pattern: RepositoryPattern, key_ids: Set[str]) -> None:
+        await self._run(delete(founders).where(founders.c.pattern == str(pattern)))
+        if key_ids:
+            rows = [{"pattern": str(pattern), "root_key": key_id} for key_id in sorted(key_ids)]
+            await self._run(insert(founders), rows)

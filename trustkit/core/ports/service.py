@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -142,6 +142,14 @@ class ServiceSettings(Protocol):
     async def put(self, name: str, value: str) -> None: ...
     async def trust_only_patterns(self) -> Mapping[RepositoryPattern, bool]: ...
     async def set_trust_only(self, pattern: RepositoryPattern, *, trust_only: bool) -> None: ...
+
+    async def founders(self) -> Mapping[RepositoryPattern, frozenset[str]]:
+        """By pattern the ids of the root keys that may found collections under it (TRUST 3.8); never an empty set."""
+        ...
+
+    async def set_founders(self, pattern: RepositoryPattern, key_ids: Set[str]) -> None:
+        """Puts this list in the place of the pattern's; an empty one is no list."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

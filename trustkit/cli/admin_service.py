@@ -1,0 +1,88 @@
+"""What the commands of ``trustkit admin`` share: the database, who administers it, and how rows are shown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from trustkit.cli import output
+
+if TYPE_CHECKING:
+    from trustkit.authority.principals import Principals
+    from trustkit.core.ports.service import Store
+
+T = TypeVar("T")
+DATABASE = "trustkit.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service's folder, and who administers it."""
+
+    data_dir: Path
+    actor: str
+
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[Store]:
+        """The database, opened for one command; made where there is none."""
+        from trustkit.store.database import SqlStore
+
+        store = await SqlStore.open(self.data_dir / DATABASE)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    def run(self, call: Callable[[Store], Awaitable[T]]) -> T:
+        """Runs one use case on the database."""
+
+        async def opened() -> T:
+            async with self.store() as store:
+                return await call(store)
+
+        return asyncio.run(opened())
+
+    def principals(self, store: Store) -> Principals:
+        """The use cases of principals, for this operator."""
+        from trustkit.authority.passwords import Passwords
+        from trustkit.authority.principals import Operator, Principals
+
+        return Principals(store, Passwords(), operator=Operator(self.actor, "local"), clock=now)
+
+
+pass_service = click.make_pass_decorator(Service)
+format_option = click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print.",
+)
+
+
+def show(layout: str, columns: tuple[str, ...], rows: list[dict[str, object]]) -> None:
+    """Rows as a table under these columns, or as JSON objects, to stdout."""
+    if layout == "json":
+        output.data_json(rows)
+        return
+    output.table(tuple(c.upper() for c in columns), [tuple(_cell(row[c]) for c in columns) for row in rows])
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def now() -> datetime:
+    """The moment of a change."""
+    return datetime.now(UTC)
