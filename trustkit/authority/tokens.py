@@ -161,7 +161,15 @@ class TokenVerifier:
                 },
             )
             return _claims(payload)
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (
+            jwt.PyJWTError,
+            OverflowError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise _refused(_reason(error)) from None
         except LoginRequired:
             raise

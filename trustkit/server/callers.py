@@ -37,19 +37,21 @@ class Callers:
         self._verifier = verifier
         self._hosts = tuple(hosts)
         self._clock = clock
-        self._roles: OrderedDict[PrincipalName, tuple[datetime, tuple[Assignment, ...]]] = OrderedDict()
+        self._roles: OrderedDict[PrincipalName, tuple[datetime, tuple[Assignment, ...] | None]] = OrderedDict()
 
     async def authenticate(self, authorization: str) -> Caller:
         """Who sends this header value.
 
         Raises:
-            LoginRequired: no bearer token, or one that isn't accepted.
+            LoginRequired: no bearer token, one that isn't accepted, or a principal who was disabled or removed.
         """
         found = _BEARER.match(authorization)
         if not found:
             raise LoginRequired("Only Bearer tokens are taken here.", hint="Get one at /oauth2/token.")
         claims = self._verifier.verify(found[1])
         assignments = await self._assignments(claims.principal)
+        if assignments is None:
+            raise LoginRequired(f"{claims.principal} was disabled or removed.", hint="Ask an operator.")
 
         def actions(repository: Repository) -> frozenset[Action]:
             token = claims.actions(repository, self._hosts)
@@ -57,7 +59,8 @@ class Callers:
 
         return Caller(claims.principal, actions)
 
-    async def _assignments(self, name: PrincipalName) -> tuple[Assignment, ...]:
+    async def _assignments(self, name: PrincipalName) -> tuple[Assignment, ...] | None:
+        """The roles of a principal; None for one who is disabled or isn't there."""
         now = self._clock()
         kept = self._roles.get(name)
         if kept is not None and timedelta(0) <= now - kept[0] < FRESH:
@@ -65,7 +68,7 @@ class Callers:
         async with self._store.read() as tx:
             record = await tx.identities.get(name)
             gone = record is None or record.disabled
-            assignments = () if gone else await tx.identities.assignments(name)
+            assignments = None if gone else await tx.identities.assignments(name)
         self._roles[name] = (now, assignments)
         while len(self._roles) > KEEP:
             self._roles.popitem(last=False)
