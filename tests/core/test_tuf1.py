@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tuf.api.metadata import Metadata, Root, Signed, Snapshot, Targets, Timestamp
+from tuf.api.serialization import SerializationError
+from tuf.api.serialization.json import CanonicalJSONSerializer
 
 from tests.simulator import GUN, NOW, Publisher, edited, manifest
 from trustkit.core.formats.tuf1 import (
@@ -351,3 +353,23 @@ def test_times_round_trip_and_absent_ones_are_none() -> None:
 def test_refusals_are_trustkit_errors() -> None:
     with pytest.raises(TrustkitError):
         read(b"{}", Root)
+
+
+_TEXT = st.text(st.sampled_from('aé:1.5e,[{"\\\n\x7f\u2028'), max_size=9)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(_JSON)
+def test_the_quick_way_to_the_covered_bytes_gives_those_of_the_library(value: object) -> None:
+    signed = Targets(version=1, unrecognized_fields={"x": value})
+    try:
+        expected = CanonicalJSONSerializer().serialize(signed)
+    except SerializationError:
+        with pytest.raises(Malformed):
+            payload(signed)
+    else:
+        assert payload(signed) == expected

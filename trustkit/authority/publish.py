@@ -131,7 +131,7 @@ class Publishing:
         )
         files += [snapshot, timestamp]
         after = {role: file.data for role, file in {**current, **_by_role(files)}.items()}
-        evaluate(after, gun, now)
+        evaluate(after, gun, now, known=(accepted.root, accepted.targets))
         return accepted, files
 
     async def _admit(self, tx: Transaction, gun: Gun, who: Requester) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, Targets, Timestamp
@@ -44,6 +45,9 @@ _AS_NOT_TRUSTED: Mapping[type[Exception], type[NotTrusted]] = {
 }
 
 
+Known: TypeAlias = tuple[Metadata[Root], Metadata[Targets]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Roles:
     root: Metadata[Root]
@@ -56,19 +60,20 @@ class _Roles:
         return self.root.signed, self.timestamp.signed, self.snapshot.signed, self.targets.signed
 
 
-def evaluate(files: Mapping[str, bytes], gun: Gun, now: datetime) -> SignedView:
+def evaluate(files: Mapping[str, bytes], gun: Gun, now: datetime, *, known: Known | None = None) -> SignedView:
     """Judges root, timestamp, snapshot and targets as one state at ``now``.
 
     The root is taken as the anchor: whoever calls has walked to it from a pin, or holds it in its own database.
 
     Args:
         files: bytes by role, exactly as received.
+        known: root and targets, where the caller has read these very bytes with ``read`` already.
 
     Raises:
         Expired, SignatureInvalid, WrongCollection, Garbage: the first rule that is broken.
     """
     try:
-        roles = _read(files)
+        roles = _read(files, known)
         for signed in roles.signed:
             check_gun(signed, gun)
         check_root_keys(roles.root.signed)
@@ -97,16 +102,12 @@ def check_not_expired(signed: Signed, gun: Gun, now: datetime) -> None:
         )
 
 
-def _read(files: Mapping[str, bytes]) -> _Roles:
+def _read(files: Mapping[str, bytes], known: Known | None) -> _Roles:
     missing = {"root", "timestamp", "snapshot", "targets"} - set(files)
     if missing:
         raise Malformed(f"no {', '.join(sorted(missing))}")
-    return _Roles(
-        read(files["root"], Root),
-        read(files["timestamp"], Timestamp),
-        read(files["snapshot"], Snapshot),
-        read(files["targets"], Targets),
-    )
+    root, targets = known or (read(files["root"], Root), read(files["targets"], Targets))
+    return _Roles(root, read(files["timestamp"], Timestamp), read(files["snapshot"], Snapshot), targets)
 
 
 def _check_versions(roles: _Roles) -> None:

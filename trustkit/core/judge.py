@@ -123,10 +123,11 @@ def _judge_targets(
     before = old.signed.targets if old else {}
     changed: dict[str, SignedTarget | None] = {}
     for path, entry in new.signed.targets.items():
+        if path in before and before[path] == entry:
+            continue  # judged when it was stored
         target = read_target(path, entry, "targets")
         _check_superseded(target, now)
-        if path not in before or before[path] != entry:
-            changed[path] = target
+        changed[path] = target
     changed |= dict.fromkeys(path for path in before if path not in new.signed.targets)
     return changed
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
@@ -33,6 +32,7 @@ SPEC_VERSION = "1.0.31"
 MAX_SIGNATURES = 64
 _KEY_ID = re.compile(r"[0-9a-f]{64}\Z")
 _SIGNATURE = re.compile(r"[0-9a-f]{2,2048}\Z")
+_FLOAT = re.compile(rb"[:\[,]-?[0-9]+[.e]")  # any float in compact JSON, and some strings
 MAX_GUNS = 2
 MAX_BYTES: Mapping[str, int] = {
     "root": 512_000,
@@ -64,7 +64,7 @@ def read(data: bytes, kind: type[S], what: str = "") -> Metadata[S]:
     what = what or f"{_TYPES[kind]}.json"
     value = parse(data, max_bytes=MAX_BYTES[_TYPES[kind]], what=what)
     try:
-        metadata = cast("Metadata[S]", Metadata.from_dict(deepcopy(value)))
+        metadata = cast("Metadata[S]", Metadata.from_dict(value))
         again = serialise(metadata.to_dict())
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RepositoryError) as error:
         raise Malformed(f"{what} is not TUF 1.0 metadata: {_cause(error)}.") from error
@@ -171,7 +171,17 @@ def write_time(moment: datetime) -> str:
 
 
 def payload(signed: Signed) -> bytes:
-    """The bytes that signatures cover: the canonical JSON of the signed part (TUF 1.0, 4.2)."""
+    """The bytes that signatures cover: the canonical JSON of the signed part (TUF 1.0, 4.2).
+
+    Canonical JSON and compact JSON differ in how they escape only.  Where the compact form escapes nothing it is the
+    canonical one, and made ten times as fast: what a signature over thousands of tags costs is this.
+    """
+    try:
+        compact = serialise(signed.to_dict())
+    except (ValueError, TypeError):
+        compact = b"\\"
+    if b"\\" not in compact and not _FLOAT.search(compact):
+        return compact
     try:
         return CanonicalJSONSerializer().serialize(signed)
     except SerializationError as error:

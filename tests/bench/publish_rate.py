@@ -1,0 +1,135 @@
+"""How many publishes a second the service takes over HTTP on SQLite, from 8 clients to collections of their own.
+
+    python -m tests.bench.publish_rate [--clients 8] [--publishes 100]
+
+Each client is a process whose uploads are signed beforehand, as keys are unlocked once.  Every publish is judged,
+re-signed, committed with synchronous=FULL and answered.  The last line is ``ratio N``: the rate over 100 a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import repeat
+from pathlib import Path
+
+from securesystemslib.signer import CryptoSigner, Key
+
+from tests.service import RunningService
+from tests.simulator import LIFE, OCI
+from trustkit.core.build import first_targets, new_root, next_targets
+from trustkit.core.formats.tuf1 import sign
+from trustkit.core.names import Digest, Gun, Tag
+from trustkit.core.ports.images import ManifestBytes
+from trustkit.core.targets import make_target
+
+TARGET = 100.0
+BOUNDARY = "d41d8cd98f00b204e9800998ecf8427e"
+
+
+def body(files: dict[str, bytes]) -> bytes:
+    """A publish as multipart/form-data."""
+    head = '--{0}\r\nContent-Disposition: form-data; name="files"; filename="{1}.json"\r\n\r\n'
+    parts = b"".join(head.format(BOUNDARY, role).encode() + data + b"\r\n" for role, data in files.items())
+    return parts + f"--{BOUNDARY}--\r\n".encode()
+
+
+def uploads(gun: Gun, online: dict[str, Key], count: int) -> list[bytes]:
+    """The first publish of a collection and ``count`` more, each of one more tag."""
+    root_key, key = CryptoSigner.generate_ed25519(), CryptoSigner.generate_ed25519()
+    now, life = datetime.now(UTC), LIFE.default
+    root = new_root(
+        gun, root=[root_key.public_key], targets=[key.public_key], online=online, now=now, life=life["root"]
+    )
+    targets = first_targets(gun, now=now, life=life["targets"])
+    signers = {key.public_key.keyid: key}
+    made = [body({"root": sign(root, {root_key.public_key.keyid: root_key}), "targets": sign(targets, signers)})]
+    for number in range(count):
+        data = json.dumps({"schemaVersion": 2, "number": number}).encode()
+        image = ManifestBytes(Digest.of(data), OCI, data)
+        entry = make_target(Tag(f"v{number}"), image, None, now=now, keep=timedelta(days=30))
+        targets = next_targets(targets, put=[entry], now=now, life=life["targets"])
+        made.append(body({"targets": sign(targets, signers)}))
+    return made
+
+
+def online_keys(connection: http.client.HTTPConnection, gun: Gun, headers: dict[str, str]) -> dict[str, Key]:
+    """The keys that the service made for this collection."""
+    connection.request("GET", f"/v2/{gun}/_trust/online-keys", headers=headers)
+    answer = connection.getresponse()
+    found = json.loads(answer.read())
+    if answer.status != 200:
+        raise SystemExit(f"{gun}: {answer.status} {found}")
+    return {role: Key.from_dict(members.pop("keyid"), members) for role, members in found.items()}
+
+
+@dataclass(frozen=True)
+class Client:
+    """Who publishes to which collection."""
+
+    gun: str
+    token: str
+
+    def prepare(self, count: int) -> list[bytes]:
+        """Publishes the collection's first state; returns ``count`` further uploads."""
+        gun = Gun.parse(self.gun)
+        connection = http.client.HTTPConnection(str(gun.host), timeout=60)
+        online = online_keys(connection, gun, {"Authorization": f"Bearer {self.token}"})
+        first, *others = uploads(gun, online, count)
+        self.publish([first])
+        return others
+
+    def publish(self, bodies: list[bytes]) -> None:
+        """One after the other, on one connection."""
+        headers = {
+            "Authorization": f"Bearer {self.token}",
+            "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
+        }
+        connection = http.client.HTTPConnection(self.gun.partition("/")[0], timeout=60)
+        for data in bodies:
+            connection.request("POST", f"/v2/{self.gun}/_trust/metadata", data, headers)
+            answer = connection.getresponse()
+            said = answer.read()
+            if answer.status != 200:
+                raise RuntimeError(f"{self.gun}: {answer.status} {said[:300]!r}")
+
+
+def measure(service: RunningService, clients: int, publishes: int) -> float:
+    """Seconds from the first publish to the last answer."""
+    alice = service.principal("alice", "AcrPush", "AcrImageSigner")
+    everyone = []
+    for number in range(clients):
+        token = alice.token(service.host, f"repository:bench/app{number}:pull,push,sign")
+        everyone.append(Client(f"{service.host}/bench/app{number}", token))
+    with ProcessPoolExecutor(clients) as pool:
+        prepared = list(pool.map(Client.prepare, everyone, repeat(publishes)))
+        began = time.perf_counter()
+        list(pool.map(Client.publish, everyone, prepared))
+        return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--publishes", type=int, default=100)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        service = RunningService(Path(folder)).start()
+        try:
+            seconds = measure(service, arguments.clients, arguments.publishes)
+        finally:
+            service.stop()
+    total = arguments.clients * arguments.publishes
+    print(f"{total} publishes from {arguments.clients} clients in {seconds:.1f} s: {total / seconds:.0f} a second")
+    print(f"ratio {total / seconds / TARGET:.2f}")
+
+
+if __name__ == "__main__":
+    main()
