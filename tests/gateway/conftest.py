@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import uvicorn
@@ -31,6 +32,9 @@ from trustkit.gateway.caller import ANONYMOUS, Caller
 from trustkit.gateway.embedded import EmbeddedRegistry
 from trustkit.gateway.exchange import ClientGone, Exchange, Receive, Scope, Send
 from trustkit.gateway.problems import Code, Refused, refuse
+
+if TYPE_CHECKING:
+    from tests.gateway.repo import Repo
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 APP = Repository("team/app")
@@ -273,6 +277,24 @@ def root(tmp_path: Path) -> Path:
 def client(root: Path, world: World) -> Iterator[Client]:
     with Serving(lambda: EmbeddedRegistry(root), world) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Path]]:
+    """One embedded registry for all tests of a module, and its folder."""
+    folder = tmp_path_factory.mktemp("images")
+    with Serving(lambda: EmbeddedRegistry(folder), World()) as client:
+        yield client, folder
+
+
+@pytest.fixture
+def repo(shared: tuple[Client, Path], request: pytest.FixtureRequest) -> Repo:
+    """A repository of the test's own on the module's registry, which nobody has pushed to."""
+    from tests.gateway.repo import Repo
+
+    client, folder = shared
+    name = Repository.parse(f"spec/{Digest.of(request.node.nodeid.encode()).hex[:16]}")
+    return Repo(client, name, folder.joinpath(*name.path.split("/")))
 
 
 @pytest.fixture

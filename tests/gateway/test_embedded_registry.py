@@ -125,7 +125,7 @@ class TestBlobs:
             ("bytes=5-999999", 206, slice(5, None)),
             ("bytes=-999999", 206, slice(0, None)),
             ("bytes=0-1,4-5", 200, slice(None)),
-            ("bytes=9-2", 200, slice(None)),
+            ("bytes=9-2", 416, None),
             ("bytes=-", 200, slice(None)),
             ("lines=0-1", 200, slice(None)),
             ("bytes=10240-", 416, None),
@@ -238,7 +238,7 @@ class TestLists:
         assert last.json["tags"] == ["d"]
         assert "link" not in last.headers
         assert client("GET", f"{APP}/tags/list?n=0").json["tags"] == []
-        assert client("GET", f"{APP}/tags/list?n=x").code == "PAGINATION_NUMBER_INVALID"
+        assert client("GET", f"{APP}/tags/list?n=x").status == 400
         assert client("GET", "/v2/nowhere/tags/list").code == "NAME_UNKNOWN"
 
     def test_catalog_lists_what_the_caller_may_pull(self, client, world) -> None:

@@ -20,7 +20,8 @@ from trustkit.gateway.caller import Caller
 from trustkit.gateway.embedded import send_catalog, unsupported
 from trustkit.gateway.embedded_manifests import (
     describe,
-    manifest_headers,
+    referrers_page,
+    send_manifest,
     send_referrers,
     send_tags,
     unknown_manifest,
@@ -136,7 +137,7 @@ class RegistryGateway:
         manifest = await self._gate.fetch(repository, decision)
         if manifest is None:
             raise unknown_manifest(route)
-        await exchange.reply(200, manifest_headers(manifest.digest, manifest.media_type), manifest.data)
+        await send_manifest(exchange, manifest)
 
     async def _blob(self, exchange: Exchange, route: Blob, caller: Caller) -> None:
         await self._trust.view(route.repository)  # Nothing is served while nobody can say what is signed.
@@ -156,8 +157,10 @@ class RegistryGateway:
         )
         if isinstance(decision, Refuse):
             raise _denied(decision)
-        found = await self._gate.referrers(repository, route.digest)
-        await send_referrers(exchange, [describe(manifest) for manifest in found])
+        listed = await self._backend.referrers(repository, route.digest)
+        chosen, link = referrers_page(exchange, route, listed)
+        found = await self._gate.artifacts(repository, chosen)
+        await send_referrers(exchange, [describe(manifest) for manifest in found], link)
 
     async def _base(self, exchange: Exchange) -> None:
         if exchange.method not in ("GET", "HEAD"):

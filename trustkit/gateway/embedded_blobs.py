@@ -11,6 +11,7 @@ from trustkit.core.names import Digest, Repository
 from trustkit.core.paths import Blob, Upload, Uploads
 from trustkit.errors import Conflict, DigestMismatch, InvalidName, NotFound
 from trustkit.gateway import ranges, uploads
+from trustkit.gateway.conditional import asked_range, etag, unchanged
 from trustkit.gateway.exchange import Exchange
 from trustkit.gateway.layout import Layout, Layouts, disk_errors
 from trustkit.gateway.problems import API_VERSION, Code, Refused
@@ -23,13 +24,15 @@ async def get(exchange: Exchange, layout: Layout, route: Blob) -> None:
     """GET and HEAD of a blob, or of one range of it."""
     descriptor, size = await asyncio.to_thread(_open, layout, route)
     try:
-        part = ranges.download(exchange.headers.get("range", ""), size)
+        if await unchanged(exchange, route.digest):
+            return
+        part = ranges.download(asked_range(exchange, route.digest), size)
         start, end = part or (0, size)
         headers = [
             ("content-type", "application/octet-stream"),
             ("content-length", str(end - start)),
             ("docker-content-digest", str(route.digest)),
-            ("etag", f'"{route.digest}"'),
+            ("etag", etag(route.digest)),
             ("accept-ranges", "bytes"),
             API_VERSION,
         ]
@@ -80,6 +83,8 @@ async def start(exchange: Exchange, layouts: Layouts, route: Uploads) -> None:
     if "mount" in parameters and await _mount(layout, layouts, parameters):
         await _created(exchange, route.repository, Digest.parse(parameters["mount"]))
         return
+    if "digest" in parameters:
+        _digest(exchange)  # Before there is an upload that nobody would finish.
     session = await asyncio.to_thread(layout.start_upload)
     if "digest" in parameters:
         await finish(exchange, layout, Upload(route.repository, session))
@@ -110,11 +115,7 @@ async def append(exchange: Exchange, layout: Layout, route: Upload) -> None:
 
 async def finish(exchange: Exchange, layout: Layout, route: Upload) -> None:
     """PUT with a digest: the last chunk, if any, and the check of the whole."""
-    text = exchange.parameters().get("digest", "")
-    try:
-        digest = Digest.parse(text)
-    except InvalidName as error:
-        raise Refused(Code.DIGEST_INVALID, error.message) from error
+    digest = _digest(exchange)
     async with _turn(layout, route) as upload:
         await _receive(exchange, upload, route)
         try:
@@ -122,6 +123,13 @@ async def finish(exchange: Exchange, layout: Layout, route: Upload) -> None:
         except DigestMismatch as error:
             raise Refused(Code.DIGEST_INVALID, error.message) from error
     await _created(exchange, route.repository, digest)
+
+
+def _digest(exchange: Exchange) -> Digest:
+    try:
+        return Digest.parse(exchange.parameters().get("digest", ""))
+    except InvalidName as error:
+        raise Refused(Code.DIGEST_INVALID, error.message) from error
 
 
 async def cancel(exchange: Exchange, layout: Layout, route: Upload) -> None:
@@ -148,13 +156,8 @@ async def _turn(layout: Layout, route: Upload) -> AsyncIterator[uploads.Upload]:
 
 async def _receive(exchange: Exchange, upload: uploads.Upload, route: Upload) -> None:
     before = upload.offset
-    declared = ranges.chunk(exchange.headers.get("content-range", ""))
-    if declared is not None and declared[0] != before:
-        raise Refused(
-            Code.RANGE_INVALID,
-            f"The upload has come to byte {before}; the chunk starts at {declared[0]}.",
-            headers=_progress(route.repository, route.session, before),
-        )
+    progress = _progress(route.repository, route.session, before)
+    declared = ranges.chunk(exchange.headers.get("content-range", ""), before, progress)
     pending = bytearray()
     async for data in exchange.chunks():
         pending += data
@@ -162,7 +165,7 @@ async def _receive(exchange: Exchange, upload: uploads.Upload, route: Upload) ->
             await _write(upload, bytes(pending))
             pending.clear()
     await _write(upload, bytes(pending))
-    if declared is not None and upload.offset - before != declared[1] - declared[0] + 1:
+    if declared is not None and upload.offset - before != declared:
         with disk_errors():
             await asyncio.to_thread(upload.cut, before)
         raise Refused(Code.SIZE_INVALID, "The chunk is not as long as its Content-Range.")

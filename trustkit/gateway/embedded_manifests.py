@@ -12,10 +12,11 @@ from trustkit.core.names import Digest, Tag
 from trustkit.core.paths import Manifest, Referrers, TagList
 from trustkit.core.ports.images import MAX_MANIFEST, ManifestBytes
 from trustkit.errors import InvalidName, NotFound, RegistryFailed
-from trustkit.gateway.exchange import Exchange
+from trustkit.gateway.conditional import etag, unchanged
+from trustkit.gateway.exchange import Exchange, HeaderPairs
 from trustkit.gateway.index import Entry
 from trustkit.gateway.layout import Layout
-from trustkit.gateway.paging import page
+from trustkit.gateway.paging import REFERRERS, page
 from trustkit.gateway.problems import API_VERSION, JSON, Code, Refused
 from trustkit.gateway.shape import shape_of
 
@@ -36,17 +37,20 @@ async def get(exchange: Exchange, layout: Layout, route: Manifest) -> None:
         raise unknown_manifest(route)
     if Digest.of(data) != entry.digest:
         raise RegistryFailed(f"The stored manifest {entry.digest} of {route.repository} is damaged.")
-    await exchange.reply(200, manifest_headers(entry.digest, entry.media_type), data)
+    await send_manifest(exchange, ManifestBytes(entry.digest, entry.media_type, data))
 
 
-def manifest_headers(digest: Digest, media_type: str) -> list[tuple[str, str]]:
-    """The headers of a manifest's reply."""
-    return [
-        ("content-type", media_type),
-        ("docker-content-digest", str(digest)),
-        ("etag", f'"{digest}"'),
+async def send_manifest(exchange: Exchange, manifest: ManifestBytes) -> None:
+    """Replies with a manifest, or with 304 where the client has it."""
+    if await unchanged(exchange, manifest.digest):
+        return
+    headers = [
+        ("content-type", manifest.media_type),
+        ("docker-content-digest", str(manifest.digest)),
+        ("etag", etag(manifest.digest)),
         API_VERSION,
     ]
+    await exchange.reply(200, headers, manifest.data)
 
 
 def unknown_manifest(route: Manifest) -> Refused:
@@ -158,20 +162,34 @@ async def send_tags(exchange: Exchange, route: TagList, tags: Iterable[Tag]) -> 
 
 
 async def referrers(exchange: Exchange, layout: Layout, route: Referrers) -> None:
-    """The referrers of a manifest, which needn't exist, as an image index."""
-    await send_referrers(exchange, await asyncio.to_thread(_described, layout, route.digest))
+    """A page of the referrers of a manifest, which needn't exist, as an image index."""
+    index = await asyncio.to_thread(layout.index)
+    wanted = exchange.parameters().get("artifactType", "")
+    found = [entry for entry in index.manifests.values() if entry.subject == route.digest]
+    chosen, link = referrers_page(exchange, route, [e.digest for e in found if wanted in ("", e.artifact_type)])
+    described = await asyncio.to_thread(_described, layout, [index.manifests[digest] for digest in chosen])
+    await send_referrers(exchange, described, link)
 
 
-def _described(layout: Layout, subject: Digest) -> list[dict[str, Any]]:
-    found = [entry for entry in layout.index().manifests.values() if entry.subject == subject]
-    whole = [(entry, layout.read(entry.digest)) for entry in found]
+def referrers_page(
+    exchange: Exchange, route: Referrers, found: Iterable[Digest]
+) -> tuple[list[Digest], list[tuple[str, str]]]:
+    """Those of the referrers that are on the page that the request asks for, and the Link to the next one."""
+    path = f"/v2/{route.repository}/referrers/{route.digest}"
+    names = sorted(str(digest) for digest in found)
+    chosen, link = page(names, exchange.parameters(), path=path, most=REFERRERS, keep=("artifactType",))
+    return [Digest.parse(name) for name in chosen], link
+
+
+def _described(layout: Layout, entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    whole = [(entry, layout.read(entry.digest)) for entry in entries]
     return [describe(ManifestBytes(e.digest, e.media_type, data)) for e, data in whole if data is not None]
 
 
-async def send_referrers(exchange: Exchange, descriptors: list[dict[str, Any]]) -> None:
-    """Replies with an index of these, filtered as the request asks."""
+async def send_referrers(exchange: Exchange, descriptors: list[dict[str, Any]], link: HeaderPairs) -> None:
+    """Replies with an index of these, filtered as the request asks, and the Link to the next page."""
     wanted = exchange.parameters().get("artifactType", "")
-    headers = [("content-type", OCI_INDEX), API_VERSION]
+    headers = [("content-type", OCI_INDEX), API_VERSION, *link]
     if wanted:
         descriptors = [item for item in descriptors if item.get("artifactType") == wanted]
         headers.append(("oci-filters-applied", "artifactType"))

@@ -92,9 +92,8 @@ class Gate:
                 _remember(self._harmless, digest, None)
         return await self._backend.holds_manifest(repository, digest)
 
-    async def referrers(self, repository: Repository, subject: Digest) -> list[ManifestBytes]:
-        """Those referrers of a manifest that are no image and no index, at most 1,000."""
-        listed = (await self._backend.referrers(repository, subject))[:MAX_REFERRERS]
+    async def artifacts(self, repository: Repository, listed: Sequence[Digest]) -> list[ManifestBytes]:
+        """Those of these referrers that are no image and no index (TRUST 7.4)."""
         found = [await self._artifact(repository, digest) for digest in listed]
         return [manifest for manifest in found if manifest is not None]
 

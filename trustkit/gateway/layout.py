@@ -110,7 +110,7 @@ class Layout:
 
     def delete_tag(self, tag: Tag) -> None:
         """Removes a tag; its manifest stays.  Raises NotFound."""
-        with self._changing():
+        with self._changing(make=False):
             index = self.index()
             if tag not in index.tags:
                 raise NotFound(f"There is no tag {tag}.")
@@ -118,7 +118,7 @@ class Layout:
 
     def delete_manifest(self, digest: Digest) -> None:
         """Removes a manifest, every tag of it, and its bytes.  Raises NotFound."""
-        with self._changing():
+        with self._changing(make=False):
             index = self.index()
             if digest not in index.manifests:
                 raise NotFound(f"There is no manifest {digest}.")
@@ -127,7 +127,7 @@ class Layout:
 
     def delete_blob(self, digest: Digest) -> None:
         """Removes a blob.  Raises NotFound, also for a manifest: that one is deleted as what it is."""
-        with self._changing():
+        with self._changing(make=False):
             if digest in self.index().manifests or self.size(digest) is None:
                 raise NotFound(f"There is no blob {digest}.")
             self.blob(digest).unlink()
@@ -161,8 +161,11 @@ class Layout:
             upload.finish(digest, self.blob(digest))
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _changing(self, *, make: bool = True) -> Iterator[None]:
+        """Holds the lock; without ``make`` it raises NotFound where nothing was ever stored."""
         with disk_errors():
+            if not make and not self._oci.is_dir():
+                raise NotFound("There is no such repository.")
             for folder in (self._uploads, self._oci / "blobs" / "sha256"):
                 make_folder(folder)
             with locked(self._folder / LOCK):

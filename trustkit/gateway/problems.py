@@ -17,7 +17,10 @@ API_VERSION = ("docker-distribution-api-version", "registry/2.0")
 
 
 class Code(enum.Enum):
-    """An error code of the specification with the HTTP status that it usually has."""
+    """An error code with the HTTP status that it usually has.
+
+    With a 4xx status we send those of the specification only; the others of that kind are an upstream's.
+    """
 
     BLOB_UNKNOWN = 404, "BLOB_UNKNOWN"
     BLOB_UPLOAD_INVALID = 400, "BLOB_UPLOAD_INVALID"
@@ -82,7 +85,7 @@ _TABLE: tuple[tuple[type[TrustkitError], Code, int], ...] = (
     (errors.TooLarge, Code.SIZE_INVALID, 413),
     (errors.Malformed, Code.UNSUPPORTED, 400),
     (errors.Rejected, Code.DENIED, 400),
-    (errors.TimedOut, Code.TIMEOUT, 408),
+    (errors.TimedOut, Code.SIZE_INVALID, 408),
     (errors.TrustDisabled, Code.DENIED, 403),
     (errors.CouldNotCheck, Code.UNAVAILABLE, 503),
     (errors.NotTrusted, Code.DENIED, 403),
