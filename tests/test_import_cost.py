@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import trustkit
 
 SERVICE_ONLY = ("fastapi", "sqlalchemy", "alembic", "rich", "jwt", "argon2", "aiohttp", "uvicorn", "uvloop")
 CLIENT_COMMANDS = ("verify", "pull", "sign", "inspect", "revoke")
 
 
-def _loaded(module: str) -> set[str]:
-    code = f"import {module}, sys; print('\\n'.join(sys.modules))"
+def _modules(*names: str) -> set[str]:
+    """Every module that is loaded in a new process after these imports."""
+    code = f"import sys, {', '.join(names)}; print('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
-    return {name.partition(".")[0] for name in done.stdout.split()}
+    return set(done.stdout.split())
+
+
+def _loaded(*names: str) -> set[str]:
+    return {name.partition(".")[0] for name in _modules(*names)}
+
+
+@functools.cache
+def _within(package: str) -> tuple[str, ...]:
+    """The package and each module in it."""
+    folder = Path(trustkit.__path__[0]).joinpath(*package.split(".")[1:])
+    return (package, *(found.name for found in pkgutil.walk_packages([str(folder)], f"{package}.")))
 
 
 @pytest.mark.parametrize("command", CLIENT_COMMANDS)
@@ -26,3 +44,35 @@ def test_help_loads_neither_tuf_nor_cryptography():
     assert _loaded("trustkit.cli.app").isdisjoint(
         {*SERVICE_ONLY, "tuf", "securesystemslib", "cryptography", "urllib3"}
     )
+
+
+@pytest.mark.parametrize("package", ["core", "client", "keys", "home", "remote", "engines"])
+def test_no_module_of_the_client_loads_anything_of_the_service(package: str):
+    modules = _within(f"trustkit.{package}")
+    assert len(modules) > 4
+    ours = {f"trustkit.{name}" for name in ("authority", "store", "gateway", "server", "asgi")}
+    assert _modules(*modules).isdisjoint({*SERVICE_ONLY, *ours, "httptools", "python_multipart"})
+
+
+@pytest.mark.parametrize("package", ["core", "client", "keys", "home"])
+def test_only_the_adapter_loads_tufs_client(package: str):
+    """The core decides for a service as well, which has no TUF client and no HTTP client in it (TRUST 6.1)."""
+    assert _modules(*_within(f"trustkit.{package}")).isdisjoint({"tuf.ngclient", "urllib3", "click"})
+
+
+def test_the_service_loads_no_tuf_client():
+    service = (*_within("trustkit.authority"), *_within("trustkit.server"))
+    assert _modules(*service).isdisjoint({"tuf.ngclient", "trustkit.remote", "trustkit.home", "trustkit.keys"})
+
+
+def test_one_module_imports_tufs_client():
+    """TRUST 6.1; also where an import hides in a function."""
+    importing = set()
+    for file in Path(trustkit.__path__[0]).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            if any(name.startswith("tuf.ngclient") for name in names):
+                importing.add(file.relative_to(trustkit.__path__[0]).as_posix())
+    assert importing == {"remote/updater.py"}
