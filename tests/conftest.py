@@ -127,11 +127,11 @@ def _run_registry(binary: Path, folder: Path, extra: dict[str, Any]) -> tuple[su
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log), address
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def start_docker_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartRegistry]:
     """``start(**sections)``: runs a real docker-registry with these sections of its configuration (``auth=...``).
 
-    Returns its HOST:PORT once it answers; it stops with the test.  ``folder=`` keeps its data between two starts.
+    Returns its HOST:PORT once it answers; it stops with the module.  ``folder=`` keeps its data between two starts.
     """
     running: list[subprocess.Popen[bytes]] = []
 
