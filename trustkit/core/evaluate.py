@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, Targets, Timestamp
@@ -44,6 +44,13 @@ _AS_NOT_TRUSTED: Mapping[type[Exception], type[NotTrusted]] = {
     BadSignature: SignatureInvalid,
 }
 
+
+_KINDS: Mapping[str, type[Any]] = {
+    "root": Root,
+    "timestamp": Timestamp,
+    "snapshot": Snapshot,
+    "targets": Targets,
+}
 
 Known: TypeAlias = tuple[Metadata[Root], Metadata[Targets]]
 
@@ -87,6 +94,28 @@ def evaluate(files: Mapping[str, bytes], gun: Gun, now: datetime, *, known: Know
         for signed in roles.signed:
             check_not_expired(signed, gun, now)
         return _view(roles, gun)
+    except tuple(_AS_NOT_TRUSTED) as error:
+        raise _AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
+
+
+def check_received(role: str, data: bytes, gun: Gun) -> None:
+    """Holds one file, just received, to what it has to be whoever signed it (TRUST 1.3, 2, 3.2).
+
+    A client does so before it keeps the file or walks on from it.  ``evaluate`` alone comes too late: a root in the
+    middle of the walk may be another collection's, and hand this one to whoever owns that; and what was kept before
+    it was refused would be refused again after the service has become honest.
+
+    Args:
+        role: ``root``, ``timestamp``, ``snapshot`` or ``targets``.
+
+    Raises:
+        WrongCollection, SignatureInvalid (keys against TRUST 2), Garbage.
+    """
+    try:
+        signed: Signed = read(data, _KINDS[role]).signed
+        check_gun(signed, gun)
+        if isinstance(signed, Root):
+            check_root_keys(signed)
     except tuple(_AS_NOT_TRUSTED) as error:
         raise _AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
 
