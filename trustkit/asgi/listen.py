@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 
+from trustkit.asgi.strict import StrictProtocol
 from trustkit.core.names import Host
 from trustkit.errors import InvalidSetting, StateError
 
@@ -85,7 +86,8 @@ async def serve(
         options = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=StrictProtocol,
+        ws="none",
         loop="uvloop",
         lifespan="off",
         access_log=False,

@@ -40,6 +40,7 @@ def each_reference(refs: tuple[str, ...], act: Callable[[ImageRef], None]) -> in
         try:
             act(ImageRef.parse(text))
         except TrustkitError as error:
-            report(error, text if text not in error.message else "")
+            # A name that a terminal might obey stands in the message already, escaped.
+            report(error, text if text.isprintable() and text not in error.message else "")
             status = status or exit_status(error)
     return status

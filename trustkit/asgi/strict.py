@@ -1,0 +1,88 @@
+"""HTTP/1.1 as uvicorn speaks it with httptools, with bounds where that has none: heads, trailers, targets, hosts."""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD = 64 * 1024
+"""Bytes of a request's head, or of trailers; the largest token takes a quarter of it.  What the last read brought
+comes on top."""
+HEAD_SECONDS = 20.0
+"""Seconds that a connection may take until a request's head is whole."""
+
+
+class StrictProtocol(HttpToolsProtocol):
+    """Refuses, before anybody is authenticated, what no honest client sends.
+
+    - More than ``MAX_HEAD`` bytes without an end of the head or a byte of a body: the parser would keep them all.
+    - A head that isn't whole after ``HEAD_SECONDS``.
+    - A request target that isn't a path (absolute-form, ``*``) or has a fragment: its raw path wouldn't be what was
+      sent (TRUST 1.2; RFC 9112, 3.2).
+    - Two Host headers, or none in HTTP/1.1 (RFC 9112, 3.2).
+    """
+
+    _idle = 0
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """As asyncio.Protocol; from now on a head is waited for."""
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As asyncio.Protocol."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """As asyncio.Protocol; counts what leads to nothing."""
+        self._idle += len(data)
+        super().data_received(data)
+        if self._idle > MAX_HEAD and not self.transport.is_closing():
+            self.send_400_response("The request's head is too long.")
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        if self._deadline is None:
+            self._wait()
+
+    def on_headers_complete(self) -> None:
+        """The head is whole.
+
+        Raises:
+            ValueError: it is none that we take; the parser makes a 400 of it.
+        """
+        self._idle = 0
+        self._stop_waiting()
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if not self.url.startswith(b"/") or b"#" in self.url:
+            raise ValueError("the target is not a path")
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            raise ValueError("not one Host")
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        self._idle = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The last byte of a request."""
+        self._idle = 0
+        super().on_message_complete()
+
+    def _wait(self) -> None:
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if not self.transport.is_closing():
+            self.transport.close()
