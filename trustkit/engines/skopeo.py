@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from trustkit.core.names import Host, ImageRef
+from trustkit.core.names import Host, ImageRef, looks_like_host
 from trustkit.engines.command import pinned, run
-from trustkit.errors import InvalidReference
+from trustkit.errors import InvalidName, InvalidReference
 
 
 class SkopeoEngine:
@@ -15,7 +15,7 @@ class SkopeoEngine:
     Args:
         destination: as skopeo has it, ``TRANSPORT:DETAILS``.
         environ: what the command sees.
-        plain_http: whether a loopback host's port speaks no TLS; skopeo has to be told.
+        plain_http: whether a loopback host's port speaks no TLS; skopeo has to be told, for either end of the copy.
 
     Raises:
         InvalidReference: the destination names no transport.
@@ -37,6 +37,22 @@ class SkopeoEngine:
             EngineFailed, InvalidReference.
         """
         source = f"docker://{ref.gun}@{pinned(ref)}"
-        host = ref.gun.host
-        tls = ["--src-tls-verify=false"] if host.loopback and self._plain_http(host) else []
-        run(["skopeo", "copy", "--quiet", "--all", *tls, source, self._destination], self._environ)
+        options = [*self._tls("src", ref.gun.host), *self._tls("dest", _registry(self._destination))]
+        run(["skopeo", "copy", "--quiet", "--all", *options, source, self._destination], self._environ)
+
+    def _tls(self, end: str, host: Host | None) -> list[str]:
+        """Off for a registry on loopback whose port speaks none, and never for another (TRUST 8.3)."""
+        plain = host is not None and host.loopback and self._plain_http(host)
+        return [f"--{end}-tls-verify=false"] if plain else []
+
+
+def _registry(destination: str) -> Host | None:
+    """The registry that a destination ``docker://HOST[:PORT]/...`` names; None for any other destination."""
+    transport, _, rest = destination.partition("://")
+    name = rest.partition("/")[0]
+    if transport != "docker" or not looks_like_host(name):
+        return None
+    try:
+        return Host.parse(name)
+    except InvalidName:
+        return None
