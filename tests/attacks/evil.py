@@ -38,7 +38,7 @@ from trustkit.remote.updater import UpdaterSource
 ROLES = ("root", "timestamp", "snapshot", "targets")
 KINDS: Mapping[str, type[Any]] = {"root": Root, "timestamp": Timestamp, "snapshot": Snapshot, "targets": Targets}
 LIFE = Lifetimes().default
-_PATH = re.compile(r"/v2/(.+)/_trust/metadata/([^/]+)\Z")
+_PATH = re.compile(r"/v2/(.+)/_trust/(?:metadata/)?([^/]+)\Z")
 _VERSIONED = re.compile(r"([0-9]+)\.([a-z]+)\.json\Z")
 
 Lie = bytes | None | Callable[[Handler], None]
@@ -135,7 +135,7 @@ class TrustServer:
 
     Attributes:
         collections: what is served, by GUN.
-        lies: by file name, such as ``2.root.json``, what is served in its place; ``*`` is every file.
+        lies: by the last part of the path, such as ``2.root.json``, what is served there; ``*`` is everything.
         seen: the file names that were asked for.
     """
 
@@ -171,9 +171,9 @@ class TrustServer:
         if callable(lie):
             return lie(handler)
         collection = self.collections.get(found[1])
-        if collection is None:
+        if collection is None and lie == b"":
             return refusal(404, "no-collection")(handler)
-        data = None if lie is None else lie or _file(collection, found[2])
+        data = lie or (_file(collection, found[2]) if collection and lie is not None else None)
         if data is None:
             return refusal(404, "not-found")(handler)
         return handler.reply(200, data, Content_Type="application/json")
@@ -323,7 +323,7 @@ class Insider(Publisher):
 
     def __init__(self, service: RunningService, person: Person, path: str, **keys: Signer) -> None:
         super().__init__(Gun.parse(f"{service.host}/{path}"), **keys)
-        self._host = service.host
+        self.service = service
         self._token = person.token(service.host, f"repository:{path}:pull,push,sign")
 
     @cached_property
@@ -383,7 +383,7 @@ class Insider(Publisher):
         raise NotImplementedError("the service judges, not the simulator")
 
     def _ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
-        return ask(self._host, method, f"/v2/{self.gun}/_trust/{path}", body, token=self._token, **headers)
+        return ask(self.service.host, method, f"/v2/{self.gun}/_trust/{path}", body, token=self._token, **headers)
 
 
 def _signed(data: bytes) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def root_file(folder: Path, *guns: str) -> tuple[Path, str]:
     signer = CryptoSigner.generate_ed25519()
     root = Root(expires=datetime.now(UTC).replace(microsecond=0) + timedelta(days=9))
     for role in ("root", "targets", "snapshot", "timestamp"):
-        root.add_key(signer.public_key, role)
+        root.add_key((signer if role == "root" else CryptoSigner.generate_ed25519()).public_key, role)
     root.consistent_snapshot = True
     root.unrecognized_fields[tuf1.GUNS] = list(guns)
     path = folder / "root.json"

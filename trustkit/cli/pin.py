@@ -90,16 +90,21 @@ def remove(ctx: Context, pattern: str) -> None:
 
 
 def _read_root(path: Path, pattern: str) -> tuple[bytes, tuple[str, ...]]:
-    """A root file's bytes and root keys; it has to name the one GUN that it is pinned for (TRUST 1.3)."""
+    """A root file's bytes and root keys.
+
+    It has to name the one GUN that it is pinned for (TRUST 1.3), and its keys have to be what their ids say, because
+    the ids are what a person compares (TRUST 2.1).
+    """
     from trustkit.core.formats.tuf1 import guns
     from trustkit.core.names import GunPattern
+    from trustkit.core.pinning import root_key_ids
     from trustkit.home.files import read_bounded
     from trustkit.home.pins import MAX_ROOT
 
     data = read_bounded(path, MAX_ROOT) or b""
     try:
-        root = _parsed(data)
-        named = [str(gun) for gun in guns(root)]
+        keys, _ = root_key_ids(data)
+        named = [str(gun) for gun in guns(_parsed(data))]
     except TrustkitError as error:
         raise UsageError(f"{path} is not a root file: {error.message}") from error
     if str(GunPattern.parse(pattern)) not in named:
@@ -107,7 +112,7 @@ def _read_root(path: Path, pattern: str) -> tuple[bytes, tuple[str, ...]]:
             f"{path} is the root of {' and '.join(named) or 'no collection'}, not of {pattern}.",
             hint="A root file is pinned for the collection that it names; for a pattern, pin root key ids.",
         )
-    return data, tuple(sorted(root.roles["root"].keyids))
+    return data, tuple(sorted(keys))
 
 
 def _parsed(data: bytes) -> Root:
