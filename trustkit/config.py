@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
 from trustkit.errors import InvalidName, InvalidSetting
 
@@ -50,6 +52,33 @@ def token_hosts(environ: Mapping[str, str]) -> Setting[frozenset[Host]]:
     except InvalidName as error:
         raise InvalidSetting(f"{name}: {error.message}", hint=error.hint) from error
     return Setting(hosts, name if text else "default")
+
+
+_LIFE_VARIABLES = {
+    "root": "TRUSTKIT_ROOT_DAYS",
+    "targets": "TRUSTKIT_TARGETS_DAYS",
+    "snapshot": "TRUSTKIT_SNAPSHOT_DAYS",
+    "timestamp": "TRUSTKIT_TIMESTAMP_DAYS",
+}
+
+
+def lifetimes(environ: Mapping[str, str]) -> Setting[Lifetimes]:
+    """How many days each role's metadata lives: root and targets where they are signed, the others at the service.
+
+    Raises:
+        InvalidSetting: no whole number of days, or more than the role's bound.
+    """
+    standard = Lifetimes()
+    days = {}
+    for role, name in _LIFE_VARIABLES.items():
+        text, most = environ.get(name, "").strip(), standard.longest[role].days
+        if not text:
+            continue
+        if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= most):
+            raise InvalidSetting(f"{name} is {text[:20]!r}.", hint=f"Write a number of days from 1 to {most}.")
+        days[role] = timedelta(days=int(text))
+    origin = ", ".join(_LIFE_VARIABLES[role] for role in days) or "default"
+    return Setting(replace(standard, default={**standard.default, **days}), origin)
 
 
 _WORDS = {

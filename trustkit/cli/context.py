@@ -151,7 +151,7 @@ class Context:
         from trustkit.cli.output import note
         from trustkit.client.publish import Publisher
         from trustkit.client.sign import Sign
-        from trustkit.core.lifetimes import Lifetimes
+        from trustkit.config import lifetimes
         from trustkit.core.ports.keys import KeyRole
 
         keys = self.key_store(passphrase_file, passphrase_fd)
@@ -161,7 +161,7 @@ class Context:
             keys,
             self.home.pins,
             trust,
-            lifetimes=Lifetimes(),
+            lifetimes=lifetimes(self.environ).value,
             clock=self.now,
             sleep=time.sleep,
             say=note,

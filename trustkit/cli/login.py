@@ -25,6 +25,7 @@ def command(ctx: Context, host: str, username: str | None, *, password_stdin: bo
     The token is kept where Docker keeps its own: in config.json under DOCKER_CONFIG, or with the credential helper
     named there. It works without any role; roles decide what may be done afterwards.
     """
+    from trustkit.config import token_hosts
     from trustkit.home.files import write_atomically
     from trustkit.remote.auth import log_in
     from trustkit.remote.dockerconfig import Credentials
@@ -32,7 +33,8 @@ def command(ctx: Context, host: str, username: str | None, *, password_stdin: bo
     registry = Host.parse(host)
     name = username or _ask(ctx, "Username")
     password = _from_stdin() if password_stdin else _ask(ctx, "Password", hidden=True)
-    token = log_in(ctx.http(registry), name, password)
+    hosts = token_hosts(ctx.environ).value
+    token = log_in(ctx.http(registry), name, password, connect=ctx.http, token_hosts=hosts)
     ctx.docker_config().store(registry, Credentials(name, identity_token=token), write_atomically)
     ctx.home.tokens.clear()
     note(f"Logged in to {registry} as {name}.")

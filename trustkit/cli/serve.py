@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -72,6 +73,7 @@ def command(
     """
     from trustkit.asgi.listen import run
     from trustkit.asgi.logs import configure
+    from trustkit.config import lifetimes
     from trustkit.server.service import Service
     from trustkit.server.settings import ServeSettings, Upstream, tls_of
 
@@ -86,6 +88,7 @@ def command(
         kek_file=kek_file,
         behind_tls_proxy=behind_tls_proxy,
         access_log=access_log,
+        lifetimes=lifetimes(os.environ).value,
         unsafe_plain_http=unsafe_plain_http,
     )
     settings.check()

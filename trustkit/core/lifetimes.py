@@ -19,5 +19,7 @@ class Lifetimes:
     default: Mapping[str, timedelta] = field(
         default_factory=lambda: _days(root=3650, targets=1095, snapshot=14, timestamp=7)
     )
-    longest: Mapping[str, timedelta] = field(default_factory=lambda: _days(root=7305, targets=1830))
+    longest: Mapping[str, timedelta] = field(
+        default_factory=lambda: _days(root=7305, targets=1830, snapshot=365, timestamp=90)
+    )
     shortest: timedelta = timedelta(hours=1)

@@ -24,7 +24,6 @@ from trustkit.authority.switches import Switches
 from trustkit.authority.tokenkeys import TokenKeys
 from trustkit.authority.tokens import TokenIssuer, TokenVerifier
 from trustkit.authority.views import Views
-from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host, Repository, RepositoryPattern
 from trustkit.core.view import SignedView
 from trustkit.errors import TrustkitError
@@ -101,7 +100,7 @@ class Service:
         _write_certificate(settings.data_dir / "token-ca.crt", tokens.pem)
         if settings.trust_only:
             await self._default_trust_only(store)
-        views, keys, lifetimes = Views(store, clock=clock), OnlineKeys(sealer), Lifetimes()
+        views, keys, lifetimes = Views(store, clock=clock), OnlineKeys(sealer), settings.lifetimes
         renewal = Renewal(store, keys, lifetimes=lifetimes, clock=clock, changed=views.forget)
         publishing = Publishing(store, keys, lifetimes=lifetimes, clock=clock, changed=views.forget)
         issuer = TokenIssuer(tokens, issuer=name)

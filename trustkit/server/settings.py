@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from trustkit.asgi.listen import Tls
+from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
 from trustkit.errors import InvalidName, InvalidSetting
 
@@ -88,6 +89,7 @@ class ServeSettings:
     kek_file: Path | None = None
     behind_tls_proxy: bool = False
     access_log: bool = False
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
     unsafe_plain_http: bool = False
 
     def check(self) -> None:

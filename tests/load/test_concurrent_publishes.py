@@ -1,0 +1,84 @@
+"""Eight processes publish fifty tags each to one collection: none is lost, and none stands for another digest."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from tests.service import Person, RunningService
+from trustkit.cli.app import run
+from trustkit.cli.context import Context
+from trustkit.core.names import Digest
+
+PROCESSES = 8
+TAGS = 50
+
+
+def put_manifests(person: Person, host: str, manifest: dict[str, object], tags: list[str]) -> dict[str, str]:
+    """One manifest of its own under each tag; digests by tag."""
+    token = person.token(host, "repository:load/app:pull,push")
+    connection = http.client.HTTPConnection(host, timeout=30)
+    digests = {}
+    for tag in tags:
+        data = json.dumps({**manifest, "annotations": {"tag": tag}}).encode()
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": str(manifest["mediaType"])}
+        connection.request("PUT", f"/v2/load/app/manifests/{tag}", data, headers)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (201, b"")
+        digests[tag] = str(Digest.of(data))
+    return digests
+
+
+def sign_each(environ: dict[str, str], gun: str, tags: list[str], log: Path) -> None:
+    """What one process does: signs tag after tag, each in a publish of its own, with its key unlocked once."""
+    context = Context(home_flag=None, environ=environ)
+    with log.open("w") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        for tag in tags:
+            assert run(["sign", f"{gun}:{tag}"], context) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_all_four_hundred_are_there(tmp_path: Path) -> None:
+    service = RunningService(tmp_path).start()
+    try:
+        alice = service.principal("alice", "AcrPush", "AcrImageSigner")
+        gun = f"{service.host}/load/app"
+        alice.push(f"{gun}:first")
+        assert alice("sign", f"{gun}:first").status == 0
+        token = alice.token(service.host, "repository:load/app:pull")
+        connection = http.client.HTTPConnection(service.host, timeout=30)
+        connection.request("GET", "/v2/load/app/manifests/first", headers={"Authorization": f"Bearer {token}"})
+        manifest = json.loads(connection.getresponse().read())
+        shares = [[f"p{process}-{number}" for number in range(TAGS)] for process in range(PROCESSES)]
+        digests = put_manifests(alice, service.host, manifest, [tag for share in shares for tag in share])
+
+        spawn = multiprocessing.get_context("spawn")
+        workers = [
+            spawn.Process(target=sign_each, args=(alice.environment(), gun, share, tmp_path / f"{number}.log"))
+            for number, share in enumerate(shares)
+        ]
+        for worker in workers:
+            worker.start()
+        for number, worker in enumerate(workers):
+            worker.join(800)
+            assert worker.exitcode == 0, (tmp_path / f"{number}.log").read_text()[-2000:]
+
+        carol = service.principal("carol", "AcrPull")
+        assert carol("pin", "add", gun, "--root-key", alice.root_key()).status == 0
+        shown = json.loads(carol("inspect", gun, "--format", "json").out)[0]
+        signed = {row["SignedTag"]: f"sha256:{row['Digest']}" for row in shown["SignedTags"]}
+        signed.pop("first")
+        assert signed == digests
+        versions = json.loads(service.admin("audit", "list", "--format", "json", "--limit", "1000").out)
+        published = sorted(row["detail"]["versions"]["targets"] for row in versions if row["action"] == "published")
+        assert published == list(range(2, 2 + PROCESSES * TAGS)), (
+            "each publish made the next version, none was reused"
+        )
+    finally:
+        service.stop()
