@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -21,7 +22,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timest
 from tests.attacks.victims import Reply, ask
 from tests.remote.conftest import Handler, Server
 from tests.service import Person, Result, RunningService
-from tests.simulator import Publisher, manifest
+from tests.simulator import Publisher, make_signer, manifest
 from trustkit.cli.app import report, run
 from trustkit.cli.context import Context
 from trustkit.cli.status import exit_status
@@ -77,6 +78,25 @@ class Collection(Publisher):
     def rotate(self, change: Callable[[Root], None], *signers: Signer) -> None:
         """One more root, unjudged; targets stay, and are signed again by the repository key of now."""
         self.install(self.change_root(change, *signers), self.moment)
+
+    def rotate_online(self, *roles: str) -> None:
+        """New keys for these of the online roles; versions go on."""
+        old = {role: self.signer(role).public_key.keyid for role in roles}
+        for role in roles:
+            setattr(self, role, make_signer())
+
+        def change(root: Root) -> None:
+            for role, key_id in old.items():
+                root.revoke_key(key_id, role)
+                root.add_key(self.signer(role).public_key, role)
+
+        self.rotate(change)
+
+    def as_now(self) -> Collection:
+        """The state of this moment, which later changes leave as it is; the keys are the same."""
+        kept = copy(self)
+        kept.files, kept.history = dict(self.files), dict(self.history)
+        return kept
 
     def renew(self) -> None:
         """A new snapshot and timestamp, as the service makes them when the old ones grow old."""

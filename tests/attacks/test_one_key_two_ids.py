@@ -49,7 +49,7 @@ def _second(case: str) -> tuple[Signer, Key]:
 
 
 def _alone(publisher: Publisher, role: str, twin: Key) -> dict[str, bytes]:
-    """The next root, where a role takes two signatures and one key stands for both, and targets signed by it alone."""
+    """The next root, where a role takes two signatures and one key counts for both; targets are signed by it alone."""
 
     def two(root: Root) -> None:
         root.add_key(twin, role)

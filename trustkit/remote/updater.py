@@ -131,7 +131,8 @@ def _set_clock(updater: Updater, now: datetime) -> None:
 
 def _raise_ours(error: RepositoryError | DownloadError, last: str) -> NoReturn:
     if isinstance(error, ExpiredMetadataError):
-        role = _role(last) or "root"
+        # The file fetched last needn't be the expired one; which one it is stands in the sentence only.
+        role = next((role for role in ROLES if role in str(error)), _role(last) or "root")
         raise Expired(f"{role} is past its expiry.", hint="Check this machine's clock.", role=role) from error
     if isinstance(error, BadVersionNumberError):
         raise RolledBack(
