@@ -35,7 +35,10 @@ class Service:
         """The database, opened for one command; made where there is none."""
         from trustkit.store.database import SqlStore
 
-        store = await SqlStore.open(self.data_dir / DATABASE)
+        database = self.data_dir / DATABASE
+        if not database.exists():
+            output.note(f"There is no service in {self.data_dir} yet; its database is made now.")
+        store = await SqlStore.open(database)
         try:
             yield store
         finally:

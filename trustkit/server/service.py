@@ -92,10 +92,12 @@ class Service:
     async def _wire(self, stack: AsyncExitStack, hosts: tuple[Host, ...]) -> _Wired:
         settings, name = self._settings, str(hosts[0])
         database = settings.data_dir / DATABASE
-        kek = load_kek(settings.kek_file or settings.data_dir / "kek", create=not database.exists())
         store = await SqlStore.open(database)
         stack.push_async_callback(store.close)
-        sealer = Sealer(kek)
+        # A database without sealed keys, from `trustkit admin` before the first start, can't miss a key.
+        sealer = Sealer(
+            load_kek(settings.kek_file or settings.data_dir / "kek", create=not await TokenKeys.stored(store))
+        )
         tokens = await TokenKeys.open(store, sealer, issuer=name, now=clock())
         _write_certificate(settings.data_dir / "token-ca.crt", tokens.pem)
         if settings.trust_only:
