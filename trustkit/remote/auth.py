@@ -13,39 +13,25 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from trustkit.core.names import Gun, Host
 from trustkit.core.ports.tokens import AccessToken, TokenCache
 from trustkit.errors import Garbage, LoginRequired, RateLimited, RegistryFailed, TrustkitError
 from trustkit.remote.challenge import Challenge, parse_challenges
 from trustkit.remote.dockerconfig import Credentials
-from trustkit.remote.http import MAX_BODY, Body, HttpClient, Origin, Response, Stream
+from trustkit.remote.http import MAX_BODY, Body, HttpClient, Response, Stream
+from trustkit.remote.realm import CLIENT_ID, MAX_TOKEN_BODY, find_realm, post_form, realm_client, unprotected
 from trustkit.remote.refusals import refusal, retry_after
 
-CLIENT_ID = "trustkit"
 _BEARER = re.compile(r"[A-Za-z0-9._~+/=-]{1,65536}\Z")
-_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _DEFAULT_LIFE = 60
 _LONGEST_LIFE = 3600
 _MARGIN = 10.0
-_MAX_TOKEN_BODY = 256 * 1024
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 def scope(gun: Gun, *actions: str) -> str:
     """The scope of a repository, as token authentication writes it: ``repository:team/app:pull,push``."""
     return f"repository:{gun.repository}:{','.join(actions)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Realm:
-    """Where tokens come from: a path on an origin, and the service that the token is for."""
-
-    origin: Origin
-    path: str
-    query: tuple[tuple[str, str], ...]
-    service: str
 
 
 class NoTokens:
@@ -191,14 +177,14 @@ class Session:
         who = self._who()
         if any(c.scheme == "basic" for c in challenges) and who is not None and who.password:
             if not self.client.origin.protected:
-                raise _unprotected(self.host)
+                raise unprotected(self.host)
             self._basic = True
             return {"Authorization": basic(who)}
         raise refusal(refused, self.host)
 
     def _fetch(self, challenge: Challenge, scope: str) -> AccessToken:
         realm = find_realm(challenge, self.client, self.token_hosts)
-        client = self._client(realm)
+        client = realm_client(realm, self.client, self.connect)
         who = self._who()
         if who is not None and who.identity_token:
             form = {"grant_type": "refresh_token", "refresh_token": who.identity_token}
@@ -209,20 +195,10 @@ class Session:
             if who is not None:
                 query.append(("account", who.username))
                 headers = {"Authorization": basic(who)}
-            answer = client.request("GET", realm.path, query=query, headers=headers, max_body=_MAX_TOKEN_BODY)
+            answer = client.request("GET", realm.path, query=query, headers=headers, max_body=MAX_TOKEN_BODY)
         if answer.status != 200:
             raise _no_token(answer, self.host, who)
         return self._read(answer)
-
-    def _client(self, realm: Realm) -> HttpClient:
-        if realm.origin == self.client.origin:
-            return self.client
-        if self.connect is None:
-            raise Garbage(f"{self.host} sends us for a token to {realm.origin}, and nothing can connect there.")
-        client = self.connect(realm.origin.host)
-        if client.origin != realm.origin:
-            raise _unprotected(realm.origin.host)
-        return client
 
     def _read(self, answer: Response) -> AccessToken:
         members = json_object(answer, self.host)
@@ -238,45 +214,6 @@ class Session:
 def basic(who: Credentials) -> str:
     """The value of a Basic Authorization header (RFC 7617)."""
     return "Basic " + base64.b64encode(f"{who.username}:{who.password}".encode()).decode("ascii")
-
-
-def find_realm(challenge: Challenge, client: HttpClient, token_hosts: frozenset[Host]) -> Realm:
-    """Where a Bearer challenge sends us, if we may go there (TRUST 8.3).
-
-    Raises:
-        Garbage: another origin that is no configured token host, no TLS off loopback, or no URL at all.
-    """
-    url = challenge.parameters["realm"]
-    origin = Origin.of_url(url)
-    own = client.origin
-    if _same_loopback(origin, own):
-        origin = own
-    if origin != own and not (origin.host in token_hosts or Host(origin.name) in token_hosts):
-        raise Garbage(
-            f"{client.host} asks for credentials at {origin}, which is another origin.",
-            hint="Nothing was sent there. If it is the registry's own token service, configure it as a token host.",
-        )
-    if origin != own and not origin.protected:
-        raise _unprotected(origin.host)
-    parts = urlsplit(url)
-    query = tuple(pair for pair in parse_qsl(parts.query) if pair[0] not in ("service", "scope"))
-    service = challenge.parameters.get("service", "")
-    return Realm(origin, client.local_path(parts.path or "/", "/"), query, service)
-
-
-def _same_loopback(one: Origin, other: Origin) -> bool:
-    names = {one.name, other.name}
-    return names <= _LOOPBACK_NAMES and (one.scheme, one.port) == (other.scheme, other.port)
-
-
-def _unprotected(host: Host) -> TrustkitError:
-    return Garbage(f"{host} wants credentials over plain HTTP.", hint="Nothing was sent. It needs TLS.")
-
-
-def post_form(client: HttpClient, realm: Realm, form: Mapping[str, str]) -> Response:
-    """Asks a token endpoint by POST, as OAuth 2 does."""
-    body = urlencode({"client_id": CLIENT_ID, **form}).encode("ascii")
-    return client.request("POST", realm.path, query=realm.query, headers=_FORM, body=body, max_body=_MAX_TOKEN_BODY)
 
 
 def json_object(answer: Response, host: Host) -> Mapping[str, object]:
@@ -300,13 +237,26 @@ def _no_token(answer: Response, host: Host, who: Credentials | None) -> Trustkit
     return error
 
 
-def log_in(client: HttpClient, username: str, password: str, *, token_hosts: frozenset[Host] = frozenset()) -> str:
+def log_in(
+    client: HttpClient,
+    username: str,
+    password: str,
+    *,
+    connect: Callable[[Host], HttpClient] | None = None,
+    token_hosts: frozenset[Host] = frozenset(),
+) -> str:
     """Trades a password for a refresh token; works for somebody without any role.
+
+    Args:
+        client: the registry's client.
+        connect: makes a client for a configured token host.
+        token_hosts: hosts, other than the registry, that may see the password.
 
     Raises:
         LoginRequired: name or password is wrong.
         RateLimited: too many attempts.
         RegistryFailed: the registry has no token endpoint that gives refresh tokens.
+        Garbage: it asks for the password at another host that isn't configured; nothing was sent there.
         CouldNotCheck leaves.
     """
     challenges = parse_challenges(client.request("GET", "/v2/").headers.all("www-authenticate"))
@@ -314,12 +264,8 @@ def log_in(client: HttpClient, username: str, password: str, *, token_hosts: fro
     if bearer is None:
         raise RegistryFailed(f"{client.host} does not offer token authentication, so there is nothing to log in to.")
     realm = find_realm(bearer, client, token_hosts)
-    if realm.origin != client.origin:
-        raise RegistryFailed(
-            f"{client.host} has its token endpoint at {realm.origin}; log in there with its own tool."
-        )
     form = {"grant_type": "password", "username": username, "password": password, "access_type": "offline"}
-    answer = post_form(client, realm, {**form, "service": realm.service})
+    answer = post_form(realm_client(realm, client, connect), realm, {**form, "service": realm.service})
     if answer.status == 429:
         wait = retry_after(answer)
         raise RateLimited(f"{client.host} saw too many logins.", hint=f"Try again in {wait} s.", retry_after=wait)
