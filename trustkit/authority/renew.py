@@ -11,16 +11,20 @@ from trustkit.authority.resign import resign_snapshot, resign_timestamp
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.ports.service import AuditRow, Store
-from trustkit.errors import TrustkitError
+from trustkit.errors import StateError, TrustkitError
 
 DAILY = timedelta(days=1)
 
 
 @dataclass(slots=True)
 class RenewalReport:
-    """What the last round did: collections renewed, and those that could not be, with the reason."""
+    """What the last round did: collections renewed, and those that could not be, with the reason.
 
-    at: datetime | None = None
+    Attributes:
+        at: when the round began; before the first one has ended, when this process started.
+    """
+
+    at: datetime
     renewed: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -42,7 +46,7 @@ class Renewal:
         self._lifetimes = lifetimes
         self._clock = clock
         self._changed = changed
-        self.report = RenewalReport()
+        self.report = RenewalReport(clock())
 
     async def round(self) -> RenewalReport:
         """Renews what is due; one collection that fails keeps no other from being renewed."""
@@ -61,12 +65,16 @@ class Renewal:
                 report.renewed += 1
             except TrustkitError as error:
                 report.failed[str(gun)] = error.message
+            except Exception as error:  # noqa: BLE001 - whatever befell one, the others must not expire for it
+                report.failed[str(gun)] = f"{type(error).__name__}: {error}"
         self.report = report
         return report
 
     async def _renew(self, gun: Gun, now: datetime, *, snapshot: bool) -> None:
         async with self._store.write() as tx:
             current = await tx.collections.current(gun)
+            if missing := {"snapshot", "timestamp"} - current.keys():
+                raise StateError(f"The database has no current {', '.join(sorted(missing))} of {gun}.")
             signers = await self._keys.signers(tx, gun)
             files = []
             version = current["snapshot"].version

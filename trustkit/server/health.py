@@ -38,7 +38,7 @@ class Health:
         report = self._report()
         if report.failed:
             problems.append(f"{len(report.failed)} collections could not be renewed")
-        if report.at is not None and self._clock() - report.at > OVERDUE:
+        if self._clock() - report.at > OVERDUE:
             problems.append(f"the last renewal round was at {report.at:%Y-%m-%d %H:%M:%S}")
         body = {"status": "not ready" if problems else "ok", "problems": problems}
         await exchange.reply(503 if problems else 200, [JSON], json.dumps(body).encode())

@@ -107,7 +107,7 @@ class Service:
         publishing = Publishing(store, keys, lifetimes=lifetimes, clock=clock, changed=views.forget)
         issuer = TokenIssuer(tokens, issuer=name)
         services = {name: False, **dict.fromkeys(settings.token_services, True)}
-        backend = await self._backend(stack, store, issuer, frozenset(services))
+        backend = await self._backend(stack, issuer, frozenset(services))
         challenges = Challenges(scheme=settings.scheme, hosts=hosts, service=name)
         verifier = TokenVerifier(tokens.certificate, issuer=name, audience=name, clock=clock)
         login = TokenService(
@@ -128,18 +128,12 @@ class Service:
         )
         return _Wired(Application(parts), renewal)
 
-    async def _backend(
-        self, stack: AsyncExitStack, store: SqlStore, issuer: TokenIssuer, services: frozenset[str]
-    ) -> Backend:
+    async def _backend(self, stack: AsyncExitStack, issuer: TokenIssuer, services: frozenset[str]) -> Backend:
         if self._settings.upstream is None:
             return EmbeddedRegistry(self._settings.data_dir / "registry")
         from trustkit.server.upstream import open_upstream
 
-        async with store.read() as tx:
-            trust_only = any((await tx.settings.trust_only_patterns()).values())
-        return await open_upstream(
-            stack, self._settings, services, issuer, trust_only=trust_only, clock=clock, say=self._say
-        )
+        return await open_upstream(stack, self._settings, services, issuer, clock=clock, say=self._say)
 
     async def _default_trust_only(self, store: SqlStore) -> None:
         every = RepositoryPattern("*")
@@ -157,6 +151,8 @@ class Service:
                     log.error("%s could not be renewed: %s", gun, reason)
             except TrustkitError as error:
                 log.error("renewal failed: %s", error)
+            except Exception:  # a bug; renewing has to go on, and /readyz tells when no round gets through
+                log.exception("renewal failed")
             await asyncio.sleep(RENEW_SECONDS)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Row, Select, bindparam, insert, select, update
 
 from trustkit.core.names import Gun, Repository
 from trustkit.core.ports.service import CollectionRecord, SealedKey, StoredFile
-from trustkit.errors import Conflict, NotFound
+from trustkit.errors import Conflict, NotFound, StateError
 from trustkit.store.models import collections, heads, online_keys
 from trustkit.store.models import files as stored_files
 from trustkit.store.statements import Statements
@@ -112,7 +112,7 @@ class SqlCollections:
 
     async def online_keys(self, gun: Gun) -> Mapping[str, SealedKey]:
         rows = (await self._run(_KEYS, {"gun": str(gun)})).rows
-        return {row.role: SealedKey(row.role, row.key_id, json.loads(row.public), row.sealed) for row in rows}
+        return {row.role: SealedKey(row.role, row.key_id, _public(row.public, gun), row.sealed) for row in rows}
 
     async def add_online_keys(self, gun: Gun, keys: Sequence[SealedKey], now: datetime) -> None:
         there = await self.online_keys(gun)
@@ -142,6 +142,14 @@ def _record(row: Row[Any]) -> CollectionRecord:
 
 def _file(row: Row[Any]) -> StoredFile:
     return StoredFile(row.role, row.version, row.data, row.expires)
+
+
+def _public(text: str, gun: Gun) -> Mapping[str, Any]:
+    try:
+        public: Mapping[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise StateError(f"The database holds an online key of {gun} that can't be read.") from error
+    return public
 
 
 def _file_values(collection: int, file: StoredFile, now: datetime) -> dict[str, Any]:
