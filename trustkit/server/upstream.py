@@ -28,7 +28,6 @@ async def open_upstream(
     client_services: frozenset[str],
     issuer: TokenIssuer,
     *,
-    trust_only: bool,
     clock: Callable[[], datetime],
     say: Callable[[str], None],
 ) -> UpstreamRegistry:
@@ -36,14 +35,14 @@ async def open_upstream(
 
     Args:
         client_services: the audiences of tokens that clients can get.
-        trust_only: whether trust-only applies anywhere.
 
     Raises:
-        InvalidSetting: trust-only, and the upstream takes tokens that clients can get.
+        InvalidSetting: the upstream takes tokens that clients can get.  That holds where nothing is trust-only, too:
+            an operator may set it at any time while the service runs.
     """
     upstream = settings.upstream
     assert upstream is not None  # noqa: S101 - the caller looked
-    await _check(upstream, client_services, trust_only=trust_only, say=say)
+    await _check(upstream, client_services, say=say)
     registry = UpstreamRegistry(upstream.url, authorization=_authorization(upstream, issuer, clock))
     stack.push_async_callback(registry.close)
     return registry
@@ -76,10 +75,8 @@ def _access(scope: str) -> Access:
     return Access(kind, name, frozenset(actions.split(",")))
 
 
-async def _check(
-    upstream: Upstream, client_services: frozenset[str], *, trust_only: bool, say: Callable[[str], None]
-) -> None:
-    if trust_only and upstream.service in client_services:
+async def _check(upstream: Upstream, client_services: frozenset[str], *, say: Callable[[str], None]) -> None:
+    if upstream.service in client_services:
         raise _walked_round(upstream, str(upstream.service))
     try:
         timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
@@ -92,7 +89,7 @@ async def _check(
         say(f"WARNING: the upstream {upstream.url} does not answer yet: {type(error).__name__}.")
         return
     named = _SERVICE.search(challenge)
-    if named and named[1] in client_services and trust_only:
+    if named and named[1] in client_services:
         raise _walked_round(upstream, named[1])
     if status == 200 and not upstream.host.loopback:
         say(f"WARNING: the upstream {upstream.url} asks for no login; whoever reaches it walks round this service.")
