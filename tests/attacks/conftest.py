@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from securesystemslib.signer import Signer
 
-from tests.attacks.evil import Insider, Stage
+from tests.attacks.evil import Stage
+from tests.attacks.insider import Insider
 from tests.attacks.victims import serving
 from tests.service import Person, RunningService
 

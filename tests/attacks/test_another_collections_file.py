@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from tuf.api.metadata import Root
 
+from tests.attacks.collection import ROLES, Collection, now
 from tests.attacks.conftest import MakeInsider
-from tests.attacks.evil import ROLES, Collection, Stage, now
+from tests.attacks.evil import Stage
 from tests.simulator import make_signer, manifest
 from trustkit.core.names import Gun
 

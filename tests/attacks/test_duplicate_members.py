@@ -14,8 +14,9 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata
 from tuf.api.serialization import SerializationError
 
+from tests.attacks.collection import ROLES
 from tests.attacks.conftest import MakeInsider
-from tests.attacks.evil import ROLES, Stage
+from tests.attacks.evil import Stage
 from tests.simulator import manifest
 
 Respell = Callable[[bytes], bytes]

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.attacks.collection import ROLES
 from tests.attacks.conftest import MakeInsider
-from tests.attacks.evil import ROLES, Stage
+from tests.attacks.evil import Stage
 from tests.simulator import edited, make_signer, manifest
 
 LAST = 2**31 - 1

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from tests.attacks.collection import LIFE, ROLES, now
 from tests.attacks.conftest import MakeInsider
-from tests.attacks.evil import LIFE, ROLES, Stage, now
+from tests.attacks.evil import Stage
 from tests.simulator import DAY, Publisher, edited, manifest
 from trustkit.core.formats.tuf1 import write_time
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.attacks.collection import ROLES, Collection, now, reread
 from tests.attacks.conftest import MakeInsider
-from tests.attacks.evil import ROLES, Collection, Stage, now, reread
+from tests.attacks.evil import Stage
 from tests.simulator import Publisher, edited, make_signer, manifest
 from trustkit.core.formats.tuf1 import sign
 

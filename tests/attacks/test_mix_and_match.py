@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from tuf.api.metadata import Root, Targets
 
+from tests.attacks.collection import now, reread
 from tests.attacks.conftest import MakeInsider
-from tests.attacks.evil import Stage, now, reread
+from tests.attacks.evil import Stage
 from tests.remote.conftest import Handler
 from tests.simulator import make_signer, manifest
 from trustkit.core.formats.tuf1 import sign

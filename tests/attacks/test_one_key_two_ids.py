@@ -8,8 +8,9 @@ import pytest
 from securesystemslib.signer import CryptoSigner, Key, Signer, SSlibKey
 from tuf.api.metadata import Root, Targets
 
+from tests.attacks.collection import Collection, now, reread
 from tests.attacks.conftest import MakeInsider
-from tests.attacks.evil import Collection, Stage, now, reread
+from tests.attacks.evil import Stage
 from tests.simulator import Publisher, edited, make_signer
 from trustkit.core.formats.tuf1 import read, sign
 from trustkit.core.names import Gun
@@ -49,7 +50,7 @@ def _second(case: str) -> tuple[Signer, Key]:
 
 
 def _alone(publisher: Publisher, role: str, twin: Key) -> dict[str, bytes]:
-    """The next root, where a role takes two signatures and one key counts for both; targets are signed by it alone."""
+    """The next root, where a role takes two signatures and one key counts for both; it alone signs targets."""
 
     def two(root: Root) -> None:
         root.add_key(twin, role)

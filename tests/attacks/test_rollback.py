@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 from tuf.api.metadata import MetaFile, Root, Timestamp
 
+from tests.attacks.collection import Collection
 from tests.attacks.conftest import MakeInsider
-from tests.attacks.evil import Collection, Stage
+from tests.attacks.evil import Stage
 from tests.remote.conftest import Handler
 from tests.simulator import make_signer, manifest
 
@@ -115,7 +116,7 @@ def test_roots_that_are_said_never_to_have_been(stage: Stage) -> None:
 
 def test_a_replica_that_lags_is_asked_again_for_two_seconds(advanced: Stage) -> None:
     """Before it is called a rollback; whoever only lags is believed as soon as it has caught up."""
-    advanced.victim.patient = True
+    advanced.victim.waits = True
     old = advanced.honest.history["timestamp", 1]
     advanced.server.lies["timestamp.json"] = old
     started = time.monotonic()

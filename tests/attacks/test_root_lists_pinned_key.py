@@ -8,8 +8,9 @@ import pytest
 from securesystemslib.signer import Key
 from tuf.api.metadata import Root
 
+from tests.attacks.collection import Collection, now, reread
 from tests.attacks.conftest import MakeInsider
-from tests.attacks.evil import Collection, Stage, now, reread
+from tests.attacks.evil import Stage
 from tests.simulator import edited, make_signer, manifest
 from trustkit.core.formats.tuf1 import sign
 

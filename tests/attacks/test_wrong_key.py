@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from securesystemslib.signer import Signer
 
+from tests.attacks.collection import ROLES, Collection
 from tests.attacks.conftest import MakeInsider
-from tests.attacks.evil import ROLES, Collection, Stage
+from tests.attacks.evil import Stage
 from tests.simulator import Publisher, edited, make_signer, manifest
 
 STRANGER = make_signer()
