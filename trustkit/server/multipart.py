@@ -6,14 +6,16 @@ import re
 from collections.abc import Mapping
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser
 
 from trustkit.core.formats.tuf1 import MAX_BYTES
 from trustkit.errors import Malformed, TooLarge
 
 MAX_PARTS = 64
 MAX_BODY = sum(MAX_BYTES.values()) + 64 * 1024
-_FILE = re.compile(r"([a-z0-9][a-z0-9_-]{0,127})\.json\Z")
+_TYPE = re.compile(r"multipart/form-data; ?boundary=(\"?)([0-9A-Za-z'()+_,./:=?-]{1,70})\1\Z", re.IGNORECASE)
+_PART = re.compile(rb'form-data; ?name="files"; ?filename="([a-z0-9][a-z0-9_-]{0,127})\.json"\Z')
+"""Whole headers in the one spelling that clients use: of a parameter that stands twice, nobody has to guess which."""
 
 
 class _Reader:
@@ -52,15 +54,15 @@ class _Reader:
         self._data += data[start:end]
 
     def on_part_end(self) -> None:
-        kind, options = parse_options_header(self._headers.get("content-disposition", b""))
-        found = _FILE.match(options.get(b"filename", b"").decode("latin-1"))
-        if kind != b"form-data" or options.get(b"name") != b"files" or not found:
+        found = _PART.match(self._headers.get("content-disposition", b""))
+        if not found:
             raise Malformed("A part of the upload is not form-data named files with a filename ROLE.json.")
         if "content-transfer-encoding" in self._headers:
             raise Malformed("A part of the upload has a transfer encoding.")
-        if found[1] in self.files:
-            raise Malformed(f"The upload has {found[1]}.json twice.")
-        self.files[found[1]] = bytes(self._data)
+        role = found[1].decode("ascii")
+        if role in self.files:
+            raise Malformed(f"The upload has {role}.json twice.")
+        self.files[role] = bytes(self._data)
 
     def on_end(self) -> None:
         self.ended = True
@@ -73,10 +75,10 @@ def read_upload(content_type: str, body: bytes) -> Mapping[str, bytes]:
         Malformed: not multipart, truncated, data after the end, a part that isn't a file of ours, one role twice.
         TooLarge: more than 64 parts.
     """
-    kind, options = parse_options_header(content_type.encode("latin-1"))
-    boundary = options.get(b"boundary", b"")
-    if kind != b"multipart/form-data" or not boundary:
+    found = _TYPE.match(content_type)
+    if not found:
         raise Malformed("The upload is not multipart/form-data with a boundary.")
+    boundary = found[2].encode("ascii")
     reader = _Reader()
     callbacks = {name: getattr(reader, name) for name in dir(reader) if name.startswith("on_")}
     try:
@@ -90,4 +92,6 @@ def read_upload(content_type: str, body: bytes) -> Mapping[str, bytes]:
 
 
 def _ends(body: bytes, boundary: bytes) -> bool:
-    return body.removesuffix(b"\r\n").endswith(b"--" + boundary + b"--")
+    """Whether the first end is the last thing: the parser reads over what comes after it, another upload even."""
+    end = b"--" + boundary + b"--"
+    return body.find(end) == len(body.removesuffix(b"\r\n")) - len(end)

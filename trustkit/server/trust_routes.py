@@ -6,17 +6,18 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import assert_never
+from weakref import WeakValueDictionary
 
 from trustkit.authority.access import require
 from trustkit.authority.publish import Publishing, Requester
 from trustkit.authority.settings import require_content_trust
 from trustkit.core.access import Action, Operation
-from trustkit.core.names import Gun, Host, Repository
+from trustkit.core.names import Gun, Host, PrincipalName, Repository
 from trustkit.core.paths import Metadata, OnlineKeys, Publish, Target, TrustRoute
 from trustkit.core.ports.images import Images
 from trustkit.core.ports.service import Store
 from trustkit.core.view import SignedView
-from trustkit.errors import LoginRequired, NoCollection, NotFound, UsageError
+from trustkit.errors import LoginRequired, Malformed, NoCollection, NotFound, UsageError
 from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange
 from trustkit.server.multipart import MAX_BODY, read_upload
@@ -25,6 +26,8 @@ JSON = ("content-type", "application/json")
 IMMUTABLE = ("cache-control", "private, max-age=31536000, immutable")
 NO_CACHE = ("cache-control", "no-cache")
 UPLOADS_AT_ONCE = 16
+UPLOADS_OF_ONE = 4
+"""How many of them one principal may have, so that slow uploads of one don't keep everybody from publishing."""
 
 _METHODS: dict[type, frozenset[str]] = {
     Metadata: frozenset({"GET", "HEAD"}),
@@ -65,6 +68,7 @@ class TrustRoutes:
         self._hosts = hosts
         self._view = view
         self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        self._turns: WeakValueDictionary[PrincipalName | None, asyncio.Semaphore] = WeakValueDictionary()
 
     async def handle(self, exchange: Exchange, route: TrustRoute, caller: Caller) -> None:
         """Answers one request; raises TrustkitError for every refusal."""
@@ -122,7 +126,10 @@ class TrustRoutes:
 
     async def _publish(self, exchange: Exchange, route: Publish, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.PUBLISH)
-        async with self._uploads:
+        if exchange.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise Malformed("The upload has a content encoding.", hint="Send it as it is.")
+        turn = self._turns.setdefault(caller.principal, asyncio.Semaphore(UPLOADS_OF_ONE))
+        async with turn, self._uploads:
             body = await exchange.body(MAX_BODY)
             upload = read_upload(exchange.headers.get("content-type", ""), body)
             versions = await self._publishing.publish(route.gun, upload, _requester(exchange, caller))
