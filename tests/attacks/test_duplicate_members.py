@@ -161,7 +161,7 @@ def test_a_first_root_that_says_more_than_a_verifier_sees(stage: Stage, case: st
     pinned = stage.victim("pin", "add", str(stage.gun), "--root", str(file), "--replace")
     assert (pinned.status, pinned.slug, pinned.out) == (2, "usage", "")
     stage.server.lies["1.root.json"] = data
-    stage.refuses(3, "wrong-root")
+    stage.refuses(4, "garbage")
     stage.recovers()
 
 

@@ -83,7 +83,7 @@ def _plausible(leaf: type[TrustkitError], status: int) -> bool:
         return status == 429
     if issubclass(leaf, NotAllowed):
         return status in (401, 403)
-    return (400 <= status < 500 and status != 429) or issubclass(leaf, ServerFailed)
+    return (400 <= status < 500 and status not in (401, 429)) or issubclass(leaf, ServerFailed)
 
 
 def _by_status(response: Response, host: Host, told: _Told, *, absent: bool) -> TrustkitError:

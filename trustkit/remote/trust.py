@@ -11,7 +11,15 @@ from securesystemslib.signer import Key
 
 from trustkit.core.names import Gun, Host
 from trustkit.core.publickeys import check_keys
-from trustkit.errors import Garbage, KeyUnsupported
+from trustkit.errors import (
+    CouldNotCheck,
+    Garbage,
+    KeyUnsupported,
+    NoCollection,
+    NotAllowed,
+    NotFound,
+    TrustkitError,
+)
 from trustkit.remote.auth import Session, json_object, scope
 from trustkit.remote.http import Response
 from trustkit.remote.refusals import refusal
@@ -20,6 +28,7 @@ _ONLINE_ROLES = frozenset({"snapshot", "timestamp"})
 _MAX_VERSION = 2**31
 _PUBLISH_SECONDS = 120.0
 _MAX_REFUSAL = 64 * 1024
+_TOLD_OF_METADATA = (NoCollection, NotFound, NotAllowed, CouldNotCheck)
 
 
 class HttpTrustService:
@@ -100,7 +109,7 @@ class HttpTrustService:
         limit = max(max_length, _MAX_REFUSAL)
         answer = self._sessions(gun.host).request("GET", path, scope=scope(gun, "pull"), max_body=limit)
         if answer.status != 200:
-            raise refusal(answer, gun.host)
+            raise _of_metadata(refusal(answer, gun.host), gun, file_name)
         if len(answer.body) > max_length:
             raise Garbage(f"{gun.host} sends more than the {max_length} bytes that {file_name} may have.")
         return answer.body
@@ -119,6 +128,13 @@ class HttpTrustService:
         if answer.status != 200:
             raise refusal(answer, gun.host)
         return answer
+
+
+def _of_metadata(told: TrustkitError, gun: Gun, file_name: str) -> TrustkitError:
+    """What a refusal of a metadata file may mean: signatures give a verdict on trust, an answer alone never does."""
+    if isinstance(told, _TOLD_OF_METADATA):
+        return told
+    return Garbage(f"{gun.host} refuses {file_name} in a way that says nothing ({told.slug}): {told.message}")
 
 
 def _key(value: Any) -> Key:

@@ -23,9 +23,11 @@ from tuf.api.exceptions import (
     RepositoryError,
     UnsignedMetadataError,
 )
+from tuf.api.metadata import Root
 from tuf.ngclient import FetcherInterface, Updater
 
 from trustkit.core.evaluate import check_received
+from trustkit.core.formats.tuf1 import read
 from trustkit.core.names import Gun
 from trustkit.core.pinning import MAX_ROOTS, anchor
 from trustkit.core.ports.remote import CollectionFiles, Pin
@@ -33,6 +35,7 @@ from trustkit.errors import (
     CollectionGone,
     Expired,
     Garbage,
+    Malformed,
     NoCollection,
     NotFound,
     NotTrusted,
@@ -40,6 +43,7 @@ from trustkit.errors import (
     SignatureInvalid,
     StateError,
     TimedOut,
+    TooLarge,
     WrongRoot,
 )
 
@@ -185,7 +189,7 @@ class UpdaterSource:
                 self._refresh(folder, _checked(fetch, gun), bootstrap, now)
                 return CollectionFiles(_read(folder))
             except NoCollection as error:
-                if pin.root is not None or self._seen(gun):
+                if pin.root is not None or _anchor_file(folder).exists() or self._seen(gun):
                     raise CollectionGone(
                         f"The service says that {gun} has no collection, but it had one.",
                         hint="Ask the service's operator; nothing is believed until it is back.",
@@ -207,7 +211,7 @@ class UpdaterSource:
         return in_time
 
     def _anchor(self, gun: Gun, pin: Pin, folder: Path, fetch: Fetch) -> bytes:
-        kept = folder / "anchor" / "root.json"
+        kept = _anchor_file(folder)
         if pin.root is None and kept.exists():
             return anchor(pin, gun, [kept.read_bytes()])
         found = anchor(pin, gun, _served_roots(fetch))
@@ -232,6 +236,11 @@ class UpdaterSource:
             pause *= 2
 
 
+def _anchor_file(folder: Path) -> Path:
+    """Where the first root that met the pin lies; it proves that there is, or was, a collection."""
+    return folder / "anchor" / "root.json"
+
+
 def _checked(fetch: Fetch, gun: Gun) -> Fetch:
     """A fetch that hands on only what may be kept: python-tuf writes down what its own checks let through."""
 
@@ -249,13 +258,19 @@ def _role(file_name: str) -> str:
 
 
 def _served_roots(fetch: Fetch) -> Iterator[bytes]:
+    """The roots as served; what is no root at all, such as a portal's page, is no stranger's root (TRUST 6.2)."""
     for version in range(1, MAX_ROOTS + 1):
+        name = f"{version}.root.json"
         try:
-            yield fetch(f"{version}.root.json", ROOT_BYTES)
+            data = fetch(name, ROOT_BYTES)
+            read(data, Root, name)
         except NotFound as error:
             if version == 1:
                 raise Garbage("The service has no 1.root.json.") from error
             return
+        except (Malformed, TooLarge) as error:
+            raise Garbage(error.message) from error
+        yield data
 
 
 def _read(folder: Path) -> Mapping[str, bytes]:
