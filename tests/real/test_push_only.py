@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.attacks.victims import MANIFEST, ask
 from tests.real.parts import Docker, Skopeo, Stand
+from tests.service import Person
 from trustkit.cli.demo_images import write_image
 
 pytestmark = pytest.mark.real
@@ -77,3 +79,18 @@ def test_a_client_that_asks_to_pull_gets_no_more_than_a_puller(
         refused = skopeo_tool(place.bob, "copy", f"docker://{reference}", f"dir:{tmp_path / 'out'}")
         assert refused.status != 0
         assert "Nothing is signed in push/back, which serves signed tags only." in refused.err
+
+
+def test_who_may_push_looks_first_with_a_token_to_pull_as_helm_does(place: Stand) -> None:
+    repository = "push/look"
+    digest = place.bob.push(f"{place.host}/{repository}:v1")
+    absent = f"sha256:{'ab' * 32}"
+
+    def status(who: Person, method: str, reference: str) -> int:
+        token = who.token(place.host, f"repository:{repository}:pull")
+        return ask(place.host, method, f"/v2/{repository}/manifests/{reference}", token=token, accept=MANIFEST).status
+
+    looks = {"v1": 404, absent: 404, digest: 200}
+    assert {reference: status(place.bob, "HEAD", reference) for reference in looks} == looks
+    for who, method in ((place.bob, "GET"), (place.carol, "HEAD"), (place.carol, "GET")):
+        assert {status(who, method, reference) for reference in looks} == {403}, (who.name, method)

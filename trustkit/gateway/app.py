@@ -122,11 +122,12 @@ class RegistryGateway:
 
     async def _manifest(self, exchange: Exchange, route: Manifest, caller: Caller) -> None:
         repository, view = route.repository, await self._trust.view(route.repository)
+        actions = caller.actions_for_head(repository) if exchange.head else caller.actions(repository)
         decision = await self._gate.decide(
             repository,
             route.reference,
             view,
-            actions=caller.actions(repository),
+            actions=actions,
             head=exchange.head,
             now=self._trust.now(),
         )

@@ -16,14 +16,25 @@ class Caller:
     Attributes:
         principal: None for somebody who sent no token.
         granted: what the token and the roles behind it grant in a repository.
+        roles: what the roles alone grant, where that is known to be more.
     """
 
     principal: PrincipalName | None
     granted: Callable[[Repository], frozenset[Action]]
+    roles: Callable[[Repository], frozenset[Action]] = lambda _: frozenset()
 
     def actions(self, repository: Repository) -> frozenset[Action]:
         """What this caller may do in this repository."""
         return self.granted(repository)
+
+    def actions_for_head(self, repository: Repository) -> frozenset[Action]:
+        """What decides whether this caller learns that a manifest is there or not (TRUST 7.3).
+
+        Clients that push look first, some with a token to pull: Helm and whatever else is made with oras-go.  So who
+        may push by role is told as much with that token.  It opens no content, and nothing without pull.
+        """
+        actions = self.granted(repository)
+        return actions | (self.roles(repository) & {Action.PUSH}) if Action.PULL in actions else actions
 
     @property
     def known(self) -> bool:

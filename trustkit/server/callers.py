@@ -57,7 +57,7 @@ class Callers:
             token = claims.actions(repository, self._hosts)
             return frozenset(action for action in granted(assignments, repository) if action.value in token)
 
-        return Caller(claims.principal, actions)
+        return Caller(claims.principal, actions, roles=lambda repository: granted(assignments, repository))
 
     async def _assignments(self, name: PrincipalName) -> tuple[Assignment, ...] | None:
         """The roles of a principal; None for one who is disabled or isn't there."""
