@@ -1,4 +1,8 @@
-"""Eight processes publish fifty tags each to one collection: none is lost, and none stands for another digest."""
+"""Eight processes publish fifty tags each to one collection: none is lost, and none stands for another digest.
+
+Each has a home of its own with the same keys, as build machines have, so that nothing but the service's word on
+versions keeps them apart (TRUST 3.1).
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,14 @@ import contextlib
 import http.client
 import json
 import multiprocessing
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.service import Person, RunningService
-from trustkit.cli.app import run
 from trustkit.cli.context import Context
-from trustkit.core.names import Digest
+from trustkit.core.names import Digest, ImageRef
 
 PROCESSES = 8
 TAGS = 50
@@ -35,11 +39,17 @@ def put_manifests(person: Person, host: str, manifest: dict[str, object], tags: 
 
 
 def sign_each(environ: dict[str, str], gun: str, tags: list[str], log: Path) -> None:
-    """What one process does: signs tag after tag, each in a publish of its own, with its key unlocked once."""
-    context = Context(home_flag=None, environ=environ)
+    """What one process does: unlocks its key, and signs tag after tag, each in a publish of its own."""
     with log.open("w") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        signing = Context(home_flag=None, environ=environ).signing()
         for tag in tags:
-            assert run(["sign", f"{gun}:{tag}"], context) == 0
+            signing.sign([ImageRef.parse(f"{gun}:{tag}")])
+
+
+def with_own_home(person: Person, home: Path) -> Person:
+    """The same person on another machine."""
+    shutil.copytree(person.home, home)
+    return Person(person.name, home, person.environ)
 
 
 @pytest.mark.slow
@@ -58,10 +68,11 @@ def test_all_four_hundred_are_there(tmp_path: Path) -> None:
         shares = [[f"p{process}-{number}" for number in range(TAGS)] for process in range(PROCESSES)]
         digests = put_manifests(alice, service.host, manifest, [tag for share in shares for tag in share])
 
+        machines = [with_own_home(alice, tmp_path / f"machine{number}") for number in range(PROCESSES)]
         spawn = multiprocessing.get_context("spawn")
         workers = [
-            spawn.Process(target=sign_each, args=(alice.environment(), gun, share, tmp_path / f"{number}.log"))
-            for number, share in enumerate(shares)
+            spawn.Process(target=sign_each, args=(machine.environment(), gun, share, tmp_path / f"{number}.log"))
+            for number, (machine, share) in enumerate(zip(machines, shares, strict=True))
         ]
         for worker in workers:
             worker.start()

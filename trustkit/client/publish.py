@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from securesystemslib.signer import Signer
 from tuf.api.metadata import Root, TargetFile, Targets
@@ -24,6 +24,10 @@ from trustkit.core.view import SignedView
 from trustkit.errors import Conflict, KeyMissing, NoCollection, NoPin, RolledBack, TagMoved, Unsigned
 
 TRIES = 100
+LEAST_PAUSE = 0.02
+LONGEST_TRY = 2.0
+"""Seconds; a try that took longer counts as this long, so that no pause is over 16."""
+DOUBLINGS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class Publisher:
             Conflict: others kept changing the collection for a hundred tries.
             everything that ``Trust.current``, the key store and the service raise.
         """
+        began = self._clock()
         base = self.current(gun)
         if base is None:
             if not found:
@@ -97,12 +102,21 @@ class Publisher:
             try:
                 versions = self._service.publish(gun, upload)
             except Conflict:
-                self._sleep(random.uniform(0, min(0.5, 0.02 * (attempt + 1))))  # noqa: S311 - spreads retries only
+                self._pause(attempt, self._clock() - began)
+                began = self._clock()
                 before, base = base, self._trust.under(base.pin, gun, self._clock())
                 self._tell_difference(gun, before.view, base.view)
                 continue
             return self._read_back(gun, base.pin, change, versions)
         raise Conflict(f"{gun} was changed by others {TRIES} times in a row.", hint="Try again.")
+
+    def _pause(self, attempt: int, took: timedelta) -> None:
+        """Waits a random time that grows with the tries and with how long one takes here.
+
+        Who loses has wasted a whole try, so that many publishers at once get through sooner when few of them try.
+        """
+        usual = min(max(took.total_seconds(), LEAST_PAUSE), LONGEST_TRY)
+        self._sleep(random.uniform(0, usual * 2 ** min(attempt, DOUBLINGS)))  # noqa: S311 - spreads tries only
 
     def _publish_first(self, gun: Gun, change: Change, root_key: str | None) -> SignedView:
         if change.drop:
