@@ -108,7 +108,9 @@ def test_a_pin_of_two_keys_met_by_a_thief_of_one(stage: Stage) -> None:
     root.add_key(posed, "root")
     root.roles["root"].threshold = 2
     both = {stolen.public_key.keyid: stolen, safe.public_key.keyid: stolen}
-    evil.history["root", 1] = edited(sign(root, both), lambda value: None)
+    evil.history["root", 1] = edited(evil.by(root, stolen), lambda value: None, resign=both)
+    believed = reread(evil.history["root", 1], "root")
+    believed.signed.verify_delegate("root", believed.signed_bytes, believed.signatures)
     stage.server.collections[str(stage.gun)] = evil
     stage.refuses(3, "wrong-root")
 
