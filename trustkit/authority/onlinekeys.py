@@ -34,12 +34,15 @@ class OnlineKeys:
 
     async def ensure(self, tx: Transaction, gun: Gun, now: datetime) -> Mapping[str, Key]:
         """The public halves by role, made and stored first where there are none; ``tx`` is a write."""
-        there = await tx.collections.online_keys(gun)
-        if not there:
-            made = [self._make(gun, role) for role in ONLINE]
-            await tx.collections.add_online_keys(gun, made, now)
-            there = {key.role: key for key in made}
-        return {role: _public(sealed) for role, sealed in there.items()}
+        return {role: _public(sealed) for role, sealed in (await self._made(tx, gun, now)).items()}
+
+    async def ensure_open(self, tx: Transaction, gun: Gun, now: datetime) -> Mapping[str, CryptoSigner]:
+        """The signers by role, made and stored first where there are none; ``tx`` is a write.
+
+        Raises:
+            StateError: as ``signers``.
+        """
+        return self._opened(gun, await self._made(tx, gun, now))
 
     async def signers(self, tx: Transaction, gun: Gun) -> Mapping[str, CryptoSigner]:
         """The signers by role.
@@ -47,7 +50,16 @@ class OnlineKeys:
         Raises:
             StateError: a key is missing, or doesn't open under this key-encryption key for this collection and role.
         """
-        sealed = await tx.collections.online_keys(gun)
+        return self._opened(gun, await tx.collections.online_keys(gun))
+
+    async def _made(self, tx: Transaction, gun: Gun, now: datetime) -> Mapping[str, SealedKey]:
+        if there := await tx.collections.online_keys(gun):
+            return there
+        made = [self._make(gun, role) for role in ONLINE]
+        await tx.collections.add_online_keys(gun, made, now)
+        return {key.role: key for key in made}
+
+    def _opened(self, gun: Gun, sealed: Mapping[str, SealedKey]) -> Mapping[str, CryptoSigner]:
         if set(sealed) != set(ONLINE):
             raise StateError(f"The online keys of {gun} are incomplete.")
         return {role: self._signer(gun, key) for role, key in sealed.items()}

@@ -94,8 +94,8 @@ class Publishing:
             await self._admit(tx, gun, who)
             now = self._clock()
             current = await tx.collections.current(gun)
-            online = await self._keys.ensure(tx, gun, now)
-            signers = await self._keys.signers(tx, gun)
+            signers = await self._keys.ensure_open(tx, gun, now)
+            online = {role: signer.public_key for role, signer in signers.items()}
             state = State(gun, {role: file.data for role, file in current.items() if role not in ONLINE}, online)
             prepare = partial(self._prepare, state, current, upload, signers, now)
             if sum(map(len, upload.values())) + sum(map(len, state.files.values())) > IN_LOOP_BYTES:
