@@ -1,0 +1,182 @@
+"""A how-to page, played: its console blocks are typed as they stand, by whoever the prompt names.
+
+``alice$ COMMAND`` is run by a person called alice, with a home folder of her own; what stands below a command is what
+it prints, where ``...`` stands for anything.  A backslash or a here-document continues a command.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.real.parts import SECONDS, within
+from tests.service import PASSPHRASE
+
+_BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(r"([a-z]+)\$ (.*)")
+_REFUSED = re.compile(r"\[[a-z-]+\]$|^Error|^error|^denied|level=fatal", re.MULTILINE)
+_SERVER = re.compile(r"(trustkit|docker-registry) serve\b")
+_CHANGE = re.compile(r"trustkit admin .* (set|assign|revoke|disable|remove|passwd)\b", re.DOTALL)
+FOLDER, PUBLISHER = "/srv/registry", "alice"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command: who types it, and the lines that it prints.
+
+    A ``trustkit serve`` or ``docker-registry serve`` goes on running; a later one at the same address replaces it.
+    """
+
+    who: str
+    command: str
+    printed: list[str] = field(default_factory=list)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the page shows a refusal, which has to end with a status that says so."""
+        return bool(_REFUSED.search("\n".join(self.printed)))
+
+    def compare(self, said: str, *, failed: bool) -> None:
+        """Asserts that the command ended as the page shows it, and printed at least these lines."""
+        story = f"{self.who}$ {self.command}\n{said}"
+        assert failed == self.refused, story
+        for line in self.printed:
+            assert re.search(".*".join(map(re.escape, line.split("..."))), said), f"{line}\n\nis not in\n\n{story}"
+
+
+def steps(page: str) -> list[Step]:
+    """Every command of a page, in order."""
+    found: list[Step] = []
+    for block in _BLOCK.findall(page):
+        lines = iter(block.splitlines())
+        for line in lines:
+            start = _COMMAND.fullmatch(line)
+            if not start:
+                found[-1].printed.append(line)
+                continue
+            text = start[2]
+            while text.endswith("\\"):
+                text += f"\n{next(lines)}"
+            if document := re.search(r"<<'(\w+)'", text):
+                while not text.endswith(f"\n{document[1]}"):
+                    text += f"\n{next(lines)}"
+            found.append(Step(start[1], text))
+    return found
+
+
+class Stage:
+    """Where a page is played: everything of it lies in one folder, where everybody works.
+
+    Args:
+        folder: empty; stands for ``/srv/registry`` of the page.
+        ports: the free port for each port that the page uses.
+        environ: what everybody has, for example DOCKER_HOST.
+    """
+
+    def __init__(self, folder: Path, ports: dict[int, int], environ: dict[str, str]) -> None:
+        self.folder = folder
+        self._ports, self._environ = ports, environ
+        self._servers: dict[str, subprocess.Popen[bytes]] = {}
+
+    def play(self, step: Step) -> None:
+        """Types a step; it has to end as the page says, and print what the page shows."""
+        if _SERVER.match(step.command):
+            self._serve(step)
+            return
+        done = subprocess.run(
+            ["bash", "-c", self._here(step.command)],
+            cwd=self.folder,
+            env=self._environment(step.who),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        step.compare(self._there(done.stdout), failed=done.returncode != 0)
+        if _CHANGE.match(step.command):
+            time.sleep(1)  # what the service may take to notice it (TRUST 8.4)
+
+    def _serve(self, step: Step) -> None:
+        """Starts a server, in the place of one at the same address, and waits until it answers."""
+        default = (
+            "" if "--listen" in step.command or "docker-registry" in step.command else " --listen 127.0.0.1:5080"
+        )
+        command = self._here(step.command + default)
+        address = self._address(command)
+        self._stop(address)
+        log = self.folder / f"{address}.log"
+        log.write_bytes(b"")
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                ["bash", "-c", f"exec {command}"],
+                cwd=self.folder,
+                env=self._environment(step.who),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+        self._servers[address] = process
+        assert within(SECONDS, lambda: process.poll() is not None or _answers(address)), command
+        step.compare(self._there(log.read_text()), failed=process.poll() is not None)
+
+    def close(self) -> None:
+        """Stops every server."""
+        for address in list(self._servers):
+            self._stop(address)
+
+    def _stop(self, address: str) -> None:
+        process = self._servers.pop(address, None)
+        if process is not None:
+            process.terminate()
+            process.wait(SECONDS)
+
+    def _address(self, command: str) -> str:
+        if command.startswith("docker-registry"):
+            config = (self.folder / command.split()[-1]).read_text()
+            return re.findall(r"addr: (\S+?)}?$", config, re.MULTILINE)[0]
+        return command.rpartition("--listen ")[2].split()[0]
+
+    def _environment(self, who: str) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if k not in ("TRUSTKIT_HOME", "DOCKER_CONFIG", "XDG_DATA_HOME")}
+        home = self.folder / "home" / who
+        home.mkdir(parents=True, exist_ok=True)
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"])
+        passphrases = {f"TRUSTKIT_{kind}_PASSPHRASE": PASSPHRASE for kind in ("ROOT", "REPOSITORY")}
+        return {**kept, **passphrases, **self._environ, "HOME": str(home), "PATH": path}
+
+    def _here(self, text: str) -> str:
+        for port, actual in self._ports.items():
+            text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{actual}")
+        return text.replace(FOLDER, str(self.folder)).replace("ROOT_KEY_ID", self._root_key(text))
+
+    def _there(self, text: str) -> str:
+        for port, actual in self._ports.items():
+            text = text.replace(f"127.0.0.1:{actual}", f"127.0.0.1:{port}")
+        return text.replace(str(self.folder), FOLDER)
+
+    def _root_key(self, text: str) -> str:
+        if "ROOT_KEY_ID" not in text:
+            return ""
+        command = [sys.executable, "-m", "trustkit", "key", "list", "--format", "json"]
+        listed = subprocess.run(command, env=self._environment(PUBLISHER), capture_output=True, check=True).stdout
+        return next(str(key["id"]) for key in json.loads(listed) if key["role"] == "root")
+
+
+def _answers(address: str) -> bool:
+    connection = http.client.HTTPConnection(address, timeout=5)
+    try:
+        connection.request("GET", "/v2/")
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

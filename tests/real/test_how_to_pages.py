@@ -1,0 +1,43 @@
+"""The how-to guides about real parts say what happens: each of their console blocks is played."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import free_port
+from tests.real.pages import Stage, steps
+from tests.real.parts import Docker
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
+PAGES = [
+    "operate-principals",
+    "upstream",
+    "trust-only",
+    "docker-registry-tokens",
+    "pull-with-docker",
+    "pull-with-skopeo",
+]
+PORTS = (5000, 5001, 5080)
+
+
+@pytest.fixture
+def stage(tmp_path: Path, docker: Docker, skopeo: Path, need: Callable[[str, str], Path]) -> Iterator[Stage]:
+    need("docker-registry", "docker-registry")
+    docker.make("app:build", "what alice has built")
+    docker.make("app:other", "another build")
+    made = Stage(tmp_path, {port: free_port() for port in PORTS}, {"DOCKER_HOST": docker.host})
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_ends_as_it_says(stage: Stage, page: str) -> None:
+    found = steps((HOW_TO / f"{page}.md").read_text(encoding="utf-8"))
+    assert len(found) > 5
+    for step in found:
+        stage.play(step)
