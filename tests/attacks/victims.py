@@ -154,7 +154,9 @@ def _handler(middle: Middle) -> type[http.server.BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def _any(self) -> None:
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOPS}
+            # Docker sends Accept once for each media type: all of them go on, as one list (RFC 9110, 5.3).
+            names = {name.lower() for name in self.headers} - set(_HOPS)
+            headers = {name: ", ".join(self.headers.get_all(name, [])) for name in names}
             reply = middle.pass_on(self.command, self.path, headers, self._body())
             self.send_response(reply.status)
             for name, value in reply.headers.items():
