@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import sqlite3
 import sys
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import argon2
 import pytest
 
-from tests.service import Result
+from tests.cli.conftest import Admin
 from trustkit.cli.app import main
 
 PASSWORD = "correct horse battery"
-Admin = Callable[..., Result]
-
-
-@pytest.fixture
-def admin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Admin:
-    """Runs one ``trustkit admin`` on a database of the test's own, through the program's entry point."""
-
-    def run(*arguments: str, feed: bytes = b"") -> Result:
-        monkeypatch.setattr(sys, "argv", ["trustkit", "admin", "--data-dir", str(tmp_path / "service"), *arguments])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(feed)))
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return Result(int(str(ended.value.code)), out, err)
-
-    return run
 
 
 def state(admin: Admin) -> object:

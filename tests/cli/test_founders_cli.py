@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Admin
 from tests.service import Result
-from trustkit.cli.app import main
 
 A, B = "a" * 64, "b" * 64
 Founders = Callable[..., Result]
 
 
 @pytest.fixture
-def founders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Founders:
-    """Runs one ``trustkit admin founders`` on a database of the test's own, through the program's entry point."""
-
-    def run(*arguments: str, group: str = "founders") -> Result:
-        monkeypatch.setattr(sys, "argv", ["trustkit", "admin", "--data-dir", str(tmp_path), group, *arguments])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return Result(int(str(ended.value.code)), out, err)
-
-    return run
+def founders(admin: Admin) -> Founders:
+    """Runs one ``trustkit admin founders``."""
+    return lambda *arguments, group="founders": admin(group, *arguments)
 
 
 def lists(founders: Founders) -> object:

@@ -1,26 +1,5 @@
 """A running service for the tests of this folder, with somebody who publishes and somebody who only reads."""
 
-from __future__ import annotations
+from tests.people import alice, carol, service
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.service import Person, RunningService
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    made = RunningService(tmp_path_factory.mktemp("service")).start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
-def alice(service: RunningService) -> Person:
-    return service.principal("alice", "AcrPush", "AcrImageSigner")
-
-
-@pytest.fixture(scope="module")
-def carol(service: RunningService) -> Person:
-    return service.principal("carol", "AcrPull")
+__all__ = ["alice", "carol", "service"]
