@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import urlencode
 
 import argon2
@@ -145,8 +146,9 @@ async def add_people(service: RunningService) -> None:
     """Everybody of the table, as ``admin`` adds them but in one process and with a cheap argon2."""
     store = await SqlStore.open(service.data / "trustkit.db")
     cheap = Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
-    clock = lambda: datetime.now(UTC)  # noqa: E731
-    principals = Principals(store, cheap, operator=Operator("operator:test", "local"), clock=clock)
+    principals = Principals(
+        store, cheap, operator=Operator("operator:test", "local"), clock=partial(datetime.now, UTC)
+    )
     for row in ROWS:
         if row == "nobody":
             continue
@@ -371,8 +373,13 @@ def test_a_token_from_before_a_role_was_given_is_an_upper_bound_and_a_new_one_ha
 
 def test_trust_only_and_the_switch_follow_within_a_second(matrix: Matrix) -> None:
     service, puller = matrix.service, matrix.callers["AcrPull"]
-    pull = lambda: puller("GET", f"/v2/{APP}/manifests/v1").status  # noqa: E731
-    read = lambda: puller("GET", f"/v2/{matrix.gun}/_trust/metadata/timestamp.json").status  # noqa: E731
+
+    def pull() -> int:
+        return puller("GET", f"/v2/{APP}/manifests/v1").status
+
+    def read() -> int:
+        return puller("GET", f"/v2/{matrix.gun}/_trust/metadata/timestamp.json").status
+
     assert pull() == 200
     assert service.admin("repository", "set", APP, "--trust-only").status == 0
     within_a_second(pull, 403)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -270,7 +271,7 @@ class TestOddUpstreams:
     def test_silence_is_502(self, world) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-            make = lambda: UpstreamRegistry(url, timeouts=Timeouts(connect=1, read=0.3))  # noqa: E731
+            make = partial(UpstreamRegistry, url, timeouts=Timeouts(connect=1, read=0.3))
             with Serving(make, world) as client:
                 reply = client("GET", f"{APP}/manifests/v1")
                 assert (reply.status, reply.json["errors"][0]["detail"]) == (502, {"slug": "registry-failed"})
