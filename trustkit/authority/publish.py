@@ -9,7 +9,6 @@ from datetime import datetime
 from functools import partial
 
 from securesystemslib.signer import CryptoSigner, Key
-from tuf.api.metadata import Signed
 
 from trustkit.authority.access import require
 from trustkit.authority.founders import require_founder
@@ -121,9 +120,9 @@ class Publishing:
     ) -> tuple[Accepted, Sequence[StoredFile]]:
         """Judges, signs, and then reads the new state as a client would, before any of it is stored."""
         accepted = _judge(state, upload, current, now, self._lifetimes)
-        signed: dict[str, Signed] = {"root": accepted.root.signed, "targets": accepted.targets.signed}
-        files = [stored(signed[role], upload[role]) for role in sorted(upload)]
+        files = [stored(accepted.signed(role), upload[role], role) for role in sorted(upload)]
         versions = {"targets": accepted.targets.signed.version}
+        versions |= {role: accepted.signed(role).version for role in upload if role != "root"}
         gun, lifetimes = state.gun, self._lifetimes
         snapshot = resign_snapshot(gun, current, versions, signers["snapshot"], now=now, lifetimes=lifetimes)
         timestamp = resign_timestamp(
@@ -131,7 +130,7 @@ class Publishing:
         )
         files += [snapshot, timestamp]
         after = {role: file.data for role, file in {**current, **_by_role(files)}.items()}
-        evaluate(after, gun, now, known=(accepted.root, accepted.targets))
+        evaluate(after, gun, now, known=(accepted.root, accepted.targets, accepted.delegated))
         return accepted, files
 
     async def _admit(self, tx: Transaction, gun: Gun, who: Requester) -> None:

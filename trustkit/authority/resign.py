@@ -15,9 +15,9 @@ from trustkit.core.names import Gun
 from trustkit.core.ports.service import StoredFile
 
 
-def stored(signed: Signed, data: bytes) -> StoredFile:
-    """A file with its version and expiry, as the store keeps it."""
-    return StoredFile(signed.type, signed.version, data, signed.expires)
+def stored(signed: Signed, data: bytes, role: str = "") -> StoredFile:
+    """A file with its version and expiry, as the store keeps it; ``role`` names a delegation's."""
+    return StoredFile(role or signed.type, signed.version, data, signed.expires)
 
 
 def resign_snapshot(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from trustkit.core.evaluate import evaluate
-from trustkit.core.names import Gun
+from trustkit.core.names import Gun, Tag
 from trustkit.core.pinning import meets, root_key_ids
 from trustkit.core.ports.remote import MetadataSource, Pin, PinStore
 from trustkit.core.view import SignedView
@@ -52,14 +52,17 @@ class Trust:
         self._first_use = unsafe_trust_on_first_use
         self._own = own_root_keys
 
-    def current(self, gun: Gun, now: datetime) -> Current:
+    def current(self, gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None) -> Current:
         """The collection's verified state at ``now``.
+
+        Args:
+            tags: the roles that answer for these tags are enough; the view then holds no other role's tags.
 
         Raises:
             NoPin: nothing says which root to accept; raised before the network where there is nobody to ask.
             NotTrusted and its leaves, NotAllowed.
         """
-        return self.under(self.pin(gun), gun, now)
+        return self.under(self.pin(gun), gun, now, tags=tags)
 
     def exists(self, gun: Gun) -> bool:
         """Whether the service has a collection for a GUN, whoever's it is."""
@@ -69,10 +72,10 @@ class Trust:
             return False
         return True
 
-    def under(self, pin: Pin, gun: Gun, now: datetime) -> Current:
+    def under(self, pin: Pin, gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None) -> Current:
         """As ``current``, under this pin."""
-        files = self._source.refresh(gun, pin, now).files
-        return Current(pin, files, evaluate(files, gun, now))
+        files = self._source.refresh(gun, pin, now, tags=tags).files
+        return Current(pin, files, evaluate(files, gun, now, tags=tags))
 
     def pin(self, gun: Gun) -> Pin:
         """The pin for a GUN: a stored one, one's own root key, or what a person accepts now (TRUST 5.3)."""

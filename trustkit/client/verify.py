@@ -28,7 +28,8 @@ class Verify:
         """
         if ref.tag is None and ref.digest is None:
             raise InvalidReference(f"{ref} names no tag and no digest.", hint="Write NAME:TAG; no tag is assumed.")
-        return find(self._trust.current(ref.gun, self._clock()).view, ref)
+        tags = None if ref.tag is None else {ref.tag}
+        return find(self._trust.current(ref.gun, self._clock(), tags=tags).view, ref)
 
 
 def find(view: SignedView, ref: ImageRef) -> SignedTarget:

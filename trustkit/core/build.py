@@ -46,9 +46,13 @@ def new_root(
     return made
 
 
-def first_targets(gun: Gun, *, now: datetime, life: timedelta) -> Targets:
-    """Version 1 of a collection's targets, signing nothing yet."""
-    return Targets(1, SPEC_VERSION, _until(now, life), {}, unrecognized_fields=_ours(gun))
+def first_targets(gun: Gun, *, now: datetime, life: timedelta, version: int = 1) -> Targets:
+    """A targets file that signs nothing yet: the collection's own, or a delegation's.
+
+    Args:
+        version: more than 1 for a delegation of a name that was in use before (TRUST 3.4).
+    """
+    return Targets(version, SPEC_VERSION, _until(now, life), {}, unrecognized_fields=_ours(gun))
 
 
 def next_targets(

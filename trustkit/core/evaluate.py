@@ -6,19 +6,20 @@ what that doesn't check: key ids, aliases, the collection's name in every file, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, Targets, Timestamp
 
-from trustkit.core.formats.tuf1 import issued, meta_name, meta_version, read
-from trustkit.core.names import Gun
+from trustkit.core.delegations import Delegations, Kind, read_delegations
+from trustkit.core.formats.tuf1 import issued, meta_name, meta_version, read, role_kind
+from trustkit.core.names import Gun, Tag
 from trustkit.core.roots import check_gun, check_root_keys, check_threshold
 from trustkit.core.targets import read_target
-from trustkit.core.view import SignedView
+from trustkit.core.view import RoleState, SignedTarget, SignedView
 from trustkit.errors import (
     BadDelegation,
     BadKeys,
@@ -45,14 +46,8 @@ _AS_NOT_TRUSTED: Mapping[type[Exception], type[NotTrusted]] = {
 }
 
 
-_KINDS: Mapping[str, type[Any]] = {
-    "root": Root,
-    "timestamp": Timestamp,
-    "snapshot": Snapshot,
-    "targets": Targets,
-}
-
-Known: TypeAlias = tuple[Metadata[Root], Metadata[Targets]]
+Delegated: TypeAlias = Mapping[str, Metadata[Targets]]
+Known: TypeAlias = tuple[Metadata[Root], Metadata[Targets], Delegated]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,38 +56,59 @@ class _Roles:
     timestamp: Metadata[Timestamp]
     snapshot: Metadata[Snapshot]
     targets: Metadata[Targets]
+    delegations: Delegations | None
+    delegated: Delegated
 
     @property
-    def signed(self) -> tuple[Signed, ...]:
-        return self.root.signed, self.timestamp.signed, self.snapshot.signed, self.targets.signed
+    def signed(self) -> Mapping[str, Signed]:
+        """By role, in the order of trust."""
+        top: dict[str, Signed] = {
+            "root": self.root.signed,
+            "timestamp": self.timestamp.signed,
+            "snapshot": self.snapshot.signed,
+            "targets": self.targets.signed,
+        }
+        return top | {role: metadata.signed for role, metadata in self.delegated.items()}
 
 
-def evaluate(files: Mapping[str, bytes], gun: Gun, now: datetime, *, known: Known | None = None) -> SignedView:
-    """Judges root, timestamp, snapshot and targets as one state at ``now``.
+def evaluate(
+    files: Mapping[str, bytes],
+    gun: Gun,
+    now: datetime,
+    *,
+    known: Known | None = None,
+    tags: Collection[Tag] | None = None,
+) -> SignedView:
+    """Judges root, timestamp, snapshot, targets and the delegated roles as one state at ``now``.
 
     The root is taken as the anchor: whoever calls has walked to it from a pin, or holds it in its own database.
 
     Args:
-        files: bytes by role, exactly as received.
-        known: root and targets, where the caller has read these very bytes with ``read`` already.
+        files: bytes by role, exactly as received; files of roles that are not delegated to count for nothing.
+        known: root, targets and delegated files, where the caller has read these very bytes with ``read`` already.
+        tags: look only at the roles that answer for these tags; the view then holds no other role's tags.
 
     Raises:
         Expired, SignatureInvalid, WrongCollection, Garbage: the first rule that is broken.
     """
     try:
-        roles = _read(files, known)
-        for signed in roles.signed:
+        roles = _read(files, known, tags)
+        for signed in roles.signed.values():
             check_gun(signed, gun)
-        check_root_keys(roles.root.signed)
-        check_threshold(roles.root.signed, "root", roles.root)
-        check_threshold(roles.root.signed, "timestamp", roles.timestamp)
-        check_threshold(roles.root.signed, "snapshot", roles.snapshot)
-        check_threshold(roles.root.signed, "targets", roles.targets)
+        root, targets = roles.root.signed, roles.targets.signed
+        check_root_keys(root)
+        check_threshold(root, "root", roles.root)
+        check_threshold(root, "timestamp", roles.timestamp)
+        check_threshold(root, "snapshot", roles.snapshot)
+        check_threshold(root, "targets", roles.targets)
+        for role, metadata in roles.delegated.items():
+            check_threshold(targets, role, metadata)
         _check_versions(roles)
         _check_bytes(roles.timestamp.signed.snapshot_meta, files["snapshot"], "snapshot")
-        _check_bytes(roles.snapshot.signed.meta[meta_name("targets")], files["targets"], "targets")
-        for signed in roles.signed:
-            check_not_expired(signed, gun, now)
+        for role in ("targets", *roles.delegated):
+            _check_bytes(roles.snapshot.signed.meta[meta_name(role)], files[role], role)
+        for role, signed in roles.signed.items():
+            check_not_expired(signed, gun, now, role)
         return _view(roles, gun)
     except tuple(_AS_NOT_TRUSTED) as error:
         raise _AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
@@ -106,13 +122,13 @@ def check_received(role: str, data: bytes, gun: Gun) -> None:
     it was refused would be refused again after the service has become honest.
 
     Args:
-        role: ``root``, ``timestamp``, ``snapshot`` or ``targets``.
+        role: ``root``, ``timestamp``, ``snapshot``, ``targets``, or the name of a delegation.
 
     Raises:
         WrongCollection, SignatureInvalid (keys against TRUST 2), Garbage.
     """
     try:
-        signed: Signed = read(data, _KINDS[role]).signed
+        signed: Signed = read(data, role_kind(role), f"{role}.json").signed
         check_gun(signed, gun)
         if isinstance(signed, Root):
             check_root_keys(signed)
@@ -120,32 +136,51 @@ def check_received(role: str, data: bytes, gun: Gun) -> None:
         raise _AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
 
 
-def check_not_expired(signed: Signed, gun: Gun, now: datetime) -> None:
-    """Raises Expired where the file's expiry has come."""
+def check_not_expired(signed: Signed, gun: Gun, now: datetime, role: str = "") -> None:
+    """Raises Expired where the file's expiry has come; ``role`` names a delegation's file."""
     if signed.expires <= now:
+        role = role or signed.type
         raise Expired(
-            f"{gun}: {signed.type} expired at {signed.expires:%Y-%m-%d %H:%M} UTC.",
+            f"{gun}: {role} expired at {signed.expires:%Y-%m-%d %H:%M} UTC.",
             hint="Its publisher or the service's operator has to renew it; check this machine's clock, too.",
-            role=signed.type,
+            role=role,
             expires=signed.expires.isoformat(),
         )
 
 
-def _read(files: Mapping[str, bytes], known: Known | None) -> _Roles:
+def _read(files: Mapping[str, bytes], known: Known | None, tags: Collection[Tag] | None) -> _Roles:
     missing = {"root", "timestamp", "snapshot", "targets"} - set(files)
     if missing:
         raise Malformed(f"no {', '.join(sorted(missing))}")
-    root, targets = known or (read(files["root"], Root), read(files["targets"], Targets))
-    return _Roles(root, read(files["timestamp"], Timestamp), read(files["snapshot"], Snapshot), targets)
+    root, targets, there = known or (read(files["root"], Root), read(files["targets"], Targets), {})
+    delegations = read_delegations(targets.signed, root.signed)
+    wanted = trusted_roles(delegations, tags)
+    if lacking := wanted - set(files):
+        raise Malformed(f"no {', '.join(sorted(lacking))}")
+    ordered = [role.name for role in delegations.trusted if role.name in wanted] if delegations else []
+    delegated = {role: there.get(role) or read(files[role], Targets, f"{role}.json") for role in ordered}
+    for role, metadata in delegated.items():
+        if metadata.signed.delegations is not None:
+            raise BadDelegation(f"{role}.json delegates further")
+    timestamp, snapshot = read(files["timestamp"], Timestamp), read(files["snapshot"], Snapshot)
+    return _Roles(root, timestamp, snapshot, targets, delegations, delegated)
+
+
+def trusted_roles(delegations: Delegations | None, tags: Collection[Tag] | None) -> frozenset[str]:
+    """The delegated roles whose files an evaluation needs: all that grant trust, or those that answer for ``tags``."""
+    if delegations is None:
+        return frozenset()
+    if tags is None:
+        return frozenset(role.name for role in delegations.trusted)
+    return frozenset(delegations.owner(tag.name).name for tag in tags)
 
 
 def _check_versions(roles: _Roles) -> None:
     if roles.timestamp.signed.snapshot_meta.version != roles.snapshot.signed.version:
         raise Malformed("snapshot is not the version that timestamp names")
-    if meta_version(roles.snapshot.signed.meta, "targets") != roles.targets.signed.version:
-        raise Malformed("targets is not the version that snapshot names")
-    if roles.targets.signed.delegations is not None:
-        raise BadDelegation("targets has delegations, which this version can't judge; upgrade trustkit")
+    for role, metadata in {"targets": roles.targets, **roles.delegated}.items():
+        if meta_version(roles.snapshot.signed.meta, role) != metadata.signed.version:
+            raise Malformed(f"{role} is not the version that snapshot names")
 
 
 def _check_bytes(named: MetaFile, data: bytes, role: str) -> None:
@@ -157,14 +192,47 @@ def _check_bytes(named: MetaFile, data: bytes, role: str) -> None:
 
 
 def _view(roles: _Roles, gun: Gun) -> SignedView:
-    targets = [read_target(path, entry, "targets") for path, entry in roles.targets.signed.targets.items()]
-    root = roles.root.signed
+    signed, root = roles.signed, roles.root.signed
+    targets: dict[Tag, SignedTarget] = {}
+    for role, file in {"targets": roles.targets, **roles.delegated}.items():
+        for path, entry in file.signed.targets.items():
+            target = read_target(path, entry, role)
+            if roles.delegations is not None and roles.delegations.owner(path).name != role:
+                raise BadDelegation(f"{role}.json holds {path}, which another role answers for")
+            targets[target.tag] = target
     return SignedView(
         gun=gun,
-        targets={target.tag: target for target in targets},
-        expires=min(signed.expires for signed in roles.signed),
+        targets=targets,
+        expires=min(file.expires for file in signed.values()),
         issued=issued(roles.timestamp.signed),
-        versions={signed.type: signed.version for signed in roles.signed},
+        versions={role: file.version for role, file in signed.items()},
         root_keys=tuple(root.roles["root"].keyids),
         target_keys=tuple(root.roles["targets"].keyids),
+        roles=(*_top(root, signed), *_delegated(roles)),
     )
+
+
+def _top(root: Root, signed: Mapping[str, Signed]) -> list[RoleState]:
+    return [
+        RoleState(name, tuple(role.keyids), role.threshold, signed[name].version, signed[name].expires)
+        for name, role in root.roles.items()
+    ]
+
+
+def _delegated(roles: _Roles) -> list[RoleState]:
+    states = []
+    for role in roles.delegations.roles if roles.delegations else ():
+        file = roles.delegated.get(role.name)
+        version = meta_version(roles.snapshot.signed.meta, role.name) or 0
+        states.append(
+            RoleState(
+                role.name,
+                role.key_ids,
+                role.threshold,
+                version,
+                file.signed.expires if file else None,
+                paths=role.paths,
+                grants=role.kind is not Kind.ATTRIBUTION,
+            )
+        )
+    return states

@@ -3,30 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, Root, Targets
 
-from trustkit.core.formats.tuf1 import read
+from trustkit.core.delegations import Delegations, Kind, read_delegations
+from trustkit.core.formats.tuf1 import payload_digest, read
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.roots import ONLINE, check_gun, check_root_keys, check_threshold
 from trustkit.core.targets import MAX_SUPERSEDE, read_target
 from trustkit.core.view import SignedTarget
-from trustkit.errors import BadDelegation, BadExpiry, BadTarget, BadVersion, Conflict, Malformed, WrongOnlineKeys
+from trustkit.errors import (
+    BadDelegation,
+    BadExpiry,
+    BadTarget,
+    BadVersion,
+    Conflict,
+    Malformed,
+    Rejected,
+    WrongOnlineKeys,
+)
 
-UPLOADABLE = frozenset({"root", "targets"})
+FOUNDING = frozenset({"root", "targets"})
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is stored: the current files by role (empty before the first publish) and the service's online keys."""
+    """What is stored.
+
+    Attributes:
+        files: the current files by role, the last ones of roles that are no longer delegated to among them; empty
+            before the first publish.
+        online: the service's online keys by role.
+        pending: online keys that a new root may name in the place of those; empty, or one for each role that rotates.
+        consumed: by role the highest version that a dropped proposal had; it is never used again.
+        dropped: the SHA-256, in hex, of what signatures cover in dropped proposals; it is never accepted.
+    """
 
     gun: Gun
     files: Mapping[str, bytes]
     online: Mapping[str, Key]
+    pending: Mapping[str, Key] = field(default_factory=dict)
+    consumed: Mapping[str, int] = field(default_factory=dict)
+    dropped: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +57,15 @@ class Accepted:
 
     Attributes:
         root, targets: the collection's state afterwards, uploaded or stored.
+        delegated: the files of the roles that grant trust by delegation, likewise, and the uploaded ones of roles
+            that attribute.
         uploaded: the roles that the upload brought.
         changed: tags that the upload signs anew or differently; None for a tag that is withdrawn.
     """
 
     root: Metadata[Root]
     targets: Metadata[Targets]
+    delegated: Mapping[str, Metadata[Targets]]
     uploaded: frozenset[str]
     changed: Mapping[str, SignedTarget | None]
 
@@ -48,6 +73,12 @@ class Accepted:
     def founding(self) -> bool:
         """Whether this makes the collection."""
         return "root" in self.uploaded and self.root.signed.version == 1
+
+    def signed(self, role: str) -> Root | Targets:
+        """The signed part of one uploaded role."""
+        if role == "root":
+            return self.root.signed
+        return self.targets.signed if role == "targets" else self.delegated[role].signed
 
 
 def judge(state: State, upload: Mapping[str, bytes], *, now: datetime, lifetimes: Lifetimes) -> Accepted:
@@ -60,23 +91,178 @@ def judge(state: State, upload: Mapping[str, bytes], *, now: datetime, lifetimes
         Rejected: a leaf for each rule broken; nothing may be stored.
         Conflict: a version that somebody else has taken; the context has the current ones.
     """
-    _check_roles(state, upload)
-    stored_root = read(state.files["root"], Root) if "root" in state.files else None
-    stored = read(state.files["targets"], Targets) if "targets" in state.files else None
-    if "root" in upload:
-        root = read(upload["root"], Root)
-        _judge_root(state, root, stored_root, now, lifetimes)
-    else:
-        assert stored_root is not None  # noqa: S101 - _check_roles saw to it
-        root = stored_root
-    if "targets" in upload:
-        targets = read(upload["targets"], Targets)
-        changed = _judge_targets(state, targets, stored, now, lifetimes)
-    else:
-        assert stored is not None  # noqa: S101 - _check_roles saw to it
-        targets, changed = stored, {}
-    check_threshold(root.signed, "targets", targets)
-    return Accepted(root, targets, frozenset(upload), changed)
+    return _Judging(state, upload, now, lifetimes)()
+
+
+class _Judging:
+    """One judgement: what is stored, what comes, and what they make together."""
+
+    def __init__(self, state: State, upload: Mapping[str, bytes], now: datetime, lifetimes: Lifetimes) -> None:
+        self._state = state
+        self._upload = upload
+        self._now = now
+        self._lifetimes = lifetimes
+        _check_roles(state, upload)
+        self._stored_files: dict[str, Metadata[Targets]] = {}
+        self._old_root = read(state.files["root"], Root) if state.files else None
+        self._old_targets = self._stored("targets")
+
+    def __call__(self) -> Accepted:
+        root, targets = self._root(), self._targets()
+        check_threshold(root.signed, "targets", targets)
+        before = _delegations(self._old_targets, self._old_root)
+        after = read_delegations(targets.signed, root.signed)
+        moved = before != after
+        delegated = self._delegated(after)
+        for role, metadata in delegated.items():
+            check_threshold(targets.signed, role, metadata)
+        if after is not None:
+            for granting in after.trusted:
+                if moved or granting.name in self._upload:
+                    _check_owned(granting.name, delegated[granting.name].signed, after)
+        changed = self._changed(before, after, targets, delegated, moved=moved)
+        return Accepted(root, targets, delegated, frozenset(self._upload), changed)
+
+    def _root(self) -> Metadata[Root]:
+        if "root" not in self._upload:
+            assert self._old_root is not None  # noqa: S101 - _check_roles saw to it
+            return self._old_root
+        root = read(self._upload["root"], Root)
+        self._check_version("root", root)
+        check_gun(root.signed, self._state.gun)
+        check_root_keys(root.signed)
+        self._check_expiry("root", root.signed.expires)
+        for role in ONLINE:
+            self._check_online(role, root.signed)
+        if self._old_root is not None:
+            check_threshold(self._old_root.signed, "root", root)
+        check_threshold(root.signed, "root", root)
+        return root
+
+    def _check_online(self, role: str, root: Root) -> None:
+        named = root.roles[role]
+        ours = [keys[role].keyid for keys in (self._state.online, self._state.pending) if role in keys]
+        if named.threshold != 1 or len(named.keyids) != 1 or named.keyids[0] not in ours:
+            raise WrongOnlineKeys(
+                f"The root does not name exactly the service's {role} key.", hint="Fetch the online keys again."
+            )
+
+    def _targets(self) -> Metadata[Targets]:
+        if "targets" not in self._upload:
+            assert self._old_targets is not None  # noqa: S101 - _check_roles saw to it
+            return self._old_targets
+        targets = read(self._upload["targets"], Targets)
+        self._check_targets_file("targets", targets)
+        return targets
+
+    def _delegated(self, after: Delegations | None) -> dict[str, Metadata[Targets]]:
+        """The files of all roles that grant trust, and the uploaded ones of those that attribute."""
+        named = {role.name: role.kind for role in after.roles} if after else {}
+        if strange := sorted(set(self._upload) - FOUNDING - set(named)):
+            raise BadDelegation(f"targets.json does not delegate to {strange[0][:64]!r}.")
+        found: dict[str, Metadata[Targets]] = {}
+        for role, kind in named.items():
+            if role in self._upload:
+                found[role] = read(self._upload[role], Targets, f"{role}.json")
+                self._check_targets_file(role, found[role])
+                if found[role].signed.delegations is not None:
+                    raise BadDelegation(f"{role}.json delegates further.")
+            elif kind is Kind.ATTRIBUTION:
+                continue
+            elif stored := self._stored(role):
+                found[role] = stored
+            else:
+                raise BadDelegation(
+                    f"targets.json delegates to {role}, which has no file: stock clients can't read that.",
+                    hint=f"Upload {role}.json with it, empty if need be.",
+                )
+        return found
+
+    def _check_targets_file(self, role: str, new: Metadata[Targets]) -> None:
+        self._check_version(role, new)
+        check_gun(new.signed, self._state.gun)
+        self._check_expiry(role, new.signed.expires)
+
+    def _changed(
+        self,
+        before: Delegations | None,
+        after: Delegations | None,
+        targets: Metadata[Targets],
+        delegated: Mapping[str, Metadata[Targets]],
+        *,
+        moved: bool,
+    ) -> dict[str, SignedTarget | None]:
+        """What became of each tag; entries that stay as they are were judged when they were stored."""
+        for role in set(self._upload) & set(delegated):
+            if after is not None and role not in {delegation.name for delegation in after.trusted}:
+                self._judge_entries(role, delegated[role].signed, {})
+        olds = self._old_files(before, None if moved else self._upload)
+        news = {"targets": targets.signed, **{role: file.signed for role, file in delegated.items()}}
+        granting = {role.name for role in after.trusted} if after else set()
+        now_there = {role: news[role] for role in ("targets", *sorted(granting)) if moved or role in self._upload}
+        old_entries = {path: entry for file in olds.values() for path, entry in file.targets.items()}
+        changed: dict[str, SignedTarget | None] = {}
+        for role, file in now_there.items():
+            changed |= self._judge_entries(role, file, old_entries)
+        kept = {path for file in now_there.values() for path in file.targets}
+        return changed | dict.fromkeys(path for path in old_entries if path not in kept)
+
+    def _old_files(self, before: Delegations | None, only: Mapping[str, bytes] | None) -> dict[str, Targets]:
+        """The stored files that granted trust; only of the roles that are uploaded now, where those are all that count."""
+        if self._old_targets is None:
+            return {}
+        names = ["targets", *(role.name for role in before.trusted)] if before else ["targets"]
+        stored = {role: self._stored(role) for role in names if only is None or role in only}
+        return {role: file.signed for role, file in stored.items() if file is not None}
+
+    def _stored(self, role: str) -> Metadata[Targets] | None:
+        """The stored file of a role that holds tags, read once."""
+        if role not in self._stored_files and role in self._state.files:
+            self._stored_files[role] = read(self._state.files[role], Targets, f"{role}.json")
+        return self._stored_files.get(role)
+
+    def _judge_entries(self, role: str, file: Targets, before: Mapping[str, object]) -> dict[str, SignedTarget]:
+        changed = {}
+        for path, entry in file.targets.items():
+            if path in before and before[path] == entry:
+                continue
+            target = read_target(path, entry, role)
+            if any(old.until > self._now + MAX_SUPERSEDE for old in target.superseded):
+                raise BadTarget(
+                    f"Tag {target.tag} keeps a superseded digest for more than {MAX_SUPERSEDE.days} days."
+                )
+            changed[path] = target
+        return changed
+
+    def _check_version(self, role: str, metadata: Metadata[Root] | Metadata[Targets]) -> None:
+        new, stored = metadata.signed.version, self._stored_version(role)
+        used = max(stored, self._state.consumed.get(role, 0)) if role != "root" else stored
+        if self._state.dropped and payload_digest(metadata.signed) in self._state.dropped:
+            raise Rejected(f"This {role} was proposed, and the proposal was dropped.", hint="Propose it anew.")
+        if new == used + 1:
+            return
+        if new <= used:
+            raise Conflict(
+                f"{role} of {self._state.gun} is at version {used} already.",
+                hint="Fetch the current state and apply the change to it.",
+                versions={role: used},
+            )
+        raise BadVersion(f"{role} of {self._state.gun} is at version {used}; {new} can't follow it.")
+
+    def _stored_version(self, role: str) -> int:
+        if role == "root":
+            return self._old_root.signed.version if self._old_root else 0
+        stored = self._stored(role)
+        return stored.signed.version if stored else 0
+
+    def _check_expiry(self, role: str, expires: datetime) -> None:
+        longest = self._lifetimes.longest["root" if role == "root" else "targets"]
+        if not self._now + self._lifetimes.shortest <= expires <= self._now + longest:
+            raise BadExpiry(
+                f"{role}.json expires at {expires:%Y-%m-%d %H:%M}; the service takes {self._lifetimes.shortest} to "
+                f"{longest.days} days from now.",
+                hint="Check this machine's clock.",
+            )
 
 
 def _check_roles(state: State, upload: Mapping[str, bytes]) -> None:
@@ -85,75 +271,22 @@ def _check_roles(state: State, upload: Mapping[str, bytes]) -> None:
     for role in upload:
         if role in ONLINE:
             raise Malformed(f"{role}.json is made by the service and can't be uploaded.")
-        if role not in UPLOADABLE:
-            raise BadDelegation(f"This service has no delegations; it can't take {role[:64]!r}.")
-    if not state.files and set(upload) != UPLOADABLE:
+    if not state.files and not set(upload) >= FOUNDING:
         raise Malformed(
             f"{state.gun} has no collection yet; its first upload needs root and targets.",
             hint="Run trustkit init, or sign a tag.",
         )
 
 
-def _judge_root(
-    state: State, new: Metadata[Root], old: Metadata[Root] | None, now: datetime, lifetimes: Lifetimes
-) -> None:
-    _check_version("root", new.signed.version, old.signed.version if old else 0, state)
-    check_gun(new.signed, state.gun)
-    check_root_keys(new.signed)
-    _check_expiry("root", new.signed.expires, now, lifetimes)
-    for role in ONLINE:
-        named = new.signed.roles[role]
-        if named.threshold != 1 or named.keyids != [state.online[role].keyid]:
-            raise WrongOnlineKeys(
-                f"The root does not name exactly the service's {role} key.", hint="Fetch the online keys again."
+def _delegations(targets: Metadata[Targets] | None, root: Metadata[Root] | None) -> Delegations | None:
+    return read_delegations(targets.signed, root.signed) if targets and root else None
+
+
+def _check_owned(role: str, file: Targets, delegations: Delegations) -> None:
+    for path in file.targets:
+        if (owner := delegations.owner(path).name) != role:
+            raise BadDelegation(
+                f"{role}.json holds {path[:128]!r}, which {owner} answers for.",
+                hint=f"Withdraw it from {role}, or have {owner} sign it.",
+                path=path[:128],
             )
-    if old is not None:
-        check_threshold(old.signed, "root", new)
-    check_threshold(new.signed, "root", new)
-
-
-def _judge_targets(
-    state: State, new: Metadata[Targets], old: Metadata[Targets] | None, now: datetime, lifetimes: Lifetimes
-) -> dict[str, SignedTarget | None]:
-    _check_version("targets", new.signed.version, old.signed.version if old else 0, state)
-    check_gun(new.signed, state.gun)
-    _check_expiry("targets", new.signed.expires, now, lifetimes)
-    if new.signed.delegations is not None:
-        raise BadDelegation("targets.json has delegations, which this service does not take yet.")
-    before = old.signed.targets if old else {}
-    changed: dict[str, SignedTarget | None] = {}
-    for path, entry in new.signed.targets.items():
-        if path in before and before[path] == entry:
-            continue  # judged when it was stored
-        target = read_target(path, entry, "targets")
-        _check_superseded(target, now)
-        changed[path] = target
-    changed |= dict.fromkeys(path for path in before if path not in new.signed.targets)
-    return changed
-
-
-def _check_superseded(target: SignedTarget, now: datetime) -> None:
-    if any(old.until > now + MAX_SUPERSEDE for old in target.superseded):
-        raise BadTarget(f"Tag {target.tag} keeps a superseded digest for more than {MAX_SUPERSEDE.days} days.")
-
-
-def _check_version(role: str, new: int, stored: int, state: State) -> None:
-    if new == stored + 1:
-        return
-    if new <= stored:
-        raise Conflict(
-            f"{role} of {state.gun} is at version {stored} already.",
-            hint="Fetch the current state and apply the change to it.",
-            versions={role: stored},
-        )
-    raise BadVersion(f"{role} of {state.gun} is at version {stored}; {new} can't follow it.")
-
-
-def _check_expiry(role: str, expires: datetime, now: datetime, lifetimes: Lifetimes) -> None:
-    longest = lifetimes.longest[role]
-    if not now + lifetimes.shortest <= expires <= now + longest:
-        raise BadExpiry(
-            f"{role}.json expires at {expires:%Y-%m-%d %H:%M}; the service takes {lifetimes.shortest} to "
-            f"{longest.days} days from now.",
-            hint="Check this machine's clock.",
-        )

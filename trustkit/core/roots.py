@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
+from securesystemslib.signer import Key
 from tuf.api.exceptions import UnsignedMetadataError
-from tuf.api.metadata import Metadata, Root, Signed
+from tuf.api.metadata import Metadata, Root, Signed, Targets
 
 from trustkit.core.formats.tuf1 import guns, payload
 from trustkit.core.names import TUF_ROLES, Gun
@@ -55,14 +57,14 @@ def check_root_keys(root: Root) -> None:
         raise BadKeys("A key of the service stands in root or targets.")
 
 
-def check_threshold(delegator: Root, role: str, metadata: Metadata[Any]) -> None:
+def check_threshold(delegator: Root | Targets, role: str, metadata: Metadata[Any]) -> None:
     """Raises BadSignature where fewer valid signatures than ``role``'s threshold are there."""
     try:
         delegator.verify_delegate(role, payload(metadata.signed), metadata.signatures)
     except (UnsignedMetadataError, ValueError) as error:
-        needed = delegator.roles[role].threshold
+        needed = delegator.get_delegated_role(role).threshold
         raise BadSignature(
-            f"{metadata.signed.type}.json has too few valid signatures for role {role} of root version "
+            f"{role}.json has too few valid signatures for role {role} of {delegator.type} version "
             f"{delegator.version}; it needs {needed}.",
             role=role,
             threshold=needed,
@@ -74,14 +76,20 @@ def root_signers(root: Metadata[Root]) -> frozenset[str]:
 
     The root's keys have passed ``check_root_keys``, so that an id is its key's own.
     """
-    return frozenset(key_id for key_id in root.signed.roles["root"].keyids if _has_signed(root, key_id))
+    return signed_by(root, {key_id: root.signed.keys[key_id] for key_id in root.signed.roles["root"].keyids})
 
 
-def _has_signed(root: Metadata[Root], key_id: str) -> bool:
-    if key_id not in root.signatures:
+def signed_by(metadata: Metadata[Any], keys: Mapping[str, Key]) -> frozenset[str]:
+    """The ids of those of these keys that have validly signed a file."""
+    covered = payload(metadata.signed)
+    return frozenset(key_id for key_id, key in keys.items() if _has_signed(metadata, key_id, key, covered))
+
+
+def _has_signed(metadata: Metadata[Any], key_id: str, key: Key, covered: bytes) -> bool:
+    if key_id not in metadata.signatures:
         return False
     try:
-        root.signed.keys[key_id].verify_signature(root.signatures[key_id], payload(root.signed))
+        key.verify_signature(metadata.signatures[key_id], covered)
     except (UnverifiedSignatureError, VerificationError):
         return False
     return True

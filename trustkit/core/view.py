@@ -30,6 +30,22 @@ class SignedTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class RoleState:
+    """One role of a collection: who may sign its file, and until when the file counts.
+
+    ``expires`` is None for a role that has no file; ``paths`` is empty for the top-level roles.
+    """
+
+    name: str
+    key_ids: tuple[str, ...]
+    threshold: int
+    version: int
+    expires: datetime | None
+    paths: tuple[str, ...] = ()
+    grants: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class SignedView:
     """Everything that a collection signs, verified at one moment.
 
@@ -38,6 +54,7 @@ class SignedView:
         issued: when the service signed the timestamp.
         versions: the version of each role's file.
         root_keys: the ids of the root role's keys.
+        roles: every role that was looked at, the delegated ones in their order.
     """
 
     gun: Gun
@@ -47,3 +64,4 @@ class SignedView:
     versions: Mapping[str, int]
     root_keys: tuple[str, ...]
     target_keys: tuple[str, ...]
+    roles: tuple[RoleState, ...] = ()

@@ -9,7 +9,7 @@ private attribute that this takes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -26,12 +26,14 @@ from tuf.api.exceptions import (
 from tuf.api.metadata import Root
 from tuf.ngclient import FetcherInterface, Updater
 
-from trustkit.core.evaluate import check_received
+from trustkit.core.delegations import Kind, read_delegations
+from trustkit.core.evaluate import check_received, trusted_roles
 from trustkit.core.formats.tuf1 import read
-from trustkit.core.names import Gun
+from trustkit.core.names import Gun, Tag
 from trustkit.core.pinning import MAX_ROOTS, anchor
 from trustkit.core.ports.remote import CollectionFiles, Pin
 from trustkit.errors import (
+    BadDelegation,
     CollectionGone,
     Expired,
     Garbage,
@@ -81,25 +83,59 @@ class _Fetcher(FetcherInterface):
             raise Garbage(f"The service has no {self.last}, which it has to have.") from error
 
 
-def refresh_folder(folder: Path, fetch: Fetch, *, bootstrap: bytes, now: datetime | None) -> None:
+def refresh_folder(
+    folder: Path,
+    fetch: Fetch,
+    *,
+    bootstrap: bytes,
+    now: datetime | None,
+    tags: Collection[Tag] | None = None,
+) -> tuple[str, ...]:
     """Runs the TUF client workflow (TUF 1.0, 5) over a metadata folder; the caller has its lock.
 
-    Afterwards the folder has the verified ``root.json``, ``timestamp.json``, ``snapshot.json`` and ``targets.json``.
+    Afterwards the folder has the verified ``root.json``, ``timestamp.json``, ``snapshot.json`` and ``targets.json``,
+    and the verified files of the delegated roles that are returned.
 
     Args:
         bootstrap: the anchor's bytes; the walk starts there, whatever the folder says.
         now: the reference time for expiry; None for the wall clock.
+        tags: load the delegated roles that answer for these tags only; None loads all, those that attribute as far
+            as they verify.
 
     Raises:
         NotTrusted: a leaf for what failed; CouldNotCheck, NotAllowed as ``fetch`` raises them.
     """
     fetcher = _Fetcher(fetch)
     try:
-        open_updater(folder, fetcher, bootstrap=bootstrap, now=now).refresh()
+        updater = open_updater(folder, fetcher, bootstrap=bootstrap, now=now)
+        updater.refresh()
+        return _load_delegated(updater, tags)
+    except BadDelegation as error:
+        raise Garbage(f"targets.json can't be used: {error.message}") from error
     except (RepositoryError, DownloadError) as error:
         _raise_ours(error, fetcher.last)
     except OSError as error:
         raise StateError(f"The metadata folder {folder} can't be used: {error.strerror}.") from error
+
+
+def _load_delegated(updater: Updater, tags: Collection[Tag] | None) -> tuple[str, ...]:
+    """Has the updater load delegated roles, each as it would on the way to a target; returns their names."""
+    trusted = updater._trusted_set  # noqa: SLF001 - its public surface loads a role for one path only; guarded by a test
+    delegations = read_delegations(trusted.targets, trusted.root)
+    loaded = []
+    for role in delegations.roles if delegations else ():
+        attributes = role.kind is Kind.ATTRIBUTION
+        if attributes and (tags is not None or f"{role.name}.json" not in trusted.snapshot.meta):
+            continue
+        if not attributes and role.name not in trusted_roles(delegations, tags):
+            continue
+        try:
+            updater._load_targets(role.name, "targets")  # noqa: SLF001 - as above
+            loaded.append(role.name)
+        except (RepositoryError, NotTrusted):
+            if not attributes:
+                raise
+    return tuple(loaded)
 
 
 def open_updater(
@@ -136,7 +172,8 @@ def _set_clock(updater: Updater, now: datetime) -> None:
 def _raise_ours(error: RepositoryError | DownloadError, last: str) -> NoReturn:
     if isinstance(error, ExpiredMetadataError):
         # The file fetched last needn't be the expired one; which one it is stands in the sentence only.
-        role = next((role for role in ROLES if role in str(error)), _role(last) or "root")
+        fetched = _role(last) or "root"
+        role = fetched if fetched not in ROLES else next((role for role in ROLES if role in str(error)), fetched)
         raise Expired(f"{role} is past its expiry.", hint="Check this machine's clock.", role=role) from error
     if isinstance(error, BadVersionNumberError):
         raise RolledBack(
@@ -180,14 +217,14 @@ class UpdaterSource:
         """As ``MetadataSource.first_root``."""
         return next(_served_roots(self._fetcher(gun)))
 
-    def refresh(self, gun: Gun, pin: Pin, now: datetime) -> CollectionFiles:
+    def refresh(self, gun: Gun, pin: Pin, now: datetime, *, tags: Collection[Tag] | None = None) -> CollectionFiles:
         """As ``MetadataSource.refresh``."""
         fetch = self._in_time(gun)
         with self._folder(gun, pin) as folder:
             try:
                 bootstrap = self._anchor(gun, pin, folder, fetch)
-                self._refresh(folder, _checked(fetch, gun), bootstrap, now)
-                return CollectionFiles(_read(folder))
+                delegated = self._refresh(folder, _checked(fetch, gun), bootstrap, now, tags)
+                return CollectionFiles(_read(folder, delegated))
             except NoCollection as error:
                 if pin.root is not None or _anchor_file(folder).exists() or self._seen(gun):
                     raise CollectionGone(
@@ -222,12 +259,14 @@ class UpdaterSource:
             temporary.replace(kept)
         return found
 
-    def _refresh(self, folder: Path, fetch: Fetch, bootstrap: bytes, now: datetime) -> None:
+    def _refresh(
+        self, folder: Path, fetch: Fetch, bootstrap: bytes, now: datetime, tags: Collection[Tag] | None
+    ) -> tuple[str, ...]:
         """A lower timestamp is asked for again for two seconds: a replica may lag (TRUST 6.3)."""
         waited, pause = 0.0, 0.1
         while True:
             try:
-                return refresh_folder(folder, fetch, bootstrap=bootstrap, now=now)
+                return refresh_folder(folder, fetch, bootstrap=bootstrap, now=now, tags=tags)
             except RolledBack:
                 if waited >= LAG_SECONDS:
                     raise
@@ -273,5 +312,5 @@ def _served_roots(fetch: Fetch) -> Iterator[bytes]:
         yield data
 
 
-def _read(folder: Path) -> Mapping[str, bytes]:
-    return {role: (folder / f"{role}.json").read_bytes() for role in ROLES}
+def _read(folder: Path, delegated: Iterable[str]) -> Mapping[str, bytes]:
+    return {role: (folder / f"{role}.json").read_bytes() for role in (*ROLES, *delegated)}

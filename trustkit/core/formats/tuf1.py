@@ -8,6 +8,7 @@ signed in ``x-trustkit-issued`` (TRUST 3.6).
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 from securesystemslib.signer import Signer
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, Targets, Timestamp
+from tuf.api.metadata import Delegations, Metadata, MetaFile, Root, Signed, Snapshot, Targets, Timestamp
 from tuf.api.serialization import SerializationError
 from tuf.api.serialization.json import CanonicalJSONSerializer
 
@@ -48,6 +49,7 @@ _TYPES: Mapping[type[Signed], str] = {
     Snapshot: "snapshot",
     Timestamp: "timestamp",
 }
+_KINDS: Mapping[str, type[Any]] = {name: kind for kind, name in _TYPES.items()}
 
 
 def read(data: bytes, kind: type[S], what: str = "") -> Metadata[S]:
@@ -89,6 +91,9 @@ def _check_members(metadata: Metadata[Any], what: str) -> None:
     parts: list[Any] = list(metadata.signatures.values())
     if isinstance(signed, Root):
         parts += [*signed.keys.values(), *signed.roles.values()]
+    if isinstance(signed, Targets) and signed.delegations is not None:
+        delegations = signed.delegations
+        parts += [delegations, *delegations.keys.values(), *(delegations.roles or {}).values()]
     if isinstance(signed, Snapshot):
         parts += signed.meta.values()
     if isinstance(signed, Timestamp):
@@ -115,6 +120,9 @@ def _check_types(metadata: Metadata[Any], what: str) -> None:
             raise Malformed(f"{what} has key ids that are not a list.")
         integers += [role.threshold for role in signed.roles.values()]
         key_ids += [*signed.keys, *(key_id for role in signed.roles.values() for key_id in role.keyids)]
+    if isinstance(signed, Targets) and signed.delegations is not None:
+        integers += _delegated_integers(signed.delegations, what)
+        key_ids += _delegated_key_ids(signed.delegations)
     integers += _file_integers(signed)
     if any(type(number) is not int for number in integers):
         raise Malformed(f"{what} has something else where a whole number belongs.")
@@ -123,6 +131,22 @@ def _check_types(metadata: Metadata[Any], what: str) -> None:
     signatures: Iterable[object] = (signature.signature for signature in metadata.signatures.values())
     if not all(isinstance(signature, str) and _SIGNATURE.match(signature) for signature in signatures):
         raise Malformed(f"{what} has a signature that is not lower-case hex.")
+
+
+def _delegated_integers(delegations: Delegations, what: str) -> list[int]:
+    roles = [] if delegations.roles is None else list(delegations.roles.values())
+    lists = [value for role in roles for value in (role.keyids, role.paths) if value is not None]
+    if not all(isinstance(value, list) for value in lists):
+        raise Malformed(f"{what} has key ids or paths that are not a list.")
+    texts: list[object] = [text for role in roles for text in (role.name, *(role.paths or ()))]
+    if not all(isinstance(text, str) for text in texts) or any(type(role.terminating) is not bool for role in roles):
+        raise Malformed(f"{what} has a delegation with a member of the wrong type.")
+    return [role.threshold for role in roles]
+
+
+def _delegated_key_ids(delegations: Delegations) -> list[str]:
+    roles = [] if delegations.roles is None else list(delegations.roles.values())
+    return [*delegations.keys, *(key_id for role in roles for key_id in role.keyids)]
 
 
 def _file_integers(signed: Signed) -> list[int]:
@@ -188,6 +212,11 @@ def payload(signed: Signed) -> bytes:
         raise Malformed(f"{signed.type}.json can't be serialised canonically.") from error
 
 
+def payload_digest(signed: Signed) -> str:
+    """The SHA-256, in hex, of what signatures cover: the same for every set of signatures over one file."""
+    return hashlib.sha256(payload(signed)).hexdigest()
+
+
 def sign(signed: S, signers: Mapping[str, Signer]) -> bytes:
     """The signed file: one signature a signer, serialised canonically.
 
@@ -205,6 +234,11 @@ def sign(signed: S, signers: Mapping[str, Signer]) -> bytes:
 def meta_name(role: str) -> str:
     """A role's name in snapshot: ``targets.json``."""
     return f"{role}.json"
+
+
+def role_kind(role: str) -> type[Any]:
+    """The type of a role's file; whatever is none of the top-level roles is a delegation's, a targets file."""
+    return _KINDS.get(role, Targets)
 
 
 def meta_version(meta: Mapping[str, MetaFile], role: str) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -120,8 +120,11 @@ class MetadataSource(Protocol):
         """
         ...
 
-    def refresh(self, gun: Gun, pin: Pin, now: datetime) -> CollectionFiles:
+    def refresh(self, gun: Gun, pin: Pin, now: datetime, *, tags: Collection[Tag] | None = None) -> CollectionFiles:
         """The current files, after the whole TUF client workflow at ``now``.
+
+        Args:
+            tags: the delegated roles that answer for these tags are enough; None for all.
 
         Raises:
             NotTrusted and its leaves, NotAllowed.

@@ -1,0 +1,224 @@
+"""A draft: the next state of a collection, made from a verified one by any number of edits, not signed yet.
+
+Every change that a person makes goes through one: signing, signers, thresholds, rotation, renewal.  The draft knows
+which files it changed, gives each the next version, and tells which keys have to sign them; it holds no private key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime
+
+from securesystemslib.signer import Key
+from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets
+
+from trustkit.core.build import first_targets, next_targets
+from trustkit.core.delegations import TARGETS, Delegations, Kind, read_delegations
+from trustkit.core.formats.tuf1 import meta_version, read
+from trustkit.core.lifetimes import Lifetimes
+from trustkit.core.names import Gun, Tag
+from trustkit.core.roots import check_threshold
+from trustkit.errors import BadSignature, Rejected
+
+MAX_JUMP = 64
+"""How far the service may say that a role's version lies ahead, for proposals that were dropped (TRUST 3.4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """So many of these keys have to sign one file, because ``delegator`` says so."""
+
+    role: str
+    delegator: str
+    keys: Mapping[str, Key]
+    threshold: int
+
+
+class Draft:
+    """The next state of a collection.
+
+    Args:
+        files: the verified current files by role, snapshot included.
+        floors: by role a version that was used up without being published; the next one lies above it.
+
+    Raises:
+        Malformed: a file can't be read; they were verified, so this can't happen to who got them from ``Trust``.
+    """
+
+    def __init__(
+        self,
+        gun: Gun,
+        files: Mapping[str, bytes],
+        *,
+        now: datetime,
+        lifetimes: Lifetimes,
+        floors: Mapping[str, int] | None = None,
+    ) -> None:
+        self.gun = gun
+        self.now = now
+        self._life = lifetimes.default
+        self._floors = floors or {}
+        self._snapshot = read(files["snapshot"], Snapshot).signed
+        self._old_root = read(files["root"], Root)
+        self._old: dict[str, Metadata[Targets]] = {
+            role: read(data, Targets, f"{role}.json")
+            for role, data in files.items()
+            if role not in ("root", "snapshot", "timestamp")
+        }
+        self._root: Root | None = None
+        self._edited: dict[str, Targets] = {}
+        self._attributions: set[str] = set()
+
+    @property
+    def root(self) -> Root:
+        """The root as the draft has it; change it through ``edit_root``."""
+        return self._root or self._old_root.signed
+
+    @property
+    def old_root(self) -> Root:
+        """The root that the draft started from."""
+        return self._old_root.signed
+
+    def edit_root(self) -> Root:
+        """The next root, to be changed in place; its expiry is a whole life from now."""
+        if self._root is None:
+            self._root = deepcopy(self._old_root.signed)
+            self._root.version += 1
+            self._root.expires = (self.now + self._life["root"]).replace(microsecond=0)
+        return self._root
+
+    def targets(self, role: str = TARGETS) -> Targets | None:
+        """A role's file as the draft has it; None where it has none yet."""
+        if role in self._edited:
+            return self._edited[role]
+        return self._old[role].signed if role in self._old else None
+
+    def edit(self, role: str = TARGETS) -> Targets:
+        """The next version of a role's file, to be changed in place; an empty first one where there is none.
+
+        A name that was in use before goes on at the version after its last (TRUST 3.4).
+        """
+        if role not in self._edited:
+            life = self._life["targets"]
+            used = max(meta_version(self._snapshot.meta, role) or 0, self._floor(role))
+            if role in self._old:
+                following = next_targets(self._old[role].signed, now=self.now, life=life)
+                following.version = used + 1
+            else:
+                following = first_targets(self.gun, now=self.now, life=life, version=used + 1)
+            self._edited[role] = following
+        return self._edited[role]
+
+    def _floor(self, role: str) -> int:
+        current = meta_version(self._snapshot.meta, role) or 0
+        floor = self._floors.get(role, 0)
+        if floor > current + MAX_JUMP:
+            raise Rejected(
+                f"The service says that {role} of {self.gun} is at version {floor}, {floor - current} after the one "
+                "that it serves; that far nothing is signed.",
+                hint="Ask the service's operator what happened.",
+            )
+        return floor
+
+    @property
+    def delegations(self) -> Delegations | None:
+        """Who may sign which tags in the draft; raises BadDelegation where an edit broke the shape."""
+        return read_delegations(self._certain(TARGETS), self.root)
+
+    def owner(self, tag: Tag) -> str:
+        """The role that answers for a tag in the draft."""
+        delegations = self.delegations
+        return delegations.owner(tag.name).name if delegations else TARGETS
+
+    def entries(self) -> dict[str, tuple[str, TargetFile]]:
+        """Every tag that the draft trusts, with its role and entry."""
+        delegations = self.delegations
+        roles = [role.name for role in delegations.trusted] if delegations else [TARGETS]
+        files = {role: self.targets(role) for role in roles}
+        return {path: (role, entry) for role, file in files.items() if file for path, entry in file.targets.items()}
+
+    def put(self, entries: Iterable[TargetFile]) -> None:
+        """Signs tags: each goes to the role that answers for it."""
+        delegations = self.delegations
+        for entry in entries:
+            role = delegations.owner(entry.path).name if delegations else TARGETS
+            self.edit(role).targets[entry.path] = entry
+
+    def drop(self, tags: Iterable[str]) -> None:
+        """Withdraws tags that are signed."""
+        there = self.entries()
+        for tag in tags:
+            self.edit(there[tag][0]).targets.pop(tag)
+
+    def attribute(self, key_id: str) -> None:
+        """Has the signer of this key, which is one of ``releases``, say which tags it signed.
+
+        What the edited file of ``releases`` has otherwise than the one before is put into the signer's own file.
+        """
+        delegations = self.delegations
+        role = delegations.attributions.get(key_id) if delegations else None
+        if delegations is None or role is None or delegations.releases.name not in self._edited:
+            return
+        name = delegations.releases.name
+        before, after = self._old[name].signed.targets if name in self._old else {}, self._edited[name].targets
+        changed = {path for path in {*before, *after} if before.get(path) != after.get(path)}
+        if changed:
+            self._attributions.add(role.name)
+            file = self.edit(role.name)
+            file.targets = {path: entry for path, entry in file.targets.items() if path in after}
+            file.targets |= {path: after[path] for path in changed if path in after}
+
+    def settle(self) -> None:
+        """Edits every file that its own signatures no longer carry in the draft's state, so that it is signed anew."""
+        if TARGETS not in self._edited and not _carries(self.root, TARGETS, self._old[TARGETS]):
+            self.edit(TARGETS)
+        delegations = self.delegations
+        for role in delegations.trusted if delegations else ():
+            old = self._old.get(role.name)
+            if role.name not in self._edited and (
+                old is None or not _carries(self._certain(TARGETS), role.name, old)
+            ):
+                self.edit(role.name)
+
+    @property
+    def changed(self) -> dict[str, Root | Targets]:
+        """What has to be signed and published, by role."""
+        root: dict[str, Root | Targets] = {"root": self._root} if self._root else {}
+        return root | dict(self._edited)
+
+    def needs(self, role: str) -> list[Need]:
+        """Who has to sign a changed role: the new root is signed by the old root's keys, too."""
+        if role == "root":
+            sides = {"the old root": self.old_root, "the new root": self.root}
+            return [_need(role, words, side) for words, side in sides.items()]
+        if role == TARGETS:
+            return [_need(role, "the root", self.root)]
+        return [_need(role, "targets", self._certain(TARGETS))]
+
+    def is_attribution(self, role: str) -> bool:
+        """Whether a role only says who signed."""
+        found = self.delegations.get(role) if self.delegations else None
+        return found is not None and found.kind is Kind.ATTRIBUTION
+
+    def _certain(self, role: str) -> Targets:
+        found = self.targets(role)
+        assert found is not None  # noqa: S101 - every collection has it
+        return found
+
+
+def _need(role: str, words: str, delegator: Root | Targets) -> Need:
+    asked = delegator.get_delegated_role(role)
+    keys = (
+        delegator.keys if isinstance(delegator, Root) else delegator.delegations.keys if delegator.delegations else {}
+    )
+    return Need(role, words, {key_id: keys[key_id] for key_id in asked.keyids}, asked.threshold)
+
+
+def _carries(delegator: Root | Targets, role: str, metadata: Metadata[Targets]) -> bool:
+    try:
+        check_threshold(delegator, role, metadata)
+    except BadSignature:
+        return False
+    return True
