@@ -20,7 +20,8 @@ of a family is in ``trustkit.cli.status``, the HTTP status of a leaf in ``trustk
     +-- NotAllowed                   log in, or ask for the role
     |   +-- LoginRequired, RoleMissing, RateLimited
     +-- KeyProblem                   find the key or its passphrase
-        +-- KeyMissing, KeyExists, KeyFileInvalid, WrongPassphrase, NoPassphrase, WeakPassphrase, KeyUnsupported
+        +-- KeyMissing, WrongKeyRole, KeyExists, KeyFileInvalid, WrongPassphrase, NoPassphrase, WeakPassphrase,
+            KeyUnsupported
 """
 
 from __future__ import annotations
@@ -326,19 +327,25 @@ class KeyProblem(TrustkitError):
 
 
 class KeyMissing(KeyProblem):
-    """No private key here for what has to be signed; the context names key ids and role."""
+    """No private key here for what has to be signed; the context names key ids, role and place."""
 
     slug = "key-missing"
 
 
+class WrongKeyRole(KeyProblem):
+    """The key is here, and is for another role than the one that it is wanted for."""
+
+    slug = "wrong-key-role"
+
+
 class KeyExists(KeyProblem):
-    """A key file is in the way."""
+    """A file is in the way where a key or a backup should go."""
 
     slug = "key-exists"
 
 
 class KeyFileInvalid(KeyProblem):
-    """A key file that can't be read as what it should be."""
+    """A key file, or a backup of keys, that can't be read as what it should be."""
 
     slug = "key-file-invalid"
 

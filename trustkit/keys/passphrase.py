@@ -9,10 +9,17 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from trustkit.core.names import Gun, SignerName
-from trustkit.core.ports.keys import KeyInfo, KeyRole
-from trustkit.errors import InvalidSetting, NoPassphrase, WeakPassphrase
+from trustkit.errors import InvalidSetting, NoPassphrase, WeakPassphrase, WrongPassphrase
+from trustkit.keys.subjects import PER_KEY as PER_KEY
+from trustkit.keys.subjects import VARIABLES as VARIABLES
+from trustkit.keys.subjects import KeySubject as KeySubject
+from trustkit.keys.subjects import Subject
+from trustkit.keys.systemkeyring import KEYRING_SWITCH as KEYRING_SWITCH
+from trustkit.keys.systemkeyring import ask_keyring, switched_on
+
+Opened = TypeVar("Opened")
 
 Prompt = Callable[[str], str]
 """Shows the text, reads one line without echo; raises EOFError where there is nobody."""
@@ -20,15 +27,6 @@ Prompt = Callable[[str], str]
 MIN_CHARACTERS = 8
 MAX_BYTES = 1024
 TRIES = 3
-KEYRING_SERVICE = "trustkit"
-KEYRING_SWITCH = "TRUSTKIT_KEYRING"
-PER_KEY = "TRUSTKIT_PASSPHRASE_"
-VARIABLES: Mapping[KeyRole, tuple[str, ...]] = {
-    KeyRole.ROOT: ("TRUSTKIT_ROOT_PASSPHRASE", "DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE"),
-    KeyRole.REPOSITORY: ("TRUSTKIT_REPOSITORY_PASSPHRASE", "DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"),
-    KeyRole.SIGNER: ("TRUSTKIT_SIGNER_PASSPHRASE", "DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"),
-}
-"""Environment variables by kind of key, the first that is set counts; Docker's have one for all that isn't root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,33 +36,6 @@ class Passphrase:
     value: bytes = field(repr=False)
     source: str
     prompted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class KeySubject:
-    """What a passphrase is wanted for.  ``key_id`` is empty for a key that is yet to be made, ``file`` set for a
-    key that is still in a file outside the store."""
-
-    role: KeyRole
-    gun: Gun | None = None
-    name: SignerName | None = None
-    key_id: str = ""
-    file: str = ""
-
-    @classmethod
-    def of(cls, info: KeyInfo) -> KeySubject:
-        """The subject of a key that is here."""
-        return cls(info.role, info.gun, info.name, info.id)
-
-    def __str__(self) -> str:
-        if self.file:
-            return f"the key in {self.file}"
-        kind = {
-            KeyRole.ROOT: "the root key",
-            KeyRole.REPOSITORY: f"the repository key of {self.gun}",
-            KeyRole.SIGNER: f"the signer key of {self.name}",
-        }[self.role]
-        return f"{kind} (id {self.key_id[:8]})" if self.key_id else kind
 
 
 class PassphraseSource:
@@ -103,7 +74,7 @@ class PassphraseSource:
             f"PassphraseSource(file={self._file}, descriptor={self._descriptor}, prompts={self._prompt is not None})"
         )
 
-    def existing(self, subject: KeySubject, *, after_wrong: bool = False) -> Passphrase:
+    def existing(self, subject: Subject, *, after_wrong: bool = False) -> Passphrase:
         """The passphrase of a key that has one.
 
         Args:
@@ -119,7 +90,7 @@ class PassphraseSource:
         prefix = "That passphrase is wrong. " if after_wrong else ""
         return Passphrase(self._ask(f"{prefix}Passphrase for {subject}: ", subject), "the prompt", prompted=True)
 
-    def new(self, subject: KeySubject) -> Passphrase:
+    def new(self, subject: Subject) -> Passphrase:
         """A passphrase for a new key or a new encryption; the prompt asks twice, the keyring isn't asked.
 
         Raises:
@@ -132,12 +103,35 @@ class PassphraseSource:
             return given
         return self._ask_new(subject)
 
-    def _given(self, subject: KeySubject) -> Iterator[Passphrase]:
+    def open(
+        self, subject: Subject, opener: Callable[[bytes], Opened], *, hint: str = ""
+    ) -> tuple[Opened, Passphrase]:
+        """What the first passphrase opens that a source gives, and that passphrase; only a prompt is asked again.
+
+        Args:
+            opener: opens it, or raises WrongPassphrase.
+            hint: what else a wrong passphrase may mean.
+
+        Raises:
+            WrongPassphrase: names the subject, where it lies and where the passphrase came from.
+            NoPassphrase, InvalidSetting: as ``existing``.
+        """
+        tries = 0
+        while True:
+            passphrase = self.existing(subject, after_wrong=tries > 0)
+            tries += 1
+            try:
+                return opener(passphrase.value), passphrase
+            except WrongPassphrase as error:
+                if not passphrase.prompted or tries == TRIES:
+                    raise _wrong(subject, passphrase, hint) from error
+
+    def _given(self, subject: Subject) -> Iterator[Passphrase]:
         target = self._file if self._file is not None else self._descriptor
         if target is not None:
             self._read = self._read or self._read_once(target)
             yield self._read
-        for name in _variables(subject):
+        for name in subject.variables:
             value = self._environ.get(name, "")
             if value:
                 yield _checked(os.fsencode(value), f"the environment variable {name}")
@@ -155,13 +149,13 @@ class PassphraseSource:
             raise NoPassphrase(f"There is no passphrase in {where}: it is empty.")
         return _checked(data, where)
 
-    def _from_keyring(self, subject: KeySubject) -> Passphrase | None:
-        if not subject.key_id or not _switched_on(self._environ):
+    def _from_keyring(self, subject: Subject) -> Passphrase | None:
+        if not subject.key_id or not switched_on(self._environ):
             return None
         value = ask_keyring(subject.key_id)
         return _checked(value.encode(), "the system keyring") if value else None
 
-    def _ask(self, text: str, subject: KeySubject) -> bytes:
+    def _ask(self, text: str, subject: Subject) -> bytes:
         if self._prompt is None:
             raise self._nobody(subject)
         try:
@@ -170,7 +164,7 @@ class PassphraseSource:
             raise self._nobody(subject) from error
         return _checked(value.encode("utf-8", "surrogateescape"), "the prompt").value
 
-    def _ask_new(self, subject: KeySubject) -> Passphrase:
+    def _ask_new(self, subject: Subject) -> Passphrase:
         trouble = ""
         for _ in range(TRIES):
             entered = Passphrase(self._ask(f"{trouble}New passphrase for {subject}: ", subject), "the prompt")
@@ -182,21 +176,30 @@ class PassphraseSource:
                 return entered
         raise WeakPassphrase(f"No new passphrase for {subject} after {TRIES} tries. {trouble}".strip())
 
-    def _nobody(self, subject: KeySubject) -> NoPassphrase:
-        names = _variables(subject)
+    def _nobody(self, subject: Subject) -> NoPassphrase:
+        names = subject.variables
         empty = [name for name in names if self._environ.get(name) == ""]
         also = f" {', '.join(empty)} is set, and empty." if empty else ""
         way = f"Set {names[0]}, give {self._option}, or run it on a terminal." if self._environ else ""
         return NoPassphrase(
             f"There is no passphrase for {subject}, and nobody to ask.{also}",
             hint=way or f"Give {self._option}, or run it on a terminal.",
-            role=str(subject.role),
-            gun=str(subject.gun or ""),
-            key_id=subject.key_id,
+            **subject.facts,
         )
 
 
-def check_strength(passphrase: Passphrase, subject: KeySubject) -> None:
+def _wrong(subject: Subject, passphrase: Passphrase, hint: str) -> WrongPassphrase:
+    where = f" in {subject.place}" if subject.place else ""
+    first = "" if passphrase.prompted else "It was tried first because it is set; set the right one, or unset it."
+    return WrongPassphrase(
+        f"The passphrase from {passphrase.source} doesn't open {subject}{where}.",
+        hint=" ".join(filter(None, (first, hint))),
+        **subject.facts,
+        source=passphrase.source,
+    )
+
+
+def check_strength(passphrase: Passphrase, subject: Subject) -> None:
     """Raises WeakPassphrase for a new passphrase of under 8 characters."""
     if _characters(passphrase) < MIN_CHARACTERS:
         raise WeakPassphrase(
@@ -216,42 +219,6 @@ def ask_terminal(text: str) -> str:
             return getpass.getpass(text)
         except getpass.GetPassWarning as error:
             raise EOFError("no terminal that hides what is typed") from error
-
-
-def ask_keyring(key_id: str) -> str | None:
-    """What the system keyring holds for ``trustkit`` and the key's whole id.
-
-    Raises:
-        InvalidSetting: the keyring is switched on, and can't be used.
-    """
-    try:
-        import keyring
-    except ImportError as error:
-        raise InvalidSetting(
-            f"{KEYRING_SWITCH} is on, and the keyring package isn't installed.",
-            hint="pip install 'trustkit[keyring]'",
-        ) from error
-    try:
-        found: str | None = keyring.get_password(KEYRING_SERVICE, key_id)
-    except Exception as error:  # backends are plugins, and raise what they like
-        raise InvalidSetting(
-            f"{KEYRING_SWITCH} is on, and the system keyring can't be used ({type(error).__name__}).",
-            hint=f"Unlock it, or unset {KEYRING_SWITCH}.",
-        ) from error
-    return found
-
-
-def _variables(subject: KeySubject) -> tuple[str, ...]:
-    short = subject.key_id[:8]
-    per_key = (PER_KEY + short, PER_KEY + short.upper()) if short else ()
-    return (*dict.fromkeys(per_key), *VARIABLES[subject.role])
-
-
-def _switched_on(environ: Mapping[str, str]) -> bool:
-    value = environ.get(KEYRING_SWITCH, "").lower()
-    if value not in ("", "0", "1", "false", "true"):
-        raise InvalidSetting(f"{KEYRING_SWITCH} is 1 or 0, nothing else.")
-    return value in ("1", "true")
 
 
 def _characters(passphrase: Passphrase) -> int:

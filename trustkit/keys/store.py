@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -13,11 +13,11 @@ from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
 
 from trustkit.core.names import Gun, SignerName
 from trustkit.core.ports.keys import KeyInfo, KeyRole
-from trustkit.errors import KeyExists, KeyFileInvalid, KeyMissing, KeyUnsupported, UsageError, WrongPassphrase
+from trustkit.errors import KeyExists, KeyFileInvalid, KeyMissing, KeyUnsupported, UsageError, WrongKeyRole
 from trustkit.keys import keypairs, private
 from trustkit.keys.keyfile import MAX_BYTES, KeyFile, check_purpose, is_key_file
 from trustkit.keys.keypairs import Algorithm
-from trustkit.keys.passphrase import TRIES, KeySubject, Passphrase, PassphraseSource, check_strength
+from trustkit.keys.passphrase import KeySubject, Passphrase, PassphraseSource, check_strength
 
 _SHORT_ID = re.compile(r"[0-9a-f]{8,64}\Z")
 _ORDER = list(KeyRole)
@@ -41,6 +41,11 @@ class FileKeyStore:
 
     def __repr__(self) -> str:
         return f"FileKeyStore({str(self._folder)!r})"
+
+    @property
+    def place(self) -> str:
+        """The folder, for errors that say where a key was looked for."""
+        return str(self._folder)
 
     def path(self, key_id: str) -> Path:
         """Where the file of this key is, or would be."""
@@ -76,7 +81,12 @@ class FileKeyStore:
             raise UsageError(f"{short_id[:70]!r} is no key id.", hint="Give at least its first 8 hex digits.")
         matching = [path for path in private.names(self._folder, ".pem") if path.stem.startswith(short_id)]
         if not matching:
-            raise KeyMissing(f"There is no key {short_id[:16]} here.", hint="See trustkit key list.", key_id=short_id)
+            raise KeyMissing(
+                f"There is no key {short_id[:16]} in {self.place}.",
+                hint="See trustkit key list.",
+                key_id=short_id,
+                place=self.place,
+            )
         if len(matching) > 1:
             raise UsageError(f"{len(matching)} keys start with {short_id}.", hint="Give more of the id.")
         return self._load(matching[0]).info
@@ -123,7 +133,7 @@ class FileKeyStore:
         """
         opened, passphrase = self._opened(self._load(self.path(info.id)))
         if new is not None:
-            passphrase = new.new(KeySubject.of(info))
+            passphrase = new.new(KeySubject.of(info, self.place))
         return KeyFile.seal(opened, passphrase.value, role=info.role, gun=info.gun, name=info.name).render()
 
     def import_key(
@@ -146,9 +156,17 @@ class FileKeyStore:
 
         Raises:
             KeyProblem: it can't be read or opened, isn't allowed, or is here already; UsageError.
+            WrongKeyRole: a key file of trustkit says that the key is for another role.
         """
         if role is None:
             role, gun, name = _stated_purpose(data, origin)
+        elif is_key_file(data) and (stated := _stated_purpose(data, origin)[0]) is not role:
+            raise WrongKeyRole(
+                f"The key in {origin} is a {stated} key, and not a {role} key as --role says.",
+                hint="Leave --role out: the file says what the key is for.",
+                role=str(role),
+                file=origin,
+            )
         check_purpose(role, gun, name)
         subject = KeySubject(role, gun, name, file=origin)
         opened, passphrase = self._opened_foreign(data, subject)
@@ -160,7 +178,7 @@ class FileKeyStore:
     def change_passphrase(self, info: KeyInfo, new: PassphraseSource) -> None:
         """Encrypts the key anew under a new passphrase, in one step: the file has the old one or the new one."""
         opened, _ = self._opened(self._load(self.path(info.id)))
-        passphrase = new.new(KeySubject.of(info))
+        passphrase = new.new(KeySubject.of(info, self.place))
         sealed = KeyFile.seal(opened, passphrase.value, role=info.role, gun=info.gun, name=info.name)
         private.replace(self.path(info.id), sealed.render())
 
@@ -193,43 +211,18 @@ class FileKeyStore:
         return read
 
     def _opened(self, file: KeyFile) -> tuple[PrivateKeyTypes, Passphrase]:
-        return self._open_with(KeySubject.of(file.info), file.open)
+        return self._passphrases.open(KeySubject.of(file.info, self.place), file.open)
 
     def _opened_foreign(self, data: bytes, subject: KeySubject) -> tuple[PrivateKeyTypes, Passphrase | None]:
         try:
             if is_key_file(data):
                 file = KeyFile.parse(data)
-                return self._open_with(dataclasses.replace(subject, key_id=file.info.id), file.open)
+                return self._passphrases.open(dataclasses.replace(subject, key_id=file.info.id), file.open)
             if not keypairs.is_encrypted(data):
                 return keypairs.read_foreign(data, None), None
-            return self._open_with(subject, lambda passphrase: keypairs.read_foreign(data, passphrase))
+            return self._passphrases.open(subject, lambda passphrase: keypairs.read_foreign(data, passphrase))
         except (KeyFileInvalid, KeyUnsupported) as error:
             raise type(error)(f"{subject.file} can't be imported. {error.message}", hint=error.hint) from error
-
-    def _open_with(
-        self, subject: KeySubject, opener: Callable[[bytes], PrivateKeyTypes]
-    ) -> tuple[PrivateKeyTypes, Passphrase]:
-        """Opens a key with the first passphrase that a source gives; only a prompt is asked again."""
-        tries = 0
-        while True:
-            passphrase = self._passphrases.existing(subject, after_wrong=tries > 0)
-            tries += 1
-            try:
-                return opener(passphrase.value), passphrase
-            except WrongPassphrase as error:
-                if not passphrase.prompted or tries == TRIES:
-                    raise _wrong(subject, passphrase) from error
-
-
-def _wrong(subject: KeySubject, passphrase: Passphrase) -> WrongPassphrase:
-    return WrongPassphrase(
-        f"The passphrase from {passphrase.source} doesn't open {subject}.",
-        hint="" if passphrase.prompted else "It was tried first because it is set; set the right one, or unset it.",
-        role=str(subject.role),
-        gun=str(subject.gun or ""),
-        key_id=subject.key_id,
-        source=passphrase.source,
-    )
 
 
 def _stated_purpose(data: bytes, origin: str) -> tuple[KeyRole, Gun | None, SignerName | None]:
