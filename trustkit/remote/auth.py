@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Lock
 
 from trustkit.core.names import Gun, Host
 from trustkit.core.ports.tokens import AccessToken, TokenCache
@@ -55,7 +56,7 @@ class NoTokens:
 
 @dataclass(slots=True)
 class Session:
-    """Authenticated requests to one registry host.
+    """Authenticated requests to one registry host.  Safe to use from several threads.
 
     Args:
         client: the host's client.
@@ -74,6 +75,8 @@ class Session:
     now: Callable[[], float] = time.time
     _known: tuple[Credentials | None] | None = field(default=None, init=False, repr=False)
     _basic: bool = field(default=False, init=False)
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False)
+    _turns: dict[str, Lock] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def host(self) -> Host:
@@ -132,10 +135,10 @@ class Session:
                     yield answer
                     return
                 refused = answer.read(MAX_BODY)
-            self.tokens.drop(self._key(scope))
             if fresh:
+                self.tokens.drop(self._key(scope))
                 break
-            authorization = self._authorize(refused, scope)
+            authorization = self._renewed(refused, scope, authorization)
         raise refusal(refused, self.host)
 
     def authorize(self, scope: str) -> None:
@@ -145,14 +148,26 @@ class Session:
             if answer.status == 401:
                 self._authorize(answer, scope)
 
+    def _renewed(self, refused: Response, scope: str, sent: Mapping[str, str]) -> dict[str, str]:
+        """What to send in place of what was refused.  One thread a scope asks; the others take what it got."""
+        with self._lock:
+            turn = self._turns.setdefault(scope, Lock())
+        with turn:
+            newer = self._cached(scope)
+            if newer and newer != sent:
+                return newer
+            self.tokens.drop(self._key(scope))
+            return self._authorize(refused, scope)
+
     def _key(self, scope: str) -> str:
         who = self._who()
         return json.dumps([str(self.host), who.username if who else "", scope])
 
     def _who(self) -> Credentials | None:
-        if self._known is None:
-            self._known = (self.credentials(),)
-        return self._known[0]
+        with self._lock:
+            if self._known is None:
+                self._known = (self.credentials(),)
+            return self._known[0]
 
     def _cached(self, scope: str) -> dict[str, str]:
         if self._basic:

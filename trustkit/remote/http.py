@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from threading import Lock
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -28,6 +27,8 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 1024 * 1024
 CHUNK = 128 * 1024
+CONNECTIONS = 16
+"""How many are kept open to one origin; a thread more opens one of its own for each request."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 4
 _DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -172,6 +173,8 @@ class HttpClient:
         self._plain_allowed = host.loopback or unsafe_plain_http
         self._clock = clock
         self._lock = Lock()
+        self._asking = Lock()
+        self._origin: Origin | None = None
         self._pools: dict[Origin, urllib3.HTTPConnectionPool] = {}
         if unsafe_plain_http and not host.loopback:
             log.warning("unsafe_plain_http: %s may be talked to without TLS; anybody on the way can read it", host)
@@ -179,13 +182,19 @@ class HttpClient:
     def __repr__(self) -> str:
         return f"HttpClient({self.host})"
 
-    @cached_property
+    @property
     def origin(self) -> Origin:
         """The one origin that this client talks to.  On loopback the port is asked whether it speaks TLS.
 
         Raises:
             Unreachable, TimedOut.
         """
+        with self._asking:
+            if self._origin is None:
+                self._origin = self._find_origin()
+            return self._origin
+
+    def _find_origin(self) -> Origin:
         if self._plain_allowed:
             with translated(str(self.host)):
                 if not speaks_tls(self.host, self.limits.connect):
@@ -314,10 +323,10 @@ class HttpClient:
         if origin.scheme == "https":
             host = self.host if origin == self.origin else origin.host
             context = client_context(host, self._environ)
-            pool = urllib3.HTTPSConnectionPool(origin.name, origin.port, maxsize=8, ssl_context=context)
+            pool = urllib3.HTTPSConnectionPool(origin.name, origin.port, maxsize=CONNECTIONS, ssl_context=context)
             pool.ConnectionCls = tls
         else:
-            pool = urllib3.HTTPConnectionPool(origin.name, origin.port, maxsize=8)
+            pool = urllib3.HTTPConnectionPool(origin.name, origin.port, maxsize=CONNECTIONS)
             pool.ConnectionCls = plain
         return pool
 
