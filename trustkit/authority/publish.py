@@ -151,7 +151,9 @@ def _judge(
     try:
         return judge(state, upload, now=now, lifetimes=lifetimes)
     except Conflict as error:
-        error.context["versions"] = {role: file.version for role, file in current.items()}
+        used = error.context.get("versions")
+        stored = {role: file.version for role, file in current.items()}
+        error.context["versions"] = {**stored, **used} if isinstance(used, dict) else stored
         raise
 
 

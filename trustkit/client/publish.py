@@ -7,20 +7,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from securesystemslib.signer import Signer
-from tuf.api.metadata import Root, TargetFile, Targets
+from tuf.api.metadata import TargetFile
 
 from trustkit.client.founding import Founding
+from trustkit.client.signing import Signing
 from trustkit.client.trust import Current, Trust
-from trustkit.core.build import next_targets
-from trustkit.core.formats.tuf1 import read, sign
+from trustkit.core.difference import Difference, difference
+from trustkit.core.draft import Draft
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Digest, Gun, Tag
 from trustkit.core.ports.images import ManifestBytes
 from trustkit.core.ports.keys import KeyStore
 from trustkit.core.ports.remote import Pin, PinStore, TrustService
-from trustkit.core.targets import KEEP_SUPERSEDED, make_target
-from trustkit.core.view import SignedView
+from trustkit.core.targets import KEEP_SUPERSEDED, make_target, read_target
+from trustkit.core.view import SignedTarget, SignedView
 from trustkit.errors import Conflict, KeyMissing, NoCollection, NoPin, RolledBack, TagMoved, Unsigned
 
 TRIES = 100
@@ -36,6 +36,30 @@ class Change:
 
     put: Mapping[Tag, ManifestBytes] = field(default_factory=dict)
     drop: frozenset[Tag] = frozenset()
+
+    def edit(self, draft: Draft) -> None:
+        """Puts and drops in a draft; raises Unsigned for a tag to withdraw that isn't signed."""
+        there = draft.entries()
+        missing = sorted(tag.name for tag in self.drop if tag.name not in there)
+        if missing:
+            raise Unsigned(f"{draft.gun} does not sign {', '.join(missing)}.", gun=str(draft.gun))
+        before = {Tag(path): read_target(path, entry, role) for path, (role, entry) in there.items()}
+        draft.put(self.entries(before, draft.now))
+        draft.drop(tag.name for tag in self.drop)
+
+    def entries(self, before: Mapping[Tag, SignedTarget] | None, now: datetime) -> list[TargetFile]:
+        """The entries that sign ``put``, after what the tags are signed as now."""
+        return [
+            make_target(tag, manifest, before.get(tag) if before else None, now=now, keep=KEEP_SUPERSEDED)
+            for tag, manifest in self.put.items()
+        ]
+
+    def check(self, gun: Gun, view: SignedView) -> None:
+        """Raises TagMoved where a view doesn't show what was put."""
+        for tag, manifest in self.put.items():
+            target = view.targets.get(tag)
+            if target is None or target.digest != manifest.digest:
+                raise TagMoved(f"{gun}:{tag} was published for {manifest.digest}, but isn't served like that.")
 
 
 class Publisher:
@@ -54,7 +78,6 @@ class Publisher:
         say: Callable[[str], None],
     ) -> None:
         self._service = service
-        self._keys = keys
         self._pins = pins
         self._trust = trust
         self._lifetimes = lifetimes
@@ -62,6 +85,7 @@ class Publisher:
         self._sleep = sleep
         self._say = say
         self._found = Founding(service, keys, lifetimes=lifetimes, say=say)
+        self._sign = Signing(keys)
 
     def require(self, gun: Gun) -> None:
         """Raises RoleMissing, LoginRequired and the like before anything is made or asked for (TRUST 8.1)."""
@@ -88,27 +112,73 @@ class Publisher:
         Raises:
             Unsigned: a tag to withdraw isn't signed.
             NoCollection: there is none and ``found`` is False.
+            everything that ``apply`` raises.
+        """
+        base = self.current(gun)
+        if base is not None:
+            return self.apply(gun, change.edit, check=change.check, base=base)
+        if not found:
+            raise NoCollection(f"Nothing is signed under {gun}.")
+        return self._publish_first(gun, change, root_key)
+
+    def apply(
+        self,
+        gun: Gun,
+        edit: Callable[[Draft], None],
+        *,
+        check: Callable[[Gun, SignedView], None] = lambda _gun, _view: None,
+        agree: Callable[[Difference], None] = lambda _difference: None,
+        base: Current | None = None,
+    ) -> SignedView:
+        """Publishes what ``edit`` makes of the current state, again on each new state that others publish meanwhile.
+
+        Args:
+            edit: changes a draft, and nothing else; it is called once for each try (TRUST 3.1).
+            check: raises where the view that is served afterwards doesn't show the change; not called where somebody
+                else has published on top of it.
+            agree: is shown what a try would change before a key is touched, and raises where it may not; called
+                again only where another state makes it something else.
+            base: the verified current state, where the caller has it.
+
+        Raises:
+            KeyMissing: keys here don't suffice.
             Conflict: others kept changing the collection for a hundred tries.
             everything that ``Trust.current``, the key store and the service raise.
         """
-        began = self._clock()
-        base = self.current(gun)
-        if base is None:
-            if not found:
-                raise NoCollection(f"Nothing is signed under {gun}.")
-            return self._publish_first(gun, change, root_key)
+        base = base or self._trust.current(gun, self._clock())
+        floors: Mapping[str, int] = {}
+        agreed: Difference | None = None
         for attempt in range(TRIES):
-            upload = {"targets": self._next(gun, base, change)}
+            began = self._clock()
+            draft = Draft(gun, base.files, now=began, lifetimes=self._lifetimes, floors=floors)
+            edit(draft)
+            draft.settle()
+            if not draft.changed:
+                return base.view
+            if (shown := difference(draft.before, draft.after)) != agreed:
+                agree(shown)
+                agreed = shown
             try:
-                versions = self._service.publish(gun, upload)
-            except Conflict:
+                versions = self._service.publish(gun, self._signed(draft))
+            except Conflict as conflict:
                 self._pause(attempt, self._clock() - began)
-                began = self._clock()
                 before, base = base, self._trust.under(base.pin, gun, self._clock())
+                floors = _floors(conflict)
                 self._tell_difference(gun, before.view, base.view)
                 continue
-            return self._read_back(gun, base.pin, change, versions)
+            return self._read_back(gun, base.pin, versions, check)
         raise Conflict(f"{gun} was changed by others {TRIES} times in a row.", hint="Try again.")
+
+    def _signed(self, draft: Draft) -> Mapping[str, bytes]:
+        signed = self._sign(draft)
+        for lack in signed.missing:
+            raise KeyMissing(
+                f"{lack.need.role} of {draft.gun} takes {lack.need.threshold} signatures of its keys, as "
+                f"{lack.need.delegator} says; {lack.count} of them lack.",
+                key_ids=list(lack.key_ids),
+                role=lack.need.role,
+            )
+        return signed.files
 
     def _pause(self, attempt: int, took: timedelta) -> None:
         """Waits a random time that grows with the tries and with how long one takes here.
@@ -122,54 +192,26 @@ class Publisher:
         if change.drop:
             raise Unsigned(f"Nothing is signed under {gun}.")
         now = self._clock()
-        founded = self._found(gun, _entries(change, None, now), pin=self._pins.find(gun), root_key=root_key, now=now)
+        pin = self._pins.find(gun)
+        founded = self._found(gun, change.entries(None, now), pin=pin, root_key=root_key, now=now)
         versions = self._service.publish(gun, founded.upload)
-        if self._pins.find(gun) is None:
+        if pin is None:
             self._pins.add(founded.pin)
-        return self._read_back(gun, founded.pin, change, versions)
+        return self._read_back(gun, founded.pin, versions, change.check)
 
-    def _next(self, gun: Gun, base: Current, change: Change) -> bytes:
-        missing = sorted(tag.name for tag in change.drop if tag not in base.view.targets)
-        if missing:
-            raise Unsigned(f"{gun} does not sign {', '.join(missing)}.", gun=str(gun))
-        root = read(base.files["root"], Root).signed
-        current = read(base.files["targets"], Targets).signed
-        now = self._clock()
-        following = next_targets(
-            current,
-            put=_entries(change, base.view, now),
-            drop=change.drop,
-            now=now,
-            life=self._lifetimes.default["targets"],
-        )
-        return sign(following, self._signers(gun, root))
-
-    def _signers(self, gun: Gun, root: Root) -> dict[str, Signer]:
-        role = root.roles["targets"]
-        here = list(self._keys.find(frozenset(role.keyids)))
-        if len(here) < role.threshold:
-            names = ", ".join(key_id[:16] for key_id in role.keyids)
-            raise KeyMissing(
-                f"Signing tags of {gun} takes {role.threshold} of the repository keys {names}; {len(here)} of them "
-                "are here.",
-                hint="Import one with: trustkit key import FILE --role repository --gun " + str(gun),
-                key_ids=list(role.keyids),
-            )
-        return {info.id: self._keys.unlock(info) for info in here[: role.threshold]}
-
-    def _read_back(self, gun: Gun, pin: Pin, change: Change, versions: Mapping[str, int]) -> SignedView:
-        """Fetches what is served and verifies it as a consumer with this pin would."""
+    def _read_back(
+        self, gun: Gun, pin: Pin, versions: Mapping[str, int], check: Callable[[Gun, SignedView], None]
+    ) -> SignedView:
+        """Fetches what is served and verifies it as a consumer with this pin would (TRUST 3.9)."""
         view = self._trust.under(pin, gun, self._clock()).view
-        behind = {role for role, version in versions.items() if view.versions.get(role, 0) < version}
+        known = {role.name: role.version for role in view.roles}
+        behind = {role for role, version in versions.items() if role in known and known[role] < version}
         if behind:
             raise RolledBack(
                 f"{gun} was published, but its {', '.join(sorted(behind))} is served in an older version."
             )
-        if view.versions["targets"] == versions["targets"]:
-            for tag, manifest in change.put.items():
-                target = view.targets.get(tag)
-                if target is None or target.digest != manifest.digest:
-                    raise TagMoved(f"{gun}:{tag} was published for {manifest.digest}, but isn't served like that.")
+        if all(known[role] == version for role, version in versions.items() if role in known and role != "timestamp"):
+            check(gun, view)
         return view
 
     def _tell_difference(self, gun: Gun, before: SignedView, after: SignedView) -> None:
@@ -181,13 +223,16 @@ class Publisher:
                 )
 
 
+def _floors(conflict: Conflict) -> Mapping[str, int]:
+    """The versions that the service says are used up; what it says is believed within bounds only (``Draft``)."""
+    told = conflict.context.get("versions")
+    return (
+        {str(role): version for role, version in told.items() if type(version) is int}
+        if isinstance(told, dict)
+        else {}
+    )
+
+
 def _digest(view: SignedView, tag: Tag) -> Digest | None:
     target = view.targets.get(tag)
     return target.digest if target else None
-
-
-def _entries(change: Change, base: SignedView | None, now: datetime) -> list[TargetFile]:
-    return [
-        make_target(tag, manifest, base.targets.get(tag) if base else None, now=now, keep=KEEP_SUPERSEDED)
-        for tag, manifest in change.put.items()
-    ]

@@ -6,7 +6,7 @@ which files it changed, gives each the next version, and tells which keys have t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,11 +15,11 @@ from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets
 
 from trustkit.core.build import first_targets, next_targets
-from trustkit.core.delegations import TARGETS, Delegations, Kind, read_delegations
+from trustkit.core.delegations import RELEASES, TARGETS, Delegation, Delegations, read_delegations, write_delegations
 from trustkit.core.formats.tuf1 import meta_version, read
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun, Tag
-from trustkit.core.roots import check_threshold
+from trustkit.core.roots import check_threshold, signed_by
 from trustkit.errors import BadSignature, Rejected
 
 MAX_JUMP = 64
@@ -69,7 +69,6 @@ class Draft:
         }
         self._root: Root | None = None
         self._edited: dict[str, Targets] = {}
-        self._attributions: set[str] = set()
 
     @property
     def root(self) -> Root:
@@ -117,7 +116,7 @@ class Draft:
         if floor > current + MAX_JUMP:
             raise Rejected(
                 f"The service says that {role} of {self.gun} is at version {floor}, {floor - current} after the one "
-                "that it serves; that far nothing is signed.",
+                f"that it serves; nothing is signed that far ahead.",
                 hint="Ask the service's operator what happened.",
             )
         return floor
@@ -134,10 +133,7 @@ class Draft:
 
     def entries(self) -> dict[str, tuple[str, TargetFile]]:
         """Every tag that the draft trusts, with its role and entry."""
-        delegations = self.delegations
-        roles = [role.name for role in delegations.trusted] if delegations else [TARGETS]
-        files = {role: self.targets(role) for role in roles}
-        return {path: (role, entry) for role, file in files.items() if file for path, entry in file.targets.items()}
+        return dict(self.after.entries)
 
     def put(self, entries: Iterable[TargetFile]) -> None:
         """Signs tags: each goes to the role that answers for it."""
@@ -152,26 +148,64 @@ class Draft:
         for tag in tags:
             self.edit(there[tag][0]).targets.pop(tag)
 
-    def attribute(self, key_id: str) -> None:
+    def attribute(self, key_id: str) -> str | None:
         """Has the signer of this key, which is one of ``releases``, say which tags it signed.
 
         What the edited file of ``releases`` has otherwise than the one before is put into the signer's own file.
+
+        Returns:
+            The role whose file says so now; None where the key is no signer's, or changed no tag.
         """
         delegations = self.delegations
         role = delegations.attributions.get(key_id) if delegations else None
-        if delegations is None or role is None or delegations.releases.name not in self._edited:
-            return
-        name = delegations.releases.name
-        before, after = self._old[name].signed.targets if name in self._old else {}, self._edited[name].targets
-        changed = {path for path in {*before, *after} if before.get(path) != after.get(path)}
-        if changed:
-            self._attributions.add(role.name)
-            file = self.edit(role.name)
-            file.targets = {path: entry for path, entry in file.targets.items() if path in after}
-            file.targets |= {path: after[path] for path in changed if path in after}
+        changed = self._changed_paths(RELEASES)
+        if role is None or not changed:
+            return None
+        signed, file = self._edited[RELEASES].targets, self.edit(role.name)
+        file.targets = {path: entry for path, entry in file.targets.items() if path in signed}
+        file.targets |= {path: signed[path] for path in changed if path in signed}
+        return role.name
+
+    def changed_tags(self, role: str) -> list[str]:
+        """The tags that the draft puts, changes or drops in a role's file, in order."""
+        return sorted(self._changed_paths(role))
+
+    def _changed_paths(self, role: str) -> set[str]:
+        if role not in self._edited:
+            return set()
+        before, after = self._old[role].signed.targets if role in self._old else {}, self._edited[role].targets
+        return {path for path in {*before, *after} if before.get(path) != after.get(path)}
+
+    def delegate(self, roles: Sequence[Delegation], keys: Mapping[str, Key]) -> None:
+        """Has these roles, in this order, sign tags; every tag moves to the role that answers for it now.
+
+        With nobody but the repository keys left, and a threshold of one, the tags go back into ``targets``.
+
+        Args:
+            keys: the public keys of the roles, by id; others are left out.
+        """
+        there = self.entries()
+        targets = self.edit(TARGETS)
+        alone = len(roles) == 1 and roles[0].threshold == 1 and set(roles[0].key_ids) <= set(self._repository)
+        targets.delegations = None if alone or not roles else write_delegations(roles, keys)
+        targets.targets = {}
+        after = self.delegations
+        for path, (role, entry) in there.items():
+            owner = after.owner(path).name if after else TARGETS
+            if owner != role and after is not None and after.get(role) is not None:
+                self.edit(role).targets.pop(path)
+            if owner != role or owner == TARGETS:
+                self.edit(owner).targets[path] = entry
+        gone = [role for role in self._edited if role != TARGETS and (after is None or after.get(role) is None)]
+        for role in gone:
+            del self._edited[role]
+
+    @property
+    def _repository(self) -> list[str]:
+        return self.root.roles[TARGETS].keyids
 
     def settle(self) -> None:
-        """Edits every file that its own signatures no longer carry in the draft's state, so that it is signed anew."""
+        """Edits every file whose signatures do not carry it in the draft's state, so that it is signed anew."""
         if TARGETS not in self._edited and not _carries(self.root, TARGETS, self._old[TARGETS]):
             self.edit(TARGETS)
         delegations = self.delegations
@@ -193,19 +227,53 @@ class Draft:
         if role == "root":
             sides = {"the old root": self.old_root, "the new root": self.root}
             return [_need(role, words, side) for words, side in sides.items()]
-        if role == TARGETS:
-            return [_need(role, "the root", self.root)]
-        return [_need(role, "targets", self._certain(TARGETS))]
+        return [
+            _need(role, "the root", self.root) if role == TARGETS else _need(role, TARGETS, self._certain(TARGETS))
+        ]
 
-    def is_attribution(self, role: str) -> bool:
-        """Whether a role only says who signed."""
-        found = self.delegations.get(role) if self.delegations else None
-        return found is not None and found.kind is Kind.ATTRIBUTION
+    def signed_by(self, role: str, keys: Mapping[str, Key]) -> frozenset[str]:
+        """Those of these keys whose signatures are on the file that the draft started from."""
+        return signed_by(self._old[role], keys) if role in self._old else frozenset()
+
+    @property
+    def before(self) -> Shape:
+        """The state that the draft started from."""
+        return Shape(self._old_root.signed, {role: file.signed for role, file in self._old.items()})
+
+    @property
+    def after(self) -> Shape:
+        """The state that the draft makes."""
+        return Shape(self.root, {role: file.signed for role, file in self._old.items()} | self._edited)
 
     def _certain(self, role: str) -> Targets:
         found = self.targets(role)
         assert found is not None  # noqa: S101 - every collection has it
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A collection's state without signatures: its root, and by role every file that holds tags."""
+
+    root: Root
+    files: Mapping[str, Targets]
+
+    @property
+    def delegations(self) -> Delegations | None:
+        """Who may sign which tags."""
+        return read_delegations(self.files[TARGETS], self.root)
+
+    @property
+    def entries(self) -> Mapping[str, tuple[str, TargetFile]]:
+        """Every tag that is trusted, with its role and entry."""
+        delegations = self.delegations
+        roles = [role.name for role in delegations.trusted] if delegations else [TARGETS]
+        return {
+            path: (role, entry)
+            for role in roles
+            if role in self.files
+            for path, entry in self.files[role].targets.items()
+        }
 
 
 def _need(role: str, words: str, delegator: Root | Targets) -> Need:

@@ -167,7 +167,7 @@ def _read(files: Mapping[str, bytes], known: Known | None, tags: Collection[Tag]
 
 
 def trusted_roles(delegations: Delegations | None, tags: Collection[Tag] | None) -> frozenset[str]:
-    """The delegated roles whose files an evaluation needs: all that grant trust, or those that answer for ``tags``."""
+    """The delegated roles whose files an evaluation needs: those that grant trust, all or for ``tags``."""
     if delegations is None:
         return frozenset()
     if tags is None:

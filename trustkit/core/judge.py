@@ -208,7 +208,7 @@ class _Judging:
         return changed | dict.fromkeys(path for path in old_entries if path not in kept)
 
     def _old_files(self, before: Delegations | None, only: Mapping[str, bytes] | None) -> dict[str, Targets]:
-        """The stored files that granted trust; only of the roles that are uploaded now, where those are all that count."""
+        """The stored files that granted trust, or those of them that are uploaded anew."""
         if self._old_targets is None:
             return {}
         names = ["targets", *(role.name for role in before.trusted)] if before else ["targets"]

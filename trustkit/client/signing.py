@@ -1,0 +1,120 @@
+"""Which of the keys that are here sign a draft, and the signed files (TRUST 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tuf.api.metadata import Root, Targets
+
+from trustkit.core.delegations import Kind
+from trustkit.core.draft import Draft, Need
+from trustkit.core.formats.tuf1 import sign
+from trustkit.core.ports.keys import KeyInfo, KeyRole, KeyStore
+from trustkit.errors import KeyMissing, WrongKeyRole
+
+_ROLES = {"root": (KeyRole.ROOT,), "targets": (KeyRole.REPOSITORY,)}
+_OF_DELEGATIONS = (KeyRole.SIGNER, KeyRole.REPOSITORY)
+"""Whose key signs where several could: a signer's own before the repository key, so that the file says who it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What one need lacks: ``count`` more signatures by any of these keys."""
+
+    need: Need
+    count: int
+    key_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedDraft:
+    """The files of a draft, as far as the keys here carry it; ``missing`` is empty where they carry all of it."""
+
+    files: Mapping[str, bytes]
+    missing: tuple[Missing, ...]
+
+
+class Signing:
+    """Signs drafts with the keys of one store."""
+
+    def __init__(self, keys: KeyStore) -> None:
+        self._keys = keys
+
+    def __call__(self, draft: Draft) -> SignedDraft:
+        """Signs every changed file with as many of the keys here as it needs.
+
+        A role that none of the keys here may sign is refused rather than left unsigned: nobody's signature would be
+        on it, and nothing says that its other signers want it.
+
+        Raises:
+            KeyMissing: no key of a role is here; says which paths the signers' keys that are here may sign.
+            KeyProblem: as ``KeyStore.unlock``.
+        """
+        chosen: dict[str, dict[str, KeyInfo]] = {}
+        missing: list[Missing] = []
+        for role in draft.changed:
+            chosen[role] = {}
+            for need in draft.needs(role):
+                chosen[role] |= self._choose(draft, need, missing)
+        self._attribute(draft, chosen)
+        files = {role: self._sign(signed, chosen[role]) for role, signed in draft.changed.items()}
+        return SignedDraft(files, tuple(missing))
+
+    def _choose(self, draft: Draft, need: Need, missing: list[Missing]) -> dict[str, KeyInfo]:
+        found = self._keys.find(frozenset(need.keys))
+        roles = _ROLES.get(need.role, _OF_DELEGATIONS)
+        here = sorted((info for info in found if info.role in roles), key=lambda info: roles.index(info.role))
+        if not here and found:
+            raise self._wrong_role(draft, need, found[0])
+        if not here:
+            raise self._none_here(draft, need)
+        picked = {info.id: info for info in here[: need.threshold]}
+        if len(picked) < need.threshold:
+            rest = tuple(key_id for key_id in need.keys if key_id not in picked)
+            missing.append(Missing(need, need.threshold - len(picked), rest))
+        return picked
+
+    def _attribute(self, draft: Draft, chosen: dict[str, dict[str, KeyInfo]]) -> None:
+        delegations = draft.delegations
+        if delegations is None:
+            return
+        for key_id, info in dict(chosen.get(delegations.releases.name, {})).items():
+            role = draft.attribute(key_id)
+            if role is not None:
+                chosen[role] = {key_id: info}
+
+    def _sign(self, signed: Root | Targets, chosen: Mapping[str, KeyInfo]) -> bytes:
+        signers = {key_id: self._keys.unlock(info) for key_id, info in chosen.items()}
+        return sign(signed, signers) if isinstance(signed, Root) else sign(signed, signers)
+
+    def _none_here(self, draft: Draft, need: Need) -> KeyMissing:
+        names = ", ".join(key_id[:16] for key_id in need.keys)
+        tags = draft.changed_tags(need.role)
+        what = f"{', '.join(tags[:3])}{' and others' if len(tags) > 3 else ''} of {draft.gun}" if tags else draft.gun
+        return KeyMissing(
+            f"Signing {what} takes {need.threshold} of the keys of {need.role} ({names}); none of them is here."
+            f"{self._rule(draft)}",
+            hint="Bring the key here with trustkit key import or restore, or have its holder sign. "
+            f"Looked in {self._keys.place}.",
+            key_ids=list(need.keys),
+            role=need.role,
+            place=self._keys.place,
+        )
+
+    def _wrong_role(self, draft: Draft, need: Need, there: KeyInfo) -> WrongKeyRole:
+        return WrongKeyRole(
+            f"The key {there.id[:16]} in {self._keys.place} may sign {need.role} of {draft.gun}, and is kept as a "
+            f"{there.role} key.",
+            hint="A key is used for what it was made for only. See trustkit key list.",
+            key_ids=list(need.keys),
+            role=need.role,
+            place=self._keys.place,
+        )
+
+    def _rule(self, draft: Draft) -> str:
+        """What the signers' keys that are here may sign."""
+        delegations = draft.delegations
+        limited = [role for role in delegations.roles if role.kind is Kind.LIMITED] if delegations else []
+        mine = [role for role in limited if self._keys.find(frozenset(role.key_ids))]
+        return "".join(f" The key of {role.name} may sign {', '.join(role.paths)} only." for role in mine)

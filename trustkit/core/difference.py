@@ -1,0 +1,130 @@
+"""What a change changes, for the person who has to agree to it or to approve it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tuf.api.metadata import Root, TargetFile
+
+from trustkit.core.delegations import Delegation, Delegations
+from trustkit.core.draft import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class TagChange:
+    """One tag before and after.  Digests are hex SHA-256; None where the tag isn't trusted; roles likewise."""
+
+    tag: str
+    before: str | None
+    after: str | None
+    role_before: str | None
+    role_after: str | None
+
+    def __str__(self) -> str:
+        if self.after is None:
+            return f"{self.tag}: sha256:{self.before}, signed by {self.role_before}, is withdrawn"
+        if self.before is None:
+            return f"{self.tag}: sha256:{self.after} is signed by {self.role_after}"
+        if self.before == self.after and self.role_before != self.role_after:
+            return f"{self.tag}: sha256:{self.after} moves from {self.role_before} to {self.role_after}"
+        return f"{self.tag}: sha256:{self.before} becomes sha256:{self.after}, signed by {self.role_after}"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Between two states of a collection.
+
+    Attributes:
+        tags: the tags that differ, in order.
+        rules: sentences about keys, thresholds and signers that differ.
+        renewed: the roles that get a new version and are otherwise the same.
+    """
+
+    tags: tuple[TagChange, ...]
+    rules: tuple[str, ...]
+    renewed: tuple[str, ...]
+
+    @property
+    def lost(self) -> tuple[TagChange, ...]:
+        """Tags that stop being trusted."""
+        return tuple(change for change in self.tags if change.after is None)
+
+    def lines(self) -> list[str]:
+        """All of it, a sentence a line."""
+        renewed = [f"{role} is signed anew" for role in self.renewed] if not self.tags and not self.rules else []
+        return [*self.rules, *map(str, self.tags), *renewed]
+
+
+def difference(before: Shape, after: Shape) -> Difference:
+    """What differs between two states."""
+    old, new = before.entries, after.entries
+    tags = tuple(
+        _tag(path, old.get(path), new.get(path)) for path in sorted({*old, *new}) if _differs(path, old, new)
+    )
+    rules = (*_of_root(before.root, after.root), *_of_delegations(before.delegations, after.delegations))
+    renewed = [role for role, file in after.files.items() if _newer(before, role, file.version)]
+    if after.root.version > before.root.version:
+        renewed.insert(0, "root")
+    return Difference(tags, rules, tuple(renewed))
+
+
+def _newer(before: Shape, role: str, version: int) -> bool:
+    return role not in before.files or before.files[role].version < version
+
+
+def _differs(path: str, old: Mapping[str, tuple[str, TargetFile]], new: Mapping[str, tuple[str, TargetFile]]) -> bool:
+    return old.get(path) != new.get(path)
+
+
+def _tag(path: str, old: tuple[str, TargetFile] | None, new: tuple[str, TargetFile] | None) -> TagChange:
+    return TagChange(
+        path,
+        old[1].hashes["sha256"] if old else None,
+        new[1].hashes["sha256"] if new else None,
+        old[0] if old else None,
+        new[0] if new else None,
+    )
+
+
+def _of_root(old: Root, new: Root) -> Iterator[str]:
+    for name, role in new.roles.items():
+        before = old.roles[name]
+        yield from _of_keys(name, before.keyids, role.keyids, before.threshold, role.threshold)
+
+
+def _of_keys(name: str, before: list[str], after: list[str], old_threshold: int, new_threshold: int) -> Iterator[str]:
+    for key_id in after:
+        if key_id not in before:
+            yield f"key {key_id} may sign {name} from now on"
+    for key_id in before:
+        if key_id not in after:
+            yield f"key {key_id} may no longer sign {name}"
+    if old_threshold != new_threshold:
+        yield f"{name} takes {new_threshold} signatures instead of {old_threshold}"
+
+
+def _of_delegations(old: Delegations | None, new: Delegations | None) -> Iterator[str]:
+    before, after = _by_name(old), _by_name(new)
+    for name, role in after.items():
+        if name not in before:
+            yield f"{name}, with the keys {', '.join(role.key_ids)}, signs {_paths(role)} from now on"
+        else:
+            was = before[name]
+            yield from _of_keys(name, list(was.key_ids), list(role.key_ids), was.threshold, role.threshold)
+            if was.paths != role.paths:
+                yield f"{name} signs {_paths(role)} instead of {_paths(was)}"
+    for name in before:
+        if name not in after:
+            yield f"{name} signs nothing any more"
+    kept = [name for name in before if name in after]
+    if kept != [name for name in after if name in before]:
+        yield f"the signers are asked in the order {', '.join(after)}"
+
+
+def _by_name(delegations: Delegations | None) -> Mapping[str, Delegation]:
+    return {role.name: role for role in delegations.roles} if delegations else {}
+
+
+def _paths(role: Delegation) -> str:
+    return ", ".join(role.paths)
