@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from trustkit.client.push import push
 from trustkit.core.manifests import OCI_INDEX, OCI_MANIFEST, Descriptor
 from trustkit.core.names import Digest, Gun, ImageRef, Tag
 from trustkit.core.ports.images import ManifestBytes
 from trustkit.engines import engine
 from trustkit.engines.docker import DockerEngine
 from trustkit.engines.layout import REF_NAME, Layout
-from trustkit.engines.oci import OciEngine, push_layout
+from trustkit.engines.oci import LayoutImage, OciEngine
 from trustkit.engines.skopeo import SkopeoEngine
 from trustkit.errors import (
     DigestMismatch,
@@ -58,6 +59,10 @@ class MemoryRegistry:
 
     def blob(self, gun: Gun, digest: Digest, size: int) -> Iterator[bytes]:
         yield self.blobs[digest]
+
+
+def push_layout(folder: Path, tag: str, to: ImageRef, registry: MemoryRegistry) -> Digest:
+    return push(LayoutImage(Layout(folder), tag, registry), to, registry)
 
 
 def descriptor(data: bytes, media_type: str = "application/octet-stream") -> dict[str, object]:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from trustkit.client.sign import Sign
     from trustkit.client.trust import Trust
     from trustkit.client.verify import Verify
-    from trustkit.core.names import Digest, Gun, Host, ImageRef
+    from trustkit.core.names import Gun, Host
     from trustkit.core.ports.engines import Engine
+    from trustkit.engines.oci import LayoutImage
     from trustkit.home import Home
     from trustkit.keys.store import FileKeyStore
     from trustkit.remote.dockerconfig import DockerConfig
@@ -149,6 +150,7 @@ class Context:
         import time
 
         from trustkit.cli.output import note
+        from trustkit.cli.progress import resolving
         from trustkit.client.publish import Publisher
         from trustkit.client.sign import Sign
         from trustkit.config import lifetimes
@@ -166,7 +168,7 @@ class Context:
             sleep=time.sleep,
             say=note,
         )
-        return Sign(self.registry, publisher, say=note)
+        return Sign(self.registry, publisher, say=note, watch=resolving)
 
     def engine(self, to: str) -> Engine:
         """The engine that ``--to`` names: ``docker``, ``skopeo:DEST`` or ``oci:DIR``."""
@@ -179,8 +181,9 @@ class Context:
             plain_http=lambda host: self.http(host).origin.scheme == "http",
         )
 
-    def push(self, folder: str, tag: str, target: ImageRef) -> Digest:
-        """Pushes an image from an OCI layout; the digest that the registry then holds."""
-        from trustkit.engines.oci import push_layout
+    def layout_image(self, folder: Path, tag: str) -> LayoutImage:
+        """What an OCI layout has under a tag, to be pushed."""
+        from trustkit.engines.layout import Layout
+        from trustkit.engines.oci import LayoutImage
 
-        return push_layout(Path(folder), tag, target, self.registry)
+        return LayoutImage(Layout(folder), tag, self.registry)

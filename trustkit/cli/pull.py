@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from trustkit.cli.context import Context
-from trustkit.cli.output import data
-from trustkit.cli.verify import each_reference
+from trustkit.cli.verify import each_reference, told
 from trustkit.client.pull import pull
 from trustkit.core.names import ImageRef
 
@@ -26,7 +25,6 @@ def command(click_context: click.Context, refs: tuple[str, ...], to: str) -> Non
     verify = ctx.verify()
 
     def one(ref: ImageRef) -> None:
-        target = pull(ref, verify, engine)
-        data(f"{ref.gun}:{target.tag}@{target.digest}")
+        told(pull(ref, verify, engine))
 
     click_context.exit(each_reference(refs, one))

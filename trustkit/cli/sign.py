@@ -2,30 +2,123 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
 
+from trustkit.cli.app import report
 from trustkit.cli.context import Context
 from trustkit.cli.options import passphrase_options, root_key_option
 from trustkit.cli.output import data
+from trustkit.cli.status import exit_status
+from trustkit.client.resolve import Resolved, Unresolved
+from trustkit.client.sign import Sign, SignedTag
 from trustkit.core.names import ImageRef
+from trustkit.core.reflists import MAX_LIST, MAX_METADATA, RefList, read_list, read_metadata
+from trustkit.errors import InvalidReference, StateError, TrustkitError, UsageError
+
+_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
 
 @click.command("sign")
-@click.argument("refs", metavar="REF...", nargs=-1, required=True)
+@click.argument("refs", metavar="[REF]...", nargs=-1)
+@click.option("--file", "-f", "files", metavar="FILE", type=_FILE, multiple=True, help="Sign what FILE lists, too.")
+@click.option(
+    "--from-metadata",
+    "builds",
+    metavar="FILE",
+    type=_FILE,
+    multiple=True,
+    help="Sign what a build made: FILE is from docker buildx build --metadata-file, or bake.",
+)
+@click.option("--recursive", is_flag=True, help="Let each manifest below an index be trusted by digest, too.")
 @root_key_option
 @passphrase_options
-@click.pass_obj
+@click.pass_context
 def command(
-    ctx: Context, refs: tuple[str, ...], root_key: str | None, passphrase_file: Path | None, passphrase_fd: int | None
+    click_context: click.Context,
+    refs: tuple[str, ...],
+    files: tuple[str, ...],
+    builds: tuple[str, ...],
+    root_key: str | None,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+    *,
+    recursive: bool,
 ) -> None:
     """Sign what each REF points at, and publish it.
 
     REF is HOST[:PORT]/repository:TAG, or the same with @sha256:... to sign that digest whatever the tag points at.
     Any manifest can be signed: images, multi-platform indexes, Helm charts and other OCI artifacts. The first sign
     in a repository makes its collection, with a repository key of its own. Prints NAME:TAG@sha256:... for each.
+
+    A list has a REF on each line and # before comments; FILE may be - for stdin. All references are resolved before
+    the first key is touched; where one fails nothing is signed. Each repository is published once.
     """
+    ctx: Context = click_context.obj
+    if passphrase_fd == 0 and "-" in (*files, *builds):
+        raise UsageError("The passphrase and a list can't both come from stdin.")
+    named = _named(refs, files, builds)
+    if named.wrong:
+        click_context.exit(_told(named.wrong))
     signing = ctx.signing(passphrase_file, passphrase_fd)
-    for signed in signing.sign([ImageRef.parse(ref) for ref in refs], root_key=root_key):
-        data(str(signed))
+    outcomes = signing.resolve(named.refs, recursive=recursive)
+    if failed := [outcome.error for outcome in outcomes if isinstance(outcome, Unresolved)]:
+        click_context.exit(_told(failed))
+    _publish(signing, [outcome for outcome in outcomes if isinstance(outcome, Resolved)], root_key)
+
+
+def _named(refs: Iterable[str], files: Iterable[str], builds: Iterable[str]) -> RefList:
+    """Every reference of the arguments, then of the files, and all that is wrong with any of them."""
+    total = RefList()
+    for part in _parts(refs, files, builds):
+        total.refs.extend(part.refs)
+        total.wrong.extend(part.wrong)
+    return total
+
+
+def _parts(refs: Iterable[str], files: Iterable[str], builds: Iterable[str]) -> Iterator[RefList]:
+    for text in refs:
+        try:
+            ref = ImageRef.parse(text)
+            _ = ref.required_tag
+            yield RefList(refs=[ref])
+        except InvalidReference as error:
+            yield RefList(wrong=[error])
+    for file in files:
+        yield _read(file, MAX_LIST, read_list)
+    for file in builds:
+        yield _read(file, MAX_METADATA, read_metadata)
+
+
+def _read(file: str, limit: int, parse: Callable[[bytes, str], RefList]) -> RefList:
+    """A file, or stdin for ``-``, of which no more is read than shows that it is too long."""
+    try:
+        if file == "-":
+            return parse(sys.stdin.buffer.read(limit + 1), "stdin")
+        with Path(file).open("rb") as opened:
+            return parse(opened.read(limit + 1), file)
+    except OSError as error:
+        raise StateError(f"{file} can't be read: {(error.strerror or '').lower()}.") from error
+
+
+def _told(errors: Sequence[TrustkitError]) -> int:
+    """Reports each error once, in order; the first one's exit status."""
+    for error in {str(error): error for error in errors}.values():
+        report(error)
+    return exit_status(errors[0])
+
+
+def _publish(signing: Sign, resolved: list[Resolved], root_key: str | None) -> None:
+    """Publishes, and prints in the order of the arguments what was signed, also where a later repository failed."""
+    signed: set[SignedTag] = set()
+    try:
+        for published in signing.publish(resolved, root_key=root_key):
+            signed.update(published)
+    finally:
+        tags = dict.fromkeys(SignedTag(r.ref.gun, r.ref.required_tag, r.manifest.digest) for r in resolved)
+        for tag in tags:
+            if tag in signed:
+                data(str(tag))

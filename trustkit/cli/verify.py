@@ -8,8 +8,9 @@ import click
 
 from trustkit.cli.app import report
 from trustkit.cli.context import Context
-from trustkit.cli.output import data
+from trustkit.cli.output import data, note
 from trustkit.cli.status import exit_status
+from trustkit.client.verify import Trusted
 from trustkit.core.names import ImageRef
 from trustkit.errors import TrustkitError
 
@@ -21,16 +22,19 @@ def command(click_context: click.Context, refs: tuple[str, ...]) -> None:
     """Check each REF and print NAME:TAG@sha256:... for the trusted ones.
 
     REF is HOST[:PORT]/repository:TAG, with or without @sha256:..., or a digest alone, which is trusted where a tag is
-    signed for it now. The exit status is that of the first REF that isn't trusted, in the order given.
+    signed for it now, or was signed with it as a child of its index (sign --recursive). The exit status is that of
+    the first REF that isn't trusted, in the order given.
     """
     ctx: Context = click_context.obj
     verify = ctx.verify()
+    click_context.exit(each_reference(refs, lambda ref: told(verify(ref))))
 
-    def line(ref: ImageRef) -> None:
-        target = verify(ref)
-        data(f"{ref.gun}:{target.tag}@{target.digest}")
 
-    click_context.exit(each_reference(refs, line))
+def told(trusted: Trusted) -> None:
+    """One line for what is trusted, and for a child one to stderr by which tag it is."""
+    data(str(trusted))
+    if trusted.is_child:
+        note(f"{trusted} was signed with {trusted.gun}:{trusted.by.tag}@{trusted.by.digest}.")
 
 
 def each_reference(refs: tuple[str, ...], act: Callable[[ImageRef], None]) -> int:

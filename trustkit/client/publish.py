@@ -32,10 +32,14 @@ DOUBLINGS = 3
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one command wants of one collection: tags to sign with their manifests, and tags to withdraw."""
+    """What one command wants of one collection: tags to sign with their manifests, and tags to withdraw.
+
+    ``children`` has, for tags of ``put``, the manifests below their index that are signed along with it.
+    """
 
     put: Mapping[Tag, ManifestBytes] = field(default_factory=dict)
     drop: frozenset[Tag] = frozenset()
+    children: Mapping[Tag, tuple[Digest, ...]] = field(default_factory=dict)
 
     def edit(self, draft: Draft) -> None:
         """Puts and drops in a draft; raises Unsigned for a tag to withdraw that isn't signed."""
@@ -50,7 +54,14 @@ class Change:
     def entries(self, before: Mapping[Tag, SignedTarget] | None, now: datetime) -> list[TargetFile]:
         """The entries that sign ``put``, after what the tags are signed as now."""
         return [
-            make_target(tag, manifest, before.get(tag) if before else None, now=now, keep=KEEP_SUPERSEDED)
+            make_target(
+                tag,
+                manifest,
+                before.get(tag) if before else None,
+                now=now,
+                keep=KEEP_SUPERSEDED,
+                children=self.children.get(tag, ()),
+            )
             for tag, manifest in self.put.items()
         ]
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from trustkit.client.publish import Change, Publisher
+from trustkit.client.resolve import Outcome, Resolved, Resolver, Unresolved
 from trustkit.core.manifests import describe
 from trustkit.core.names import Digest, Gun, ImageRef, Tag
-from trustkit.core.ports.images import ManifestBytes
 from trustkit.core.ports.remote import ImageRegistry
 from trustkit.core.view import SignedView
-from trustkit.errors import DigestMismatch, UsageError
+from trustkit.errors import UsageError
+
+Watch: TypeAlias = Callable[[int], AbstractContextManager[Callable[[], None]]]
+"""Told how many references there are; gives what to call, in any thread, whenever one is resolved."""
+
+
+@contextmanager
+def unwatched(total: int) -> Iterator[Callable[[], None]]:  # noqa: ARG001 - the signature of a Watch
+    """A Watch that tells nobody."""
+    yield lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,40 +38,84 @@ class SignedTag:
 
 
 class Sign:
-    """The sign, revoke and init use cases."""
+    """The sign, revoke and init use cases.
 
-    def __init__(self, registry: ImageRegistry, publisher: Publisher, *, say: Callable[[str], None]) -> None:
-        self._registry = registry
+    Args:
+        registry: safe to use from several threads.
+        say: says one line to whoever signs.
+        watch: told how the resolving of many references goes.
+    """
+
+    def __init__(
+        self,
+        registry: ImageRegistry,
+        publisher: Publisher,
+        *,
+        say: Callable[[str], None],
+        watch: Watch = unwatched,
+    ) -> None:
+        self._resolver = Resolver(registry, publisher.require)
         self._publisher = publisher
         self._say = say
+        self._watch = watch
 
-    def sign(self, refs: Sequence[ImageRef], *, root_key: str | None = None) -> list[SignedTag]:
-        """Signs what each reference names, publishing each GUN once.
+    def require(self, gun: Gun) -> None:
+        """Raises RoleMissing, LoginRequired and the like where the caller may not sign."""
+        self._publisher.require(gun)
 
-        A reference with a digest signs that digest; one without signs what the registry's own tag points at. Rights
-        and manifests of all references are checked before the first key is touched.
+    def sign(
+        self, refs: Sequence[ImageRef], *, root_key: str | None = None, recursive: bool = False
+    ) -> list[SignedTag]:
+        """Signs what each reference names, publishing each GUN once: ``resolve`` and ``publish``.
 
         Raises:
-            UsageError: no references, or a tag named twice with different digests.
+            the error of the first reference that can't be resolved; then nothing was signed.
+            everything that ``resolve`` and ``publish`` raise.
+        """
+        resolved = []
+        for outcome in self.resolve(refs, recursive=recursive):
+            if isinstance(outcome, Unresolved):
+                raise outcome.error
+            resolved.append(outcome)
+        return [signed for published in self.publish(resolved, root_key=root_key) for signed in published]
+
+    def resolve(self, refs: Sequence[ImageRef], *, recursive: bool = False) -> list[Outcome]:
+        """What each reference names, in their order, shown; no key is touched and nothing is changed.
+
+        A reference with a digest names that digest; one without names what the registry's own tag points at.
+
+        Args:
+            recursive: also the manifests below indexes, each fetched and hashed.
+
+        Raises:
+            UsageError: no references.
             InvalidReference: a reference without a tag.
-            everything that registry and ``Publisher`` raise.
         """
         if not refs:
             raise UsageError("No reference was given.")
-        tags_named = [ref.required_tag for ref in refs]
-        for gun in dict.fromkeys(ref.gun for ref in refs):
-            self._publisher.require(gun)
-        wanted: dict[Gun, dict[Tag, ManifestBytes]] = {}
-        for ref, tag in zip(refs, tags_named, strict=True):
-            manifest = self._resolve(ref, tag)
-            tags = wanted.setdefault(ref.gun, {})
-            if tags.setdefault(tag, manifest).digest != manifest.digest:
-                raise UsageError(f"{ref.gun}:{ref.tag} is named twice, for different digests.")
-        signed = []
+        for ref in refs:
+            _ = ref.required_tag
+        with self._watch(len(refs)) as tick:
+            outcomes = self._resolver(refs, recursive=recursive, tick=tick)
+        for outcome in outcomes:
+            if isinstance(outcome, Resolved):
+                self._show(outcome)
+        return outcomes
+
+    def publish(self, resolved: Sequence[Resolved], *, root_key: str | None = None) -> Iterator[list[SignedTag]]:
+        """Signs what was resolved and publishes each GUN once; yields a GUN's tags as soon as they are signed.
+
+        What was yielded stays signed, whatever happens to a later GUN.
+
+        Raises:
+            everything that ``Publisher.publish`` raises.
+        """
+        wanted: dict[Gun, dict[Tag, Resolved]] = {}
+        for each in resolved:
+            wanted.setdefault(each.ref.gun, {})[each.ref.required_tag] = each
         for gun, tags in wanted.items():
-            self._publisher.publish(gun, Change(put=tags), root_key=root_key)
-            signed += [SignedTag(gun, tag, manifest.digest) for tag, manifest in tags.items()]
-        return signed
+            self._publisher.publish(gun, _change(tags), root_key=root_key)
+            yield [SignedTag(gun, tag, each.manifest.digest) for tag, each in tags.items()]
 
     def revoke(self, refs: Sequence[ImageRef]) -> None:
         """Withdraws the signatures of these tags, publishing each GUN once.
@@ -87,9 +142,15 @@ class Sign:
             raise UsageError(f"{gun} has a collection already, with {len(there.view.targets)} signed tags.")
         return self._publisher.publish(gun, Change(), root_key=root_key)
 
-    def _resolve(self, ref: ImageRef, tag: Tag) -> ManifestBytes:
-        manifest = self._registry.manifest(ref.gun, ref.digest or tag, registry_view=True)
-        if ref.digest is not None and manifest.digest != ref.digest:
-            raise DigestMismatch(f"The registry sent {manifest.digest} for {ref}.")
-        self._say(f"{ref.gun}:{tag} is {manifest.digest} ({describe(manifest)})")
-        return manifest
+    def _show(self, found: Resolved) -> None:
+        manifest = found.manifest
+        self._say(f"{found.ref.gun}:{found.ref.tag} is {manifest.digest} ({describe(manifest)})")
+        for child in found.children:
+            self._say(f"  with {child.digest} ({describe(child)})")
+
+
+def _change(tags: dict[Tag, Resolved]) -> Change:
+    return Change(
+        put={tag: each.manifest for tag, each in tags.items()},
+        children={tag: tuple(child.digest for child in each.children) for tag, each in tags.items() if each.children},
+    )

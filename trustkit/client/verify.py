@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from trustkit.client.trust import Trust
-from trustkit.core.names import ImageRef
+from trustkit.core.names import Digest, Gun, ImageRef
 from trustkit.core.view import SignedTarget, SignedView
 from trustkit.errors import InvalidReference, TagMoved, Unsigned
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """A digest that may be used, and the signed tag that says so."""
+
+    gun: Gun
+    digest: Digest
+    by: SignedTarget
+
+    @property
+    def is_child(self) -> bool:
+        """Whether the digest isn't the tag's own, but of a manifest that was signed along with its index."""
+        return self.digest != self.by.digest
+
+    @property
+    def ref(self) -> ImageRef:
+        """The digest with its tag; a child without, for the tag is the whole index."""
+        return ImageRef(self.gun, None if self.is_child else self.by.tag, self.digest)
+
+    def __str__(self) -> str:
+        return str(self.ref)
 
 
 class Verify:
@@ -18,8 +41,8 @@ class Verify:
         self._trust = trust
         self._clock = clock
 
-    def __call__(self, ref: ImageRef) -> SignedTarget:
-        """The signed target of a tag, or of a digest that a tag is signed for now.
+    def __call__(self, ref: ImageRef) -> Trusted:
+        """What a tag is signed for, or a digest that a tag is signed for now, itself or as a child of an index.
 
         Raises:
             Unsigned: the tag isn't signed, or no signed tag has the digest.
@@ -32,14 +55,24 @@ class Verify:
         return find(self._trust.current(ref.gun, self._clock(), tags=tags).view, ref)
 
 
-def find(view: SignedView, ref: ImageRef) -> SignedTarget:
-    """The target that a reference means in a verified view; raises as ``Verify``."""
-    if ref.tag is None:
-        by_digest = [target for target in view.targets.values() if target.digest == ref.digest]
-        if not by_digest:
-            raise Unsigned(f"No signed tag of {ref.gun} has {ref.digest}.", gun=str(ref.gun))
-        return min(by_digest, key=lambda target: target.tag)
-    target = view.targets.get(ref.tag)
+def find(view: SignedView, ref: ImageRef) -> Trusted:
+    """What a reference means in a verified view; raises as ``Verify``."""
+    target = _by_digest(view, ref, ref.digest) if ref.tag is None and ref.digest else _by_tag(view, ref)
+    return Trusted(ref.gun, ref.digest or target.digest, target)
+
+
+def _by_digest(view: SignedView, ref: ImageRef, digest: Digest) -> SignedTarget:
+    """The first tag whose digest this is; where there is none, the first that has it as a child."""
+    found = [target for target in view.targets.values() if target.digest == digest] or [
+        target for target in view.targets.values() if digest in target.children
+    ]
+    if not found:
+        raise Unsigned(f"No signed tag of {ref.gun} has {digest}.", gun=str(ref.gun))
+    return min(found, key=lambda target: target.tag)
+
+
+def _by_tag(view: SignedView, ref: ImageRef) -> SignedTarget:
+    target = view.targets.get(ref.required_tag)
     if target is None:
         raise Unsigned(
             f"{ref.gun}:{ref.tag} is not signed.",

@@ -109,14 +109,16 @@ def by_digest(
 ) -> Search:
     """A digest is served where the signed view reaches it, or to who may push (TRUST 7.3).
 
-    Reached is what a signed tag names, what a tag had before as long as that is superseded and not revoked, and the
-    children of indexes among these, at most four steps and 1,000 descriptors below each.
+    Reached is what a signed tag names or records as a child, what a tag had before as long as that is superseded and
+    not revoked, and the children of indexes among these, at most four steps and 1,000 descriptors below each.
     """
     refusal = distrust(view, repository, now)
     if refusal is None and view is not None:
         named = next((t for t in view.targets.values() if t.digest == digest), None)
         if named is not None:
             return _signed(named)
+        if any(digest in target.children for target in view.targets.values()):
+            return Serve(digest)
         found = yield from _below(view, digest, now)
         if found is not None:
             return found

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from tuf.api.metadata import TargetFile
 
 from trustkit.core.formats.tuf1 import read_time, write_time
+from trustkit.core.manifests import INDEXES
 from trustkit.core.names import Digest, Tag
 from trustkit.core.ports.images import MAX_MANIFEST, ManifestBytes
 from trustkit.core.view import SignedTarget, Superseded
@@ -16,6 +18,8 @@ from trustkit.errors import BadTarget, InvalidName, Malformed
 
 CUSTOM = "x-trustkit"
 MAX_SUPERSEDED = 16
+MAX_CHILDREN = 1_000
+"""As many as are looked at below one index where nothing is recorded."""
 MAX_SUPERSEDE = timedelta(days=365)
 KEEP_SUPERSEDED = timedelta(days=30)
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\Z")
@@ -33,23 +37,25 @@ def read_target(path: str, target: TargetFile, role: str) -> SignedTarget:
         if set(target.hashes) != {"sha256"} or set(target.unrecognized_fields) != {"custom"}:
             raise Malformed("the entry needs sha256, length and custom, and nothing else")
         digest = Digest.from_hex(target.hashes["sha256"])
-        media_type, superseded = _read_custom(target.custom)
+        media_type, superseded, children = _read_custom(target.custom)
     except (InvalidName, Malformed) as error:
         raise BadTarget(f"Target {path[:128]!r} is not a signed tag: {error.message}") from error
     if not 1 <= target.length <= MAX_MANIFEST:
         raise BadTarget(f"Target {path!r} has {target.length} bytes; a manifest has 1 to {MAX_MANIFEST}.")
     if any(old.digest == digest for old in superseded):
         raise BadTarget(f"Target {path!r} supersedes its own digest.")
-    return SignedTarget(tag, digest, target.length, media_type, role, superseded)
+    if children and (digest in children or media_type not in INDEXES):
+        raise BadTarget(f"Target {path!r} has children, and is its own child or no index.")
+    return SignedTarget(tag, digest, target.length, media_type, role, superseded, children)
 
 
-def _read_custom(custom: Any) -> tuple[str, tuple[Superseded, ...]]:
+def _read_custom(custom: Any) -> tuple[str, tuple[Superseded, ...], tuple[Digest, ...]]:
     if not isinstance(custom, dict) or set(custom) != {CUSTOM} or not isinstance(custom[CUSTOM], dict):
         raise Malformed(f"custom has to hold {CUSTOM} alone")
     ours = custom[CUSTOM]
     media_type, old = ours.get("media_type"), ours.get("superseded")
-    if set(ours) != {"media_type", "superseded"} or not isinstance(old, list):
-        raise Malformed(f"{CUSTOM} has to hold media_type and superseded")
+    if set(ours) - {"children"} != {"media_type", "superseded"} or not isinstance(old, list):
+        raise Malformed(f"{CUSTOM} has to hold media_type and superseded, children where there are any, and no more")
     if not isinstance(media_type, str) or not _MEDIA_TYPE.match(media_type):
         raise Malformed("media_type is not a media type")
     if len(old) > MAX_SUPERSEDED:
@@ -57,7 +63,17 @@ def _read_custom(custom: Any) -> tuple[str, tuple[Superseded, ...]]:
     superseded = tuple(_read_superseded(entry) for entry in old)
     if len({entry.digest for entry in superseded}) != len(superseded):
         raise Malformed("a superseded digest stands twice")
-    return media_type, superseded
+    return media_type, superseded, _read_children(ours["children"]) if "children" in ours else ()
+
+
+def _read_children(listed: Any) -> tuple[Digest, ...]:
+    if not isinstance(listed, list) or not all(isinstance(child, str) for child in listed):
+        raise Malformed("children is no list of digests")
+    if not 1 <= len(listed) <= MAX_CHILDREN:
+        raise Malformed(f"children has to hold 1 to {MAX_CHILDREN} digests, and to be absent where there are none")
+    if len(set(listed)) != len(listed):
+        raise Malformed("a child stands twice")
+    return tuple(Digest.parse(child) for child in listed)
 
 
 def _read_superseded(entry: Any) -> Superseded:
@@ -67,16 +83,26 @@ def _read_superseded(entry: Any) -> Superseded:
 
 
 def make_target(
-    tag: Tag, manifest: ManifestBytes, previous: SignedTarget | None, *, now: datetime, keep: timedelta
+    tag: Tag,
+    manifest: ManifestBytes,
+    previous: SignedTarget | None,
+    *,
+    now: datetime,
+    keep: timedelta,
+    children: Sequence[Digest] = (),
 ) -> TargetFile:
     """The entry that signs this manifest under this tag.
 
-    The digest that the tag had before, and those before it whose time is not over, stay pullable by digest.
+    The digest that the tag had before, and those before it whose time is not over, stay pullable by digest.  Children
+    that were recorded for these very bytes stay recorded: they are what they were.
 
     Args:
         previous: what the tag is signed as now; None for a new tag.
         keep: how long the previous digest may still be pulled; zero for not at all.
+        children: manifests below this index, fetched and hashed, that are to be trusted by digest as it is.
     """
+    if not children and previous and previous.digest == manifest.digest:
+        children = previous.children
     superseded = list(previous.superseded) if previous else []
     if previous and previous.digest != manifest.digest and keep > timedelta(0):
         superseded.insert(0, Superseded(previous.digest, (now + keep).replace(microsecond=0)))
@@ -85,12 +111,11 @@ def make_target(
         if old.digest != manifest.digest and old.until > now:
             entries.setdefault(old.digest, old.until)
     newest = list(entries.items())[:MAX_SUPERSEDED]  # in the order of signing, whatever their times
-    custom = {
-        CUSTOM: {
-            "media_type": manifest.media_type,
-            "superseded": [{"digest": str(digest), "until": write_time(until)} for digest, until in newest],
-        }
+    ours: dict[str, object] = {
+        "media_type": manifest.media_type,
+        "superseded": [{"digest": str(digest), "until": write_time(until)} for digest, until in newest],
     }
-    return TargetFile(
-        len(manifest.data), {"sha256": manifest.digest.hex}, tag.name, unrecognized_fields={"custom": custom}
-    )
+    if children:
+        ours["children"] = [str(child) for child in children]
+    fields = {"custom": {CUSTOM: ours}}
+    return TargetFile(len(manifest.data), {"sha256": manifest.digest.hex}, tag.name, unrecognized_fields=fields)

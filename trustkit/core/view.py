@@ -19,7 +19,10 @@ class Superseded:
 
 @dataclass(frozen=True, slots=True)
 class SignedTarget:
-    """A tag with the manifest it was signed for.  ``length`` is in bytes, ``role`` the TUF role that answered."""
+    """A tag with the manifest it was signed for.  ``length`` is in bytes, ``role`` the TUF role that answered.
+
+    ``children`` are the manifests below an index that were signed along with it, each trusted by digest as it is.
+    """
 
     tag: Tag
     digest: Digest
@@ -27,6 +30,7 @@ class SignedTarget:
     media_type: str
     role: str
     superseded: tuple[Superseded, ...] = ()
+    children: tuple[Digest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

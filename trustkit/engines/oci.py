@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 from trustkit.core.manifests import MAX_DESCRIPTORS, Descriptor, blobs, children
 from trustkit.core.names import Digest, Gun, ImageRef
@@ -17,30 +17,43 @@ MAX_DEPTH = 4
 _ELSEWHERE = ("nondistributable", "foreign")
 
 
-def push_layout(folder: Path, tag: str, ref: ImageRef, registry: ImageRegistry) -> Digest:
-    """Pushes what a layout has under a tag to ``ref``, blobs first, the tag last.
+@dataclass(frozen=True, slots=True)
+class LayoutImage:
+    """What an OCI layout has under a tag; an ``ImageSource``.
 
     Args:
-        folder: the layout.
+        layout: the folder.
         tag: the name in the layout.
-        ref: with a tag.
-
-    Returns:
-        The digest that the registry's tag has now.
-
-    Raises:
-        NotFound, StateError, DigestMismatch: the layout.
-        Garbage: a manifest that can't be read, nested too deep or with too many parts.
-        NotAllowed leaves, CouldNotCheck leaves, RegistryFailed: the registry.
+        registry: where it is pushed to.
     """
-    name, layout = ref.required_tag, Layout(folder)
-    top = layout.manifest(layout.tagged(tag))
-    for manifest in _reached(top, layout.manifest):
-        for blob in blobs(manifest):
-            _push_blob(layout, registry, ref.gun, blob)
-        registry.put_manifest(ref.gun, manifest.digest, manifest)
-    registry.put_manifest(ref.gun, name, top)
-    return top.digest
+
+    layout: Layout
+    tag: str
+    registry: ImageRegistry
+
+    def push(self, gun: Gun, wanted: Digest | None = None) -> ManifestBytes:
+        """Pushes blobs and manifests by digest, each before what names it; no tag is touched.
+
+        Args:
+            wanted: the digest that it has to have; nothing is pushed where it has another.
+
+        Returns:
+            The manifest or index that the tag names in the layout; the repository holds it now.
+
+        Raises:
+            NotFound, StateError, DigestMismatch: the layout.
+            Garbage: a manifest that can't be read, nested too deep or with too many parts.
+            NotAllowed leaves, CouldNotCheck leaves, RegistryFailed: the registry.
+        """
+        layout = self.layout
+        top = layout.manifest(layout.tagged(self.tag))
+        if wanted not in (None, top.digest):
+            raise DigestMismatch(f"The layout {layout.folder} has {top.digest} under {self.tag!r}, not {wanted}.")
+        for manifest in _reached(top, layout.manifest):
+            for blob in blobs(manifest):
+                _push_blob(layout, self.registry, gun, blob)
+            self.registry.put_manifest(gun, manifest.digest, manifest)
+        return top
 
 
 def _push_blob(layout: Layout, registry: ImageRegistry, gun: Gun, blob: Descriptor) -> None:

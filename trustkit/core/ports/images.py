@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from trustkit.core.names import Digest, Repository, Tag
+from trustkit.core.names import Digest, Gun, Repository, Tag
 
 MAX_MANIFEST = 4 * 1024 * 1024
 """Bytes; the limit of the distribution specification 1.1 for a manifest, and ours for hashing one whole."""
@@ -18,6 +18,25 @@ class ManifestBytes:
     digest: Digest
     media_type: str
     data: bytes
+
+
+class ImageSource(Protocol):
+    """An image that lies elsewhere and can be pushed.
+
+    Invariant: it is pushed by digest, everything that it needs first; no tag of the registry is touched.
+    """
+
+    def push(self, gun: Gun, wanted: Digest | None = None) -> ManifestBytes:
+        """Pushes it, and returns the manifest that the repository holds now.
+
+        Args:
+            wanted: raise DigestMismatch before anything is pushed where it has another digest.
+
+        Raises:
+            NotFound, StateError, DigestMismatch, Garbage: the source.
+            NotAllowed leaves, CouldNotCheck leaves, RegistryFailed: the registry.
+        """
+        ...
 
 
 class Images(Protocol):

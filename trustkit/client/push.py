@@ -1,0 +1,68 @@
+"""Pushing an image: by digest, signed where that is wanted, and the tag last, so that it never moves unsigned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trustkit.client.sign import Sign
+from trustkit.core.names import Digest, ImageRef
+from trustkit.core.ports.images import ImageSource
+from trustkit.core.ports.remote import ImageRegistry
+from trustkit.errors import TrustkitError
+
+
+def push(source: ImageSource, ref: ImageRef, registry: ImageRegistry) -> Digest:
+    """Pushes an image, and moves the tag to it.
+
+    Args:
+        ref: with a tag; where it has a digest, the image has to have it.
+
+    Returns:
+        The digest that the registry's tag has now.
+
+    Raises:
+        InvalidReference: no tag.
+        everything that ``ImageSource.push`` and ``ImageRegistry.put_manifest`` raise.
+    """
+    tag = ref.required_tag
+    manifest = source.push(ref.gun, ref.digest)
+    registry.put_manifest(ref.gun, tag, manifest)
+    return manifest.digest
+
+
+def push_signed(
+    source: ImageSource,
+    ref: ImageRef,
+    registry: ImageRegistry,
+    sign: Sign,
+    *,
+    say: Callable[[str], None],
+    root_key: str | None = None,
+    recursive: bool = False,
+) -> Digest:
+    """Pushes an image by digest, signs it, and only then moves the tag to it.
+
+    The rights to push and to sign are checked before anything is sent (TRUST 8.1).  A signature that is refused
+    leaves the registry's tag, and what it was signed for, as they were.  Where the tag can't be moved afterwards,
+    it is signed for the new digest already, which is what every verifier goes by; the same again moves it.
+
+    Args:
+        recursive: record the manifests below an index as its children.
+
+    Returns:
+        The digest that the tag is signed for, and that the registry's tag has.
+
+    Raises:
+        As ``push`` and ``Sign.sign``.
+    """
+    tag = ref.required_tag
+    sign.require(ref.gun)
+    manifest = source.push(ref.gun, ref.digest)
+    sign.sign([ImageRef(ref.gun, tag, manifest.digest)], root_key=root_key, recursive=recursive)
+    try:
+        registry.put_manifest(ref.gun, tag, manifest)
+    except TrustkitError:
+        say(f"{ref.gun}:{tag} is signed for {manifest.digest}, but the registry's own tag was not moved to it.")
+        say("Run the same command again to move it; who verifies gets the signed digest meanwhile.")
+        raise
+    return manifest.digest
