@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+from trustkit.home.backups import BackupTimes
 from trustkit.home.files import private_folder
 from trustkit.home.metadata import MetadataFolders
 from trustkit.home.pins import FilePinStore
@@ -40,6 +41,11 @@ class Home:
     def pins(self) -> FilePinStore:
         """The pins."""
         return FilePinStore(private_folder(self.path) / "pins.json")
+
+    @cached_property
+    def backups(self) -> BackupTimes:
+        """When each key was last backed up."""
+        return BackupTimes(private_folder(self.path) / "backups.json")
 
     @cached_property
     def metadata(self) -> MetadataFolders:

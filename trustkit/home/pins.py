@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -131,23 +132,66 @@ class FilePinStore:
                 raise NotFound(f"{parsed} is not pinned.", hint="See: trustkit pin list")
             self._save({other: pin for other, pin in pins.items() if other != parsed})
 
+    def document(self) -> bytes | None:
+        """All pins as the file has them, for a backup; None where nothing is pinned; raises StateError."""
+        pins = self._load()
+        return _document(pins) if pins else None
+
+    def merge(self, pins: Iterable[Pin]) -> dict[Pin, bool]:
+        """Adds those of these pins whose patterns aren't pinned here, in one step.
+
+        Returns:
+            For each pin whether this home now has it; False where another pin for its pattern was here, and stays.
+
+        Raises:
+            InvalidName, InvalidSetting: not a pin that can be met; none is added then.
+            StateError: the file is damaged or can't be written.
+        """
+        given = {check_pin(pin): pin for pin in pins}
+        with exclusive(self._lock):
+            here = self._load()
+            merged = {**given, **here}
+            if merged != here:
+                self._save(merged)
+        return {pin: merged[pattern] == pin for pattern, pin in given.items()}
+
     def _load(self) -> dict[GunPattern, Pin]:
         data = read_bounded(self._path, MAX_FILE)
         if data is None:
             return {}
         try:
-            document = strictjson.parse(data, max_bytes=MAX_FILE, what=str(self._path))
-            if document.keys() != {"version", "pins"} or not isinstance(document["pins"], list):
-                raise ValueError("its members are not 'version' and 'pins'")
-            if document["version"] != SCHEMA:
-                raise ValueError("another version of trustkit wrote it")
-            return _unique([_read(entry) for entry in document["pins"]])
+            return _parse(data, str(self._path))
         except (TrustkitError, ValueError) as error:
             raise _damaged(self._path, error) from error
 
     def _save(self, pins: dict[GunPattern, Pin]) -> None:
-        document = {"version": SCHEMA, "pins": [_written(pin) for _, pin in sorted(pins.items())]}
-        write_atomically(self._path, json.dumps(document, indent=1).encode("ascii") + b"\n")
+        write_atomically(self._path, _document(pins))
+
+
+def read_document(data: bytes, what: str) -> list[Pin]:
+    """The pins of a document that ``FilePinStore.document`` gave, ordered by pattern.
+
+    Raises:
+        StateError: it isn't one.
+    """
+    try:
+        return [pin for _, pin in sorted(_parse(data, what).items())]
+    except (TrustkitError, ValueError) as error:
+        raise StateError(f"The pins in {what} can't be read: {getattr(error, 'message', error)}") from error
+
+
+def _parse(data: bytes, what: str) -> dict[GunPattern, Pin]:
+    document = strictjson.parse(data, max_bytes=MAX_FILE, what=what)
+    if document.keys() != {"version", "pins"} or not isinstance(document["pins"], list):
+        raise ValueError("its members are not 'version' and 'pins'")
+    if document["version"] != SCHEMA:
+        raise ValueError("another version of trustkit wrote it")
+    return _unique([_read(entry) for entry in document["pins"]])
+
+
+def _document(pins: dict[GunPattern, Pin]) -> bytes:
+    document = {"version": SCHEMA, "pins": [_written(pin) for _, pin in sorted(pins.items())]}
+    return json.dumps(document, indent=1).encode("ascii") + b"\n"
 
 
 def _damaged(path: Path, error: Exception) -> StateError:

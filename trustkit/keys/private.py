@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from trustkit.errors import KeyExists, KeyFileInvalid, KeyMissing, StateError
@@ -48,11 +48,13 @@ def names(folder: Path, suffix: str) -> list[Path]:
     return [path for path in found if path.name.endswith(suffix) and not path.name.startswith(".")]
 
 
-def read(path: Path, limit: int) -> bytes:
+def read(path: Path, limit: int, *, what: str = "key file", others: bool = False) -> bytes:
     """The bytes of a private file.
 
     Args:
         limit: the most bytes to read; one more is read where the file is longer, so that the caller sees it.
+        what: what kind of file it is, for errors.
+        others: whether a file is read that others may read or write: a backup on a stick that knows no modes.
 
     Raises:
         KeyMissing: there is none.
@@ -64,16 +66,16 @@ def read(path: Path, limit: int) -> bytes:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise KeyFileInvalid(f"{path} is no regular file.")
-            if status.st_mode & _OTHERS:
+            if status.st_mode & _OTHERS and not others:
                 raise KeyFileInvalid(
-                    f"Others may use the key file {path} (mode {stat.S_IMODE(status.st_mode):04o}); it is not read.",
+                    f"Others may use the {what} {path} (mode {stat.S_IMODE(status.st_mode):04o}); it is not read.",
                     hint=f"If nobody else had it, chmod 600 {path}; otherwise replace the key.",
                 )
             return file.read(limit + 1)
     except FileNotFoundError as error:
-        raise KeyMissing(f"There is no key file {path}.") from error
+        raise KeyMissing(f"There is no {what} {path}.") from error
     except OSError as error:
-        raise KeyFileInvalid(f"The key file {path} can't be read: {error.strerror}.") from error
+        raise KeyFileInvalid(f"The {what} {path} can't be read: {error.strerror}.") from error
 
 
 def write_new(path: Path, data: bytes) -> None:
@@ -83,10 +85,56 @@ def write_new(path: Path, data: bytes) -> None:
         KeyExists: something has this name, and it is left as it is; StateError.
     """
     with _written(path, data) as temporary:
+        _link(temporary, path)
+
+
+@contextmanager
+def placing(files: Mapping[Path, bytes]) -> Iterator[None]:
+    """Puts new files in place for a block: all of them stay, or none where one can't be put or the block raises.
+
+    They are on disk, with their names, when the block has ended.
+
+    Raises:
+        KeyExists: something has one of the names, and is left as it is; StateError.
+    """
+    placed: list[Path] = []
+    with ExitStack() as stack:
+        written = [(stack.enter_context(_written(path, data)), path) for path, data in files.items()]
         try:
-            os.link(temporary, path)
-        except FileExistsError as error:
-            raise KeyExists(f"{path} exists already, and is never overwritten.") from error
+            for temporary, path in written:
+                _link(temporary, path)
+                placed.append(path)
+            yield
+        except BaseException:
+            for path in placed:
+                path.unlink(missing_ok=True)
+            raise
+
+
+def create(path: Path, data: bytes) -> None:
+    """Writes a file that isn't there yet, where there may be no hard links, as on a stick: not whole at once, but it
+    is on disk when this returns, and gone where it raises.
+
+    Raises:
+        KeyExists: something has this name, a link that leads nowhere too, and it is left as it is; StateError.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError as error:
+        raise _exists(path) from error
+    except OSError as error:
+        raise StateError(f"{path} can't be written: {error.strerror}.") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync(path.parent)
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise StateError(f"{path} can't be written: {error.strerror}.") from error
+        raise
 
 
 def replace(path: Path, data: bytes) -> None:
@@ -124,6 +172,17 @@ def _written(path: Path, data: bytes) -> Iterator[Path]:
         _sync(path.parent)
     except OSError as error:
         raise StateError(f"{path} can't be written: {error.strerror}.") from error
+
+
+def _link(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError as error:
+        raise _exists(path) from error
+
+
+def _exists(path: Path) -> KeyExists:
+    return KeyExists(f"{path} exists already, and is never overwritten.")
 
 
 def _sync(folder: Path) -> None:

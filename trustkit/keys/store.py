@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -32,10 +32,14 @@ class FileKeyStore:
     Args:
         folder: made 0700 with the first key.
         passphrases: where passphrases come from.
+        on_use: called once for each key of a file that is made or opened to sign.
     """
 
-    def __init__(self, folder: Path, passphrases: PassphraseSource) -> None:
+    def __init__(
+        self, folder: Path, passphrases: PassphraseSource, *, on_use: Callable[[KeyInfo], None] | None = None
+    ) -> None:
         self._folder = folder
+        self._on_use = on_use or (lambda _: None)
         self._passphrases = passphrases
         self._open: dict[str, Signer] = {}
 
@@ -111,6 +115,7 @@ class FileKeyStore:
         made = keypairs.generate(algorithm, rsa_bits=rsa_bits)
         info = self._add(KeyFile.seal(made, passphrase.value, role=role, gun=gun, name=name))
         self._open[info.id] = _signer(made, info)
+        self._on_use(info)
         return info
 
     def unlock(self, info: KeyInfo) -> Signer:
@@ -123,7 +128,13 @@ class FileKeyStore:
             file = self._load(self.path(info.id))
             opened, _ = self._opened(file)
             self._open[info.id] = _signer(opened, file.info)
+            self._on_use(file.info)
         return self._open[info.id]
+
+    def proved_passphrase(self, info: KeyInfo) -> bytes:
+        """The key's passphrase, after it has opened the key; raises as ``unlock``."""
+        _, passphrase = self._opened(self._load(self.path(info.id)))
+        return passphrase.value
 
     def export(self, info: KeyInfo, new: PassphraseSource | None = None) -> bytes:
         """The key as a key file of its own, encrypted PKCS#8 that ``openssl pkey`` opens; proves that it opens.
