@@ -1,0 +1,192 @@
+"""Lists of references and builds' metadata: what they mean, and each way in which they are wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustkit.core.reflists import MAX_LIST, MAX_METADATA, MAX_REFS, RefList, read_list, read_metadata
+
+A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+APP = "r.example.com/app"
+
+
+def said(found: RefList) -> list[str]:
+    return [error.message for error in found.wrong]
+
+
+LISTS = {
+    "one": (f"{APP}:1", [f"{APP}:1"]),
+    "no newline at the end": (f"{APP}:1\n{APP}:2", [f"{APP}:1", f"{APP}:2"]),
+    "comments and empty lines": (f"# all\n\n  # of it\n{APP}:1  # stable\n \t\n", [f"{APP}:1"]),
+    "spaces around": (f"  {APP}:1\t\n", [f"{APP}:1"]),
+    "windows": (f"\ufeff{APP}:1\r\n{APP}:2\r\n", [f"{APP}:1", f"{APP}:2"]),
+    "a digest": (f"{APP}:1@{A}", [f"{APP}:1@{A}"]),
+    "two tags of a digest": (f"{APP}:1@{A}\n{APP}:2@{A}", [f"{APP}:1@{A}", f"{APP}:2@{A}"]),
+    "the same line twice": (f"{APP}:1\n{APP}:1", [f"{APP}:1", f"{APP}:1"]),
+    "with a digest and without": (f"{APP}:1@{A}\n{APP}:1", [f"{APP}:1@{A}", f"{APP}:1"]),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), LISTS.values(), ids=LISTS.keys())
+def test_a_list(text: str, expected: list[str]) -> None:
+    found = read_list(text.encode(), "refs.txt")
+    assert ([str(ref) for ref in found.refs], said(found)) == (expected, [])
+
+
+WRONG_LISTS = {
+    "no host": ("app:1", "refs.txt, line 1: 'app:1': 'app' does not name a registry."),
+    "no tag": (f"\n{APP}", f"refs.txt, line 2: {APP} names no tag."),
+    "digest without tag": (f"{APP}@{A}", f"refs.txt, line 1: {APP}@{A} names no tag."),
+    "an empty tag": (f"{APP}:", f"refs.txt, line 1: '{APP}:' ends in ':' with no tag."),
+    "two on a line": (f"{APP}:1 {APP}:2", "refs.txt, line 1: "),
+    "a comment without a space": (f"{APP}:1#x", "refs.txt, line 1: "),
+    "a short digest": (f"{APP}:1@sha256:aa", "refs.txt, line 1: "),
+    "a control character": (f"{APP}:1\x1b[2J", "refs.txt, line 1: "),
+    "a tag twice with two digests": (
+        f"{APP}:1@{A}\n# x\n{APP}:1@{B}",
+        f"refs.txt, line 3: {APP}:1 stands in line 1 with another digest.",
+    ),
+    "nothing": ("", "refs.txt names nothing to sign."),
+    "comments only": ("# x\n", "refs.txt names nothing to sign."),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), WRONG_LISTS.values(), ids=WRONG_LISTS.keys())
+def test_a_wrong_list_says_where(text: str, expected: str) -> None:
+    (message,) = said(read_list(text.encode(), "refs.txt"))
+    assert message.startswith(expected)
+    assert "\x1b" not in message
+
+
+def test_every_wrong_line_is_told() -> None:
+    found = read_list(f"bad\n{APP}:1\n{APP}\n\n{APP}:2\n:\n".encode(), "stdin")
+    assert [error.context["line"] for error in found.wrong] == [1, 3, 6]
+    assert [str(ref) for ref in found.refs] == [f"{APP}:1", f"{APP}:2"]
+
+
+def test_bytes_that_are_no_text_have_a_line_too() -> None:
+    assert said(read_list(b"a.b/c:1\n\xff\xfe\n", "refs.txt")) == ["refs.txt, line 2: not UTF-8."]
+
+
+@pytest.mark.parametrize(
+    ("data", "bound"),
+    [(b"#" * (MAX_LIST + 1), str(MAX_LIST)), (b"a.b/c:1\n" * (MAX_REFS + 1), str(MAX_REFS))],
+    ids=["bytes", "references"],
+)
+def test_a_list_has_bounds(data: bytes, bound: str) -> None:
+    found = read_list(data, "refs.txt")
+    assert found.refs == []
+    assert bound in said(found)[0]
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_list_or_wrong(data: bytes) -> None:
+    for read in (read_list, read_metadata):
+        found = read(data, "f")
+        assert found.refs or found.wrong
+        assert all(ref.tag for ref in found.refs)
+
+
+BUILD = {
+    "buildx.build.provenance": {"buildType": "https://mobyproject.org/buildkit@v1", "materials": [{"uri": "x"}]},
+    "buildx.build.ref": "builder/builder0/0fjb6ubs52xx3vygf6fgdl611",
+    "containerimage.config.digest": B,
+    "containerimage.descriptor": {
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "digest": A,
+        "size": 506,
+    },
+    "containerimage.digest": A,
+    "image.name": f"{APP}:1,{APP}:latest",
+}
+METADATA = {
+    "a build": (BUILD, [f"{APP}:1@{A}", f"{APP}:latest@{A}"]),
+    "spaces after commas": (BUILD | {"image.name": f"{APP}:1, {APP}:2"}, [f"{APP}:1@{A}", f"{APP}:2@{A}"]),
+    "two registries": (
+        BUILD | {"image.name": f"{APP}:1,o.example.com/b:1"},
+        [f"{APP}:1@{A}", f"o.example.com/b:1@{A}"],
+    ),
+    "bake": (
+        {
+            "buildx.build.warnings": {"w": []},
+            "db": {"containerimage.digest": B, "image.name": f"{APP}/db:1"},
+            "lint": {"buildx.build.ref": "x"},
+            "web": BUILD,
+        },
+        [f"{APP}/db:1@{B}", f"{APP}:1@{A}", f"{APP}:latest@{A}"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("value", "expected"), METADATA.values(), ids=METADATA.keys())
+def test_metadata(value: object, expected: list[str]) -> None:
+    found = read_metadata(json.dumps(value).encode(), "build.json")
+    assert ([str(ref) for ref in found.refs], said(found)) == (expected, [])
+
+
+def without(name: str) -> dict[str, object]:
+    return {key: value for key, value in BUILD.items() if key != name}
+
+
+WRONG_METADATA = {
+    "no digest": (without("containerimage.digest"), ["build.json: no containerimage.digest."]),
+    "no name": (without("image.name"), ["build.json: no image.name."]),
+    "an empty name": (BUILD | {"image.name": " "}, ["build.json: no image.name."]),
+    "a name that is a list": (BUILD | {"image.name": [f"{APP}:1"]}, ["build.json: no image.name."]),
+    "a comma too many": (BUILD | {"image.name": f"{APP}:1,"}, ["build.json: ''"]),
+    "a name without tag": (
+        BUILD | {"image.name": f"{APP}:1,{APP}"},
+        [f"build.json: {APP} has no tag, and none is assumed."],
+    ),
+    "a short name": (BUILD | {"image.name": "app:1"}, ["build.json: 'app:1': 'app' does not name a registry."]),
+    "another digest in the name": (
+        BUILD | {"image.name": f"{APP}:1@{B}"},
+        [f"build.json: {APP}:1@{B} names another digest than containerimage.digest."],
+    ),
+    "a digest of another kind": (BUILD | {"containerimage.digest": "sha512:" + "a" * 128}, ["build.json: "]),
+    "a digest in upper case": (BUILD | {"containerimage.digest": A.upper()}, ["build.json: "]),
+    "a digest that is a number": (BUILD | {"containerimage.digest": 1}, ["build.json: no containerimage.digest."]),
+    "each target of bake": (
+        {"db": {"image.name": f"{APP}:1"}, "web": {"containerimage.digest": A}, "x": 1},
+        [
+            "build.json, target 'db': no containerimage.digest.",
+            "build.json, target 'web': no image.name.",
+            "build.json, target 'x': no object.",
+        ],
+    ),
+    "targets without images": ({"lint": {"buildx.build.ref": "x"}}, ["build.json names nothing to sign."]),
+    "nothing": ({}, ["build.json names nothing to sign."]),
+    "a list": ([BUILD], ["build.json is not a JSON object."]),
+}
+
+
+@pytest.mark.parametrize(("value", "expected"), WRONG_METADATA.values(), ids=WRONG_METADATA.keys())
+def test_wrong_metadata_says_what(value: object, expected: list[str]) -> None:
+    messages = said(read_metadata(json.dumps(value).encode(), "build.json"))
+    assert len(messages) == len(expected)
+    assert all(message.startswith(start) for message, start in zip(messages, expected, strict=True)), messages
+
+
+TEXTS = {
+    "no JSON": b"digest: x",
+    "a member twice": f'{{"containerimage.digest":"{A}","image.name":"{APP}:1","image.name":"{APP}:2"}}'.encode(),
+    "nested without end": b"[" * 100_000,
+    "not UTF-8": b'{"image.name":"\xff"}',
+    "too long": b" " * (MAX_METADATA + 1),
+}
+
+
+@pytest.mark.parametrize("data", TEXTS.values(), ids=TEXTS.keys())
+def test_text_that_is_no_metadata(data: bytes) -> None:
+    found = read_metadata(data, "build.json")
+    assert found.refs == []
+    assert len(found.wrong) == 1
+
+
+def test_a_name_without_tag_is_told_how_to_sign_it_by_hand() -> None:
+    (error,) = read_metadata(json.dumps(BUILD | {"image.name": APP}).encode(), "build.json").wrong
+    assert f"trustkit sign {APP}:TAG@{A}" in error.hint
