@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trustkit.client.verify import Verify
     from trustkit.core.names import Gun, Host
     from trustkit.core.ports.engines import Engine
+    from trustkit.core.ports.keys import KeyInfo
     from trustkit.engines.oci import LayoutImage
     from trustkit.home import Home
     from trustkit.keys.store import FileKeyStore
@@ -70,7 +71,17 @@ class Context:
         source = PassphraseSource(
             environ=self.environ, file=passphrase_file, descriptor=passphrase_fd, interactive=self.interactive
         )
-        return FileKeyStore(self.home.keys, source)
+        return FileKeyStore(self.home.keys, source, on_use=self._remind_of_backup)
+
+    def _remind_of_backup(self, info: KeyInfo) -> None:
+        """Says of a root or repository key that no backup is known of, each time that it is made or signs."""
+        from trustkit.cli.output import note
+        from trustkit.core.ports.keys import KeyRole
+        from trustkit.keys.subjects import KeySubject
+
+        if info.role in (KeyRole.ROOT, KeyRole.REPOSITORY) and info.id not in self.home.backups.times():
+            words = str(KeySubject.of(info))
+            note(f"{words[0].upper()}{words[1:]} is in no backup yet: trustkit key backup --to FILE")
 
     def docker_config(self) -> DockerConfig:
         """Docker's configuration folder, where login keeps what it gets."""

@@ -1,4 +1,7 @@
-"""``trustkit key``: make, list, show, export, import and remove signing keys, and change their passphrases."""
+"""``trustkit key``: make, list, show, export, import and remove signing keys, and change their passphrases.
+
+Backups and the system keyring have modules of their own.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import click
 
 from trustkit.cli import output
 from trustkit.cli.context import Context
+from trustkit.cli.key_backup import backup, restore
+from trustkit.cli.key_remember import forget, remember
 
 if TYPE_CHECKING:
     from trustkit.core.names import Gun, SignerName
@@ -47,6 +52,10 @@ def command() -> None:
     """
 
 
+for each in (backup, restore, remember, forget):
+    command.add_command(each)
+
+
 @command.command()
 @click.option("--role", type=ROLES, required=True, help="What the key is for.")
 @click.option("--gun", metavar="GUN", help="The collection of a repository key.")
@@ -76,7 +85,6 @@ def generate(
     )
     output.data(info.id)
     output.note(f"Made {_describe(info)}: {store.path(info.id)}")
-    output.note("Back it up, and its passphrase: trustkit key export")
 
 
 @command.command("list")
@@ -84,12 +92,16 @@ def generate(
 @click.pass_obj
 def list_keys(ctx: Context, form: str) -> None:
     """List the keys that are here; asks for no passphrase."""
-    rows = [_row(info) for info in ctx.key_store().list()]
+    times = {key_id: f"{at:%Y-%m-%dT%H:%M:%SZ}" for key_id, at in ctx.home.backups.times().items()}
+    rows = [{**_row(info), "backed_up": times.get(info.id)} for info in ctx.key_store().list()]
     if form == "json":
         output.data_json(rows)
         return
-    cells = [(row["id"], row["role"], row["gun"] or row["name"] or "-", row["algorithm"]) for row in rows]
-    output.table(("ID", "ROLE", "GUN OR NAME", "ALGORITHM"), [tuple(map(str, line)) for line in cells])
+    cells = [
+        (row["id"], row["role"], row["gun"] or row["name"] or "-", row["algorithm"], row["backed_up"] or "never")
+        for row in rows
+    ]
+    output.table(("ID", "ROLE", "GUN OR NAME", "ALGORITHM", "BACKED UP"), [tuple(map(str, line)) for line in cells])
 
 
 @command.command()
