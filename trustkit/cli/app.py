@@ -88,7 +88,9 @@ def main() -> None:
     """Entry point of ``trustkit``: no traceback reaches a user, every error has its exit status."""
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     from trustkit.cli.status import FAILED, exit_status
+    from trustkit.keys.sdks import leave_out
 
+    leave_out()
     try:
         status = run(sys.argv[1:])
     except click.ClickException as error:
