@@ -61,6 +61,7 @@ collections = Table(
     Column("repository", String(255), nullable=False),
     Column("generation", BigInteger, nullable=False),
     Column("created", Moment, nullable=False),
+    Column("closed", String(16), nullable=True),
     UniqueConstraint("gun"),
     UniqueConstraint("repository"),
 )
@@ -98,6 +99,27 @@ online_keys = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("created", Moment, nullable=False),
     PrimaryKeyConstraint("gun", "role"),
+)
+
+pending_keys = Table(
+    "pending_keys",
+    metadata,
+    Column("gun", String(512), nullable=False),
+    Column("role", String(255), nullable=False),
+    Column("key_id", String(64), nullable=False),
+    Column("public", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created", Moment, nullable=False),
+    PrimaryKeyConstraint("gun", "role"),
+)
+
+jumps = Table(
+    "jumps",
+    metadata,
+    Column("collection", Integer, ForeignKey("collections.id"), nullable=False),
+    Column("role", String(255), nullable=False),
+    Column("versions", Integer, nullable=False),
+    PrimaryKeyConstraint("collection", "role"),
 )
 
 principals = Table(

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from trustkit.errors import StateError
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest revision of ``migrations/versions``."""
 
 
