@@ -1,96 +1,157 @@
-"""The service's snapshot and timestamp keys: one of each a collection, never shared, sealed at rest (TRUST 8.5)."""
+"""The service's snapshot and timestamp keys: one of each a collection, never shared (TRUST 8.5).
+
+They lie sealed in the service's database or, where the operator wants the split, at a separate signer, of whose keys
+the database has the public halves only.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
-from typing import cast
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from securesystemslib.signer import CryptoSigner, Key, SSlibKey
+from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
+from securesystemslib.signer import Key, SecretsHandler, Signature, Signer
 
+from trustkit.authority.sealedkeys import SealedKeys, public_half
 from trustkit.authority.sealing import Sealer
 from trustkit.core.names import Gun
 from trustkit.core.ports.service import SealedKey, Transaction
-from trustkit.core.publickeys import check_key
+from trustkit.core.ports.signing import SeparateSigner
 from trustkit.core.roots import ONLINE
-from trustkit.errors import StateError
+from trustkit.errors import ServerFailed, StateError
 
-KEEP_OPEN = 4096
+ELSEWHERE = b""
+"""What stands for the private half of a key that a separate signer holds."""
+
+
+class JudgedSigner(Signer):
+    """A key at a separate signer, for the span of one publish or renewal.  Signing waits for a network.
+
+    Attributes:
+        used: the last version that the signer is known to have used up.
+        files: goes with the next payload, for the signer to read and keep.
+    """
+
+    def __init__(self, separate: SeparateSigner, gun: Gun, role: str, key: Key, *, used: int) -> None:
+        self.used = used
+        self.files: Mapping[str, bytes] = {}
+        self._separate = separate
+        self._gun = gun
+        self._role = role
+        self._key = key
+
+    @property
+    def public_key(self) -> Key:
+        """The public half."""
+        return self._key
+
+    @classmethod
+    def from_priv_key_uri(
+        cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
+    ) -> JudgedSigner:
+        """Not how these are made: raises StateError."""
+        del public_key, secrets_handler
+        raise StateError(f"{priv_key_uri[:40]!r} is no key at a separate signer; those have no URI.")
+
+    def sign(self, payload: bytes) -> Signature:
+        """Asks for the signature, and checks it.
+
+        Raises:
+            ServerFailed, StateError, SignerAhead: as ``SeparateSigner.sign``.
+        """
+        signature = Signature(self._key.keyid, self._separate.sign(self._gun, self._role, payload, self.files))
+        try:
+            self._key.verify_signature(signature, payload)
+        except (UnverifiedSignatureError, VerificationError) as error:
+            raise ServerFailed(
+                f"The signer's signature on {self._role} of {self._gun} is not by the key that it gave.",
+                hint="Its data folder may have been changed for another one.",
+            ) from error
+        return signature
 
 
 class OnlineKeys:
-    """Makes, opens and keeps online keys.  Opened signers stay in this process's memory, the newest 4,096."""
+    """Makes, opens and keeps online keys.
 
-    def __init__(self, sealer: Sealer) -> None:
-        self._sealer = sealer
-        self._open: OrderedDict[str, CryptoSigner] = OrderedDict()
+    Args:
+        separate: makes and holds the keys of new collections.  Collections whose keys lie here keep them here.
+    """
+
+    def __init__(self, sealer: Sealer, separate: SeparateSigner | None = None) -> None:
+        self._sealed = SealedKeys(sealer)
+        self._separate = separate
+        self._used: dict[Gun, Mapping[str, int]] = {}
 
     async def public(self, tx: Transaction, gun: Gun) -> Mapping[str, Key]:
         """The public halves by role; empty where none were made yet."""
-        return {role: _public(sealed) for role, sealed in (await tx.collections.online_keys(gun)).items()}
+        return {role: public_half(sealed) for role, sealed in (await tx.collections.online_keys(gun)).items()}
 
     async def ensure(self, tx: Transaction, gun: Gun, now: datetime) -> Mapping[str, Key]:
-        """The public halves by role, made and stored first where there are none; ``tx`` is a write."""
-        return {role: _public(sealed) for role, sealed in (await self._made(tx, gun, now)).items()}
+        """The public halves by role, made and stored first where there are none; ``tx`` is a write.
 
-    async def ensure_open(self, tx: Transaction, gun: Gun, now: datetime) -> Mapping[str, CryptoSigner]:
+        Raises:
+            ServerFailed, StateError: the separate signer can't be reached, or refuses.
+        """
+        return {role: public_half(sealed) for role, sealed in (await self._made(tx, gun, now)).items()}
+
+    async def ensure_open(self, tx: Transaction, gun: Gun, now: datetime) -> Mapping[str, Signer]:
         """The signers by role, made and stored first where there are none; ``tx`` is a write.
 
         Raises:
-            StateError: as ``signers``.
+            ServerFailed, StateError: as ``ensure`` and ``signers``.
         """
         return self._opened(gun, await self._made(tx, gun, now))
 
-    async def signers(self, tx: Transaction, gun: Gun) -> Mapping[str, CryptoSigner]:
+    async def signers(self, tx: Transaction, gun: Gun) -> Mapping[str, Signer]:
         """The signers by role.
 
         Raises:
-            StateError: a key is missing, or doesn't open under this key-encryption key for this collection and role.
+            StateError: a key is missing, doesn't open under this key-encryption key for this collection and role, or
+                is at a separate signer and this service has none.
         """
         return self._opened(gun, await tx.collections.online_keys(gun))
+
+    async def here(self, tx: Transaction) -> list[Gun]:
+        """The collections whose private online keys lie in this database."""
+        records = await tx.collections.list()
+        keys = {record.gun: await tx.collections.online_keys(record.gun) for record in records}
+        return [gun for gun, sealed in keys.items() if any(key.sealed != ELSEWHERE for key in sealed.values())]
+
+    def note_used(self, gun: Gun, versions: Mapping[str, int]) -> None:
+        """Remembers which versions a separate signer has used up; an empty mapping forgets."""
+        self._used.pop(gun, None)
+        if versions:
+            self._used[gun] = versions
 
     async def _made(self, tx: Transaction, gun: Gun, now: datetime) -> Mapping[str, SealedKey]:
         if there := await tx.collections.online_keys(gun):
             return there
-        made = [self._make(gun, role) for role in ONLINE]
+        if self._separate is None:
+            made = [self._sealed.make(gun, role) for role in ONLINE]
+        else:
+            keys = await asyncio.to_thread(self._separate.make, gun)
+            made = [SealedKey(role, key.keyid, key.to_dict(), ELSEWHERE) for role, key in keys.items()]
         await tx.collections.add_online_keys(gun, made, now)
         return {key.role: key for key in made}
 
-    def _opened(self, gun: Gun, sealed: Mapping[str, SealedKey]) -> Mapping[str, CryptoSigner]:
+    def _opened(self, gun: Gun, sealed: Mapping[str, SealedKey]) -> Mapping[str, Signer]:
         if set(sealed) != set(ONLINE):
             raise StateError(f"The online keys of {gun} are incomplete.")
         return {role: self._signer(gun, key) for role, key in sealed.items()}
 
-    def _make(self, gun: Gun, role: str) -> SealedKey:
-        private = Ed25519PrivateKey.generate()
-        signer = CryptoSigner(private)
-        key = signer.public_key
-        raw = private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
-        sealed = self._sealer.seal(raw, _context(gun, role, key.keyid))
-        return SealedKey(role, key.keyid, key.to_dict(), sealed)
-
-    def _signer(self, gun: Gun, sealed: SealedKey) -> CryptoSigner:
-        if sealed.key_id in self._open:
-            self._open.move_to_end(sealed.key_id)
-            return self._open[sealed.key_id]
-        raw = self._sealer.open(sealed.sealed, _context(gun, sealed.role, sealed.key_id))
-        signer = CryptoSigner(Ed25519PrivateKey.from_private_bytes(raw))
-        if signer.public_key.keyid != sealed.key_id:
-            raise StateError(f"The stored {sealed.role} key of {gun} is not the one that it is filed as.")
-        self._open[sealed.key_id] = signer
-        while len(self._open) > KEEP_OPEN:
-            self._open.popitem(last=False)
-        return signer
+    def _signer(self, gun: Gun, sealed: SealedKey) -> Signer:
+        if sealed.sealed != ELSEWHERE:
+            return self._sealed.signer(gun, sealed)
+        if self._separate is None:
+            raise StateError(
+                f"The online keys of {gun} are at a separate signer, and this service was started without one.",
+                hint="Start it with --signer.",
+            )
+        used = self._used.get(gun, {}).get(sealed.role, 0)
+        return JudgedSigner(self._separate, gun, sealed.role, public_half(sealed), used=used)
 
 
-def _context(gun: Gun, role: str, key_id: str) -> bytes:
-    return f"online-key\n{gun}\n{role}\n{key_id}".encode("ascii")
-
-
-def _public(sealed: SealedKey) -> Key:
-    key = SSlibKey.from_dict(sealed.key_id, dict(sealed.public))
-    check_key(key)
-    return cast("Key", key)
+def slow(signers: Mapping[str, Signer]) -> bool:
+    """Whether signing with these may wait for a network: then it is for a thread, whatever the size."""
+    return any(isinstance(signer, JudgedSigner) for signer in signers.values())

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from securesystemslib.signer import CryptoSigner, Key
+from securesystemslib.signer import Key, Signer
 
 from trustkit.authority.access import require
 from trustkit.authority.founders import require_founder
-from trustkit.authority.onlinekeys import OnlineKeys
+from trustkit.authority.onlinekeys import OnlineKeys, slow
 from trustkit.authority.resign import resign_snapshot, resign_timestamp, stored
 from trustkit.authority.settings import require_content_trust
 from trustkit.core.access import Operation
@@ -97,7 +97,8 @@ class Publishing:
             online = {role: signer.public_key for role, signer in signers.items()}
             state = State(gun, {role: file.data for role, file in current.items() if role not in ONLINE}, online)
             prepare = partial(self._prepare, state, current, upload, signers, now)
-            if sum(map(len, upload.values())) + sum(map(len, state.files.values())) > IN_LOOP_BYTES:
+            size = sum(map(len, upload.values())) + sum(map(len, state.files.values()))
+            if size > IN_LOOP_BYTES or slow(signers):
                 accepted, files = await asyncio.to_thread(prepare)
             else:
                 accepted, files = prepare()
@@ -115,7 +116,7 @@ class Publishing:
         state: State,
         current: Mapping[str, StoredFile],
         upload: Mapping[str, bytes],
-        signers: Mapping[str, CryptoSigner],
+        signers: Mapping[str, Signer],
         now: datetime,
     ) -> tuple[Accepted, Sequence[StoredFile]]:
         """Judges, signs, and then reads the new state as a client would, before any of it is stored."""
@@ -125,10 +126,11 @@ class Publishing:
         versions |= {role: accepted.signed(role).version for role in upload if role != "root"}
         gun, lifetimes = state.gun, self._lifetimes
         snapshot = resign_snapshot(gun, current, versions, signers["snapshot"], now=now, lifetimes=lifetimes)
+        files.append(snapshot)
         timestamp = resign_timestamp(
-            gun, current, snapshot.version, signers["timestamp"], now=now, lifetimes=lifetimes
+            gun, current, snapshot.version, signers["timestamp"], now=now, lifetimes=lifetimes, changed=files
         )
-        files += [snapshot, timestamp]
+        files.append(timestamp)
         after = {role: file.data for role, file in {**current, **_by_role(files)}.items()}
         evaluate(after, gun, now, known=(accepted.root, accepted.targets, accepted.delegated))
         return accepted, files

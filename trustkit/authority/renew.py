@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from trustkit.authority.onlinekeys import OnlineKeys
+from securesystemslib.signer import Signer
+
+from trustkit.authority.onlinekeys import OnlineKeys, slow
 from trustkit.authority.resign import resign_snapshot, resign_timestamp
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
-from trustkit.core.ports.service import AuditRow, Store
+from trustkit.core.ports.service import AuditRow, Store, StoredFile
+from trustkit.core.ports.signing import SignerAhead
 from trustkit.errors import StateError, TrustkitError
 
 DAILY = timedelta(days=1)
@@ -30,7 +34,11 @@ class RenewalReport:
 
 
 class Renewal:
-    """The renewal use case; ``round`` is called every minute by the service and may be called at any time."""
+    """The renewal use case; ``round`` is called every minute by the service and may be called at any time.
+
+    Args:
+        settle: catches up with a separate signer that has signed more than is stored here.
+    """
 
     def __init__(
         self,
@@ -40,12 +48,14 @@ class Renewal:
         lifetimes: Lifetimes,
         clock: Callable[[], datetime],
         changed: Callable[[Gun], None] = lambda _: None,
+        settle: Callable[[Gun], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
         self._keys = keys
         self._lifetimes = lifetimes
         self._clock = clock
         self._changed = changed
+        self._settle = settle
         self.report = RenewalReport(clock())
 
     async def round(self) -> RenewalReport:
@@ -61,7 +71,7 @@ class Renewal:
         stale = set(snapshots)
         for gun in sorted(set(timestamps) | stale):
             try:
-                await self._renew(gun, now, snapshot=gun in stale)
+                await self._settled(gun, now, snapshot=gun in stale)
                 report.renewed += 1
             except TrustkitError as error:
                 report.failed[str(gun)] = error.message
@@ -70,23 +80,46 @@ class Renewal:
         self.report = report
         return report
 
+    async def _settled(self, gun: Gun, now: datetime, *, snapshot: bool) -> None:
+        try:
+            await self._renew(gun, now, snapshot=snapshot)
+        except SignerAhead:
+            if self._settle is None:
+                raise
+            await self._settle(gun)
+            await self._renew(gun, now, snapshot=snapshot)
+
     async def _renew(self, gun: Gun, now: datetime, *, snapshot: bool) -> None:
         async with self._store.write() as tx:
             current = await tx.collections.current(gun)
             if missing := {"snapshot", "timestamp"} - current.keys():
                 raise StateError(f"The database has no current {', '.join(sorted(missing))} of {gun}.")
             signers = await self._keys.signers(tx, gun)
-            files = []
-            version = current["snapshot"].version
-            if snapshot:
-                renewed = resign_snapshot(gun, current, {}, signers["snapshot"], now=now, lifetimes=self._lifetimes)
-                files.append(renewed)
-                version = renewed.version
-            timestamp = resign_timestamp(
-                gun, current, version, signers["timestamp"], now=now, lifetimes=self._lifetimes
-            )
-            files.append(timestamp)
+            if slow(signers):
+                files = await asyncio.to_thread(self._sign, gun, current, signers, now, snapshot=snapshot)
+            else:
+                files = self._sign(gun, current, signers, now, snapshot=snapshot)
             await tx.collections.add_files(gun, files, now)
             versions = {file.role: file.version for file in files}
             await tx.audit.append(AuditRow(now, "service", "renewal", "renewed", str(gun), {"versions": versions}))
         self._changed(gun)
+
+    def _sign(
+        self,
+        gun: Gun,
+        current: Mapping[str, StoredFile],
+        signers: Mapping[str, Signer],
+        now: datetime,
+        *,
+        snapshot: bool,
+    ) -> Sequence[StoredFile]:
+        files = []
+        version = current["snapshot"].version
+        if snapshot:
+            renewed = resign_snapshot(gun, current, {}, signers["snapshot"], now=now, lifetimes=self._lifetimes)
+            files.append(renewed)
+            version = renewed.version
+        timestamp = resign_timestamp(
+            gun, current, version, signers["timestamp"], now=now, lifetimes=self._lifetimes, changed=files
+        )
+        return [*files, timestamp]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import Signer
 from tuf.api.metadata import Signed, Snapshot, Timestamp
 
+from trustkit.authority.onlinekeys import JudgedSigner
 from trustkit.core.build import next_snapshot, next_timestamp
 from trustkit.core.formats.tuf1 import read, sign
 from trustkit.core.lifetimes import Lifetimes
@@ -24,14 +25,19 @@ def resign_snapshot(
     gun: Gun,
     current: Mapping[str, StoredFile],
     versions: Mapping[str, int],
-    signer: CryptoSigner,
+    signer: Signer,
     *,
     now: datetime,
     lifetimes: Lifetimes,
 ) -> StoredFile:
-    """The next snapshot, with these versions put in."""
+    """The next snapshot, with these versions put in.
+
+    Raises:
+        ServerFailed, StateError, SignerAhead: a separate signer that can't be reached, refuses, or has signed more.
+    """
     old = read(current["snapshot"].data, Snapshot).signed if "snapshot" in current else None
     snapshot = next_snapshot(gun, old, versions, now=now, life=lifetimes.default["snapshot"])
+    snapshot.version = max(snapshot.version, _used(signer) + 1)
     return stored(snapshot, sign(snapshot, {signer.public_key.keyid: signer}))
 
 
@@ -39,12 +45,28 @@ def resign_timestamp(
     gun: Gun,
     current: Mapping[str, StoredFile],
     snapshot_version: int,
-    signer: CryptoSigner,
+    signer: Signer,
     *,
     now: datetime,
     lifetimes: Lifetimes,
+    changed: Sequence[StoredFile] = (),
 ) -> StoredFile:
-    """The next timestamp, naming this snapshot."""
+    """The next timestamp, naming this snapshot.
+
+    Args:
+        changed: the files that this state changes, the snapshot among them; a separate signer reads and keeps them.
+
+    Raises:
+        ServerFailed, StateError, SignerAhead: as ``resign_snapshot``.
+    """
     old = read(current["timestamp"].data, Timestamp).signed if "timestamp" in current else None
     timestamp = next_timestamp(gun, old, snapshot_version, now=now, life=lifetimes.default["timestamp"])
+    timestamp.version = max(timestamp.version, _used(signer) + 1)
+    if isinstance(signer, JudgedSigner):
+        signer.files = {file.role: file.data for file in changed}
     return stored(timestamp, sign(timestamp, {signer.public_key.keyid: signer}))
+
+
+def _used(signer: Signer) -> int:
+    """The last version that a separate signer is known to have used up; our own database tells those of our own."""
+    return signer.used if isinstance(signer, JudgedSigner) else 0

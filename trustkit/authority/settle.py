@@ -1,0 +1,136 @@
+"""Catching up with a separate signer that has signed more than the database holds.
+
+The signer writes down what it signs before the signature leaves, and its versions are used up then.  Where the answer
+was lost, because either process was killed or the network was slow, nothing was stored here.  The signer keeps the
+state that it signed for, so the next publish or renewal takes it from there, and no version is ever used twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from tuf.api.metadata import Metadata, Root, Signed
+
+from trustkit.authority.founders import require_founder
+from trustkit.authority.onlinekeys import OnlineKeys
+from trustkit.authority.publish import Publishing, Requester
+from trustkit.authority.resign import stored
+from trustkit.core.evaluate import evaluate
+from trustkit.core.formats.tuf1 import read, role_kind
+from trustkit.core.lifetimes import Lifetimes
+from trustkit.core.names import Gun
+from trustkit.core.onlinejudge import check_root_follows
+from trustkit.core.ports.service import AuditRow, Store, StoredFile, Transaction
+from trustkit.core.ports.signing import SeparateSigner, SignerAhead
+from trustkit.errors import NotTrusted, Rejected
+
+log = logging.getLogger("trustkit.signer")
+
+
+class Settling:
+    """The use case.
+
+    Args:
+        changed: called after a commit with the GUN whose generation moved.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keys: OnlineKeys,
+        separate: SeparateSigner,
+        *,
+        clock: Callable[[], datetime],
+        changed: Callable[[Gun], None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._separate = separate
+        self._clock = clock
+        self._changed = changed
+
+    async def settle(self, gun: Gun) -> None:
+        """Stores the state that the signer has signed, where it is newer and good, and goes on from its versions.
+
+        Raises:
+            ServerFailed, StateError: the signer can't be reached, or the database can't be written.
+        """
+        held = await asyncio.to_thread(self._separate.held, gun)
+        self._keys.note_used(gun, held.versions)
+        try:
+            async with self._store.write() as tx:
+                taken = await self._take(tx, gun, held.files, self._clock())
+        except (Rejected, NotTrusted) as error:
+            log.warning("what the signer has signed for %s is not taken: %s", gun, error)
+            return
+        if taken:
+            self._changed(gun)
+            log.info("%s: took a state that the signer had signed and that was not stored", gun)
+
+    async def _take(self, tx: Transaction, gun: Gun, files: Mapping[str, bytes], now: datetime) -> bool:
+        current = await tx.collections.current(gun)
+        newer = [file for role, data in files.items() if (file := _stored(role, data)).version > _at(current, role)]
+        if "timestamp" not in {file.role for file in newer}:
+            return False
+        after = {role: file.data for role, file in current.items()} | {file.role: file.data for file in newer}
+        await asyncio.to_thread(evaluate, after, gun, now)
+        root = next((read(file.data, Root) for file in newer if file.role == "root"), None)
+        if root is not None:
+            check_root_follows(root, read(current["root"].data, Root) if "root" in current else None)
+        if not current and root is not None:
+            await self._found(tx, gun, root, now)
+        await tx.collections.add_files(gun, newer, now)
+        detail = {"versions": {file.role: file.version for file in newer}}
+        await tx.audit.append(AuditRow(now, "service", "signer", "taken-from-signer", str(gun), detail))
+        return True
+
+    async def _found(self, tx: Transaction, gun: Gun, root: Metadata[Root], now: datetime) -> None:
+        await require_founder(tx, gun, root)
+        await tx.collections.found(gun, now)
+
+
+class SettledPublishing(Publishing):
+    """Publishing with a separate signer.
+
+    Args:
+        settling: for when that signer has signed more than is stored.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keys: OnlineKeys,
+        *,
+        lifetimes: Lifetimes,
+        clock: Callable[[], datetime],
+        changed: Callable[[Gun], None] = lambda _: None,
+        settling: Settling,
+    ) -> None:
+        super().__init__(store, keys, lifetimes=lifetimes, clock=clock, changed=changed)
+        self._settling = settling
+
+    async def publish(self, gun: Gun, upload: Mapping[str, bytes], who: Requester) -> Mapping[str, int]:
+        """As ``Publishing.publish``.
+
+        Raises:
+            ServerFailed: the signer can't be reached.  Nothing was stored; a state that it has signed without our
+                learning so is taken up by the next publish or renewal.
+            StateError: the signer refuses.
+        """
+        try:
+            return await super().publish(gun, upload, who)
+        except SignerAhead:
+            await self._settling.settle(gun)
+            return await super().publish(gun, upload, who)
+
+
+def _stored(role: str, data: bytes) -> StoredFile:
+    signed: Signed = read(data, role_kind(role), f"{role}.json").signed
+    return stored(signed, data, role)
+
+
+def _at(current: Mapping[str, StoredFile], role: str) -> int:
+    return current[role].version if role in current else 0

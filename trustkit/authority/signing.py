@@ -1,0 +1,98 @@
+"""What a separate signer does: it makes online keys, and signs what its judge lets pass (TRUST 3.6, 8.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from securesystemslib.signer import Key, Signer
+
+from trustkit.authority.sealedkeys import SealedKeys, public_half
+from trustkit.core.lifetimes import Lifetimes
+from trustkit.core.names import Gun
+from trustkit.core.onlinejudge import Record, check_state, judge_snapshot, judge_timestamp, signed_file
+from trustkit.core.ports.service import SealedKey
+from trustkit.core.ports.signing import Entry, Held, Ledger
+from trustkit.core.roots import ONLINE
+from trustkit.errors import Malformed, NotFound
+
+
+class Signing:
+    """The use cases.  Each waits for the disk: call it in a thread."""
+
+    def __init__(
+        self, ledger: Ledger, keys: SealedKeys, *, lifetimes: Lifetimes, clock: Callable[[], datetime]
+    ) -> None:
+        self._ledger = ledger
+        self._keys = keys
+        self._lifetimes = lifetimes
+        self._clock = clock
+
+    def make(self, gun: Gun) -> Mapping[str, Key]:
+        """The public keys of a collection, made where there are none."""
+        with self._ledger.entry(gun) as entry:
+            there = entry.keys()
+            if not there:
+                there = {role: self._keys.make(gun, role) for role in ONLINE}
+                entry.add_keys(there)
+        return {role: public_half(sealed) for role, sealed in there.items()}
+
+    def public(self, gun: Gun) -> Mapping[str, Key]:
+        """The public keys of a collection; raises NotFound where none were made."""
+        with self._ledger.entry(gun) as entry:
+            there = {role: self._sealed(entry, gun, role) for role in ONLINE}
+        return {role: public_half(sealed) for role, sealed in there.items()}
+
+    def sign(self, gun: Gun, role: str, payload: bytes, files: Mapping[str, bytes]) -> str:
+        """Judges a payload, writes it down and signs it: in this order, so no version gets two payloads.
+
+        Args:
+            payload: the bytes that the signature covers, whole.
+            files: with a timestamp, the files that its state changes.
+
+        Returns:
+            The signature as hex, once the record is on disk.
+
+        Raises:
+            Rejected, Conflict: the judge refuses; nothing was signed or written.
+            NotFound: no key was made for this collection.
+            StateError: the record can't be written, or the key can't be opened.
+        """
+        if role not in ONLINE:
+            raise Malformed("This signer signs snapshots and timestamps, and nothing else.")
+        if files and role != "timestamp":
+            raise Malformed("Files come with a timestamp only.")
+        now = self._clock()
+        with self._ledger.entry(gun) as entry:
+            signer = self._keys.signer(gun, self._sealed(entry, gun, role))
+            before = entry.record()
+            if role == "snapshot":
+                after = judge_snapshot(gun, payload, before, now=now, lifetimes=self._lifetimes)
+            else:
+                after = judge_timestamp(gun, payload, before, files, now=now, lifetimes=self._lifetimes)
+            signature = signer.sign(payload).signature
+            if role == "timestamp":
+                check_state(gun, after, before, signed_file(payload, signer.public_key.keyid, signature), now)
+            if after != before:
+                entry.put_record(after)
+        return signature
+
+    def held(self, gun: Gun) -> Held:
+        """How far this signer has come with a collection; raises NotFound where it has no key for it."""
+        with self._ledger.entry(gun) as entry:
+            signer = self._keys.signer(gun, self._sealed(entry, gun, "timestamp"))
+            record = entry.record()
+        return Held(record.versions, _state(record, signer))
+
+    def _sealed(self, entry: Entry, gun: Gun, role: str) -> SealedKey:
+        sealed = entry.keys().get(role)
+        if sealed is None:
+            raise NotFound(f"This signer has no {role} key of {gun}.", hint="Was its data folder changed?")
+        return sealed
+
+
+def _state(record: Record, signer: Signer) -> Mapping[str, bytes]:
+    if record.timestamp is None:
+        return {}
+    signature = signer.sign(record.timestamp).signature  # once more, over what was signed before
+    return {**record.files, "timestamp": signed_file(record.timestamp, signer.public_key.keyid, signature)}

@@ -1,0 +1,232 @@
+"""The judge of a separate signer: may this snapshot or timestamp be signed?  Pure; the signer has the records.
+
+The signer believes nothing that the service says.  Whoever took the service over gets no root and no targets signed,
+no second file under a version, no step back, no leap, and no state that a client with the collection's root would
+refuse (TRUST 3.3, 3.4, 3.6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
+
+from trustkit.core.evaluate import evaluate
+from trustkit.core.formats.tuf1 import guns, issued, payload, read
+from trustkit.core.lifetimes import Lifetimes
+from trustkit.core.names import Gun
+from trustkit.core.roots import ONLINE, check_root_keys, check_threshold
+from trustkit.core.strictjson import serialise
+from trustkit.errors import BadExpiry, BadVersion, Conflict, Malformed, NotTrusted, WrongGun
+
+SKEW = timedelta(minutes=5)
+"""How far the service's clock may be from the signer's."""
+MAX_RISE = 1000
+"""How many versions a role may rise between two states; more than one, because a version may be given up unused."""
+_FIXED = frozenset({"root", *ONLINE})
+
+S = TypeVar("S", Snapshot, Timestamp)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a signer has signed for one collection, as the bytes that its signatures cover.
+
+    Attributes:
+        snapshot: the newest snapshot.
+        released: the snapshot that the newest timestamp names; no client has seen a newer one.
+        timestamp: the newest timestamp.
+        files: the files of the state that ``released`` belongs to, by role, without the timestamp.
+    """
+
+    snapshot: bytes | None = None
+    released: bytes | None = None
+    timestamp: bytes | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The versions that were used up, 0 for none."""
+        snapshot = _read(self.snapshot, Snapshot).version if self.snapshot else 0
+        timestamp = _read(self.timestamp, Timestamp).version if self.timestamp else 0
+        return {"snapshot": snapshot, "timestamp": timestamp}
+
+
+def judge_snapshot(gun: Gun, data: bytes, record: Record, *, now: datetime, lifetimes: Lifetimes) -> Record:
+    """Judges the payload of a snapshot.
+
+    Returns:
+        The record with this snapshot as its newest; the same record for the payload that it has already.
+
+    Raises:
+        Rejected: a leaf for each rule broken.
+        Conflict: another payload was signed under this version or a later one; the context has the versions.
+    """
+    new = _read(data, Snapshot)
+    if data == record.snapshot:
+        return record
+    _check_frame(gun, new, record, now, lifetimes)
+    versions = _named(new)
+    before = _named(_read(record.released, Snapshot)) if record.released else {}
+    if missing := sorted(before.keys() - versions.keys()):
+        raise BadVersion(f"The snapshot no longer names {missing[0]}, which stays in it for good.")
+    for role, version in versions.items():
+        last = before.get(role, 0)
+        if version < last:
+            raise BadVersion(f"The snapshot takes {role} back from version {last} to {version}.")
+        if version > last + MAX_RISE:
+            raise BadVersion(f"The snapshot takes {role} from version {last} to {version} in one step.")
+    return replace(record, snapshot=data)
+
+
+def judge_timestamp(
+    gun: Gun, data: bytes, record: Record, files: Mapping[str, bytes], *, now: datetime, lifetimes: Lifetimes
+) -> Record:
+    """Judges the payload of a timestamp, which makes the snapshot that it names the current one.
+
+    Args:
+        files: the files that this state changes, by role; empty where only the timestamp is new.  ``check_state``
+            is for what is in them.
+
+    Returns:
+        The record with this timestamp as its newest and these files in it; the same record for the payload that it
+        has already.
+
+    Raises:
+        Rejected, Conflict: as ``judge_snapshot``.
+    """
+    new = _read(data, Timestamp)
+    if data == record.timestamp:
+        return record
+    _check_frame(gun, new, record, now, lifetimes)
+    moment = issued(new)
+    if moment is None or abs(moment - now) > SKEW:
+        raise BadExpiry(
+            f"The timestamp says that it was issued at {moment}, and here it is {now:%Y-%m-%d %H:%M:%S}.",
+            hint="Check the clocks of the service and of the signer.",
+        )
+    if new.snapshot_meta.length is not None or new.snapshot_meta.hashes is not None:
+        raise Malformed("The timestamp says more of the snapshot than its version.")
+    released = _released(new.snapshot_meta.version, record)
+    if released != record.released:
+        _check_files(gun, released, record, files)
+    elif files:
+        raise Malformed("The timestamp names the snapshot before, and files come with it.")
+    if _read(released, Snapshot).expires <= now:
+        raise BadExpiry("The timestamp names a snapshot that has expired.")
+    return replace(record, released=released, timestamp=data, files={**record.files, **files})
+
+
+def check_state(gun: Gun, record: Record, before: Record, timestamp: bytes, now: datetime) -> None:
+    """Reads a new state as a client would that has followed the collection's roots: before its timestamp leaves.
+
+    Args:
+        record: with the new state's files.
+        before: the record that it follows.
+        timestamp: the signed timestamp.
+
+    Raises:
+        Rejected: a new root that the one before doesn't vouch for, or a state that no client takes.
+    """
+    if record.released == before.released:
+        return  # the state was read when it came; renewals go on also when a publisher's file has expired
+    root = read(record.files["root"], Root) if "root" in record.files else None
+    if root is None:
+        raise Malformed("The state has no root.")
+    old = read(before.files["root"], Root) if "root" in before.files else None
+    if old is None or payload(root.signed) != payload(old.signed):
+        check_root_follows(root, old)
+    try:
+        evaluate({**record.files, "timestamp": timestamp}, gun, now)
+    except NotTrusted as error:
+        raise Malformed(f"No client would take this state: {error.message}") from error
+
+
+def signed_file(data: bytes, key_id: str, signature: str) -> bytes:
+    """The metadata file of a payload that was judged and its one signature."""
+    return b'{"signatures":' + serialise([{"keyid": key_id, "sig": signature}]) + b',"signed":' + data + b"}"
+
+
+def check_root_follows(new: Metadata[Root], old: Metadata[Root] | None) -> None:
+    """Raises Rejected where ``new`` is not the next root after ``old``, vouched for by both (TRUST 3.3)."""
+    follows = old.signed.version + 1 if old else 1
+    if new.signed.version != follows:
+        raise BadVersion(f"The state has root version {new.signed.version}; {follows} comes next.")
+    check_root_keys(new.signed)
+    if old:
+        check_threshold(old.signed, "root", new)
+    check_threshold(new.signed, "root", new)
+
+
+def _read(data: bytes, kind: type[S]) -> S:
+    """Reads what a signature covers, as strictly as a file: the canonical bytes, and nothing unknown in them."""
+    signed = read(b'{"signatures":[],"signed":' + data + b"}", kind, "The payload").signed
+    if payload(signed) != data:
+        raise Malformed("The payload is not canonical JSON.")
+    return signed
+
+
+def _check_frame(gun: Gun, new: Snapshot | Timestamp, record: Record, now: datetime, lifetimes: Lifetimes) -> None:
+    """What both roles have: this collection's name alone, the next version, an expiry within bounds."""
+    if guns(new) != (gun,):
+        raise WrongGun(f"The {new.type} belongs to {', '.join(map(str, guns(new)))}, and the key to {gun}.")
+    last = record.versions[new.type]
+    if new.version <= last:
+        raise Conflict(
+            f"Version {last} of {new.type} of {gun} was signed already.", versions=record.versions, role=new.type
+        )
+    if new.version != last + 1:
+        raise BadVersion(
+            f"The last {new.type} of {gun} that was signed here has version {last}; {new.version} can't follow it.",
+            versions=record.versions,
+        )
+    longest = lifetimes.default[new.type]
+    if not now + lifetimes.shortest <= new.expires <= now + longest + SKEW:
+        raise BadExpiry(
+            f"The {new.type} expires at {new.expires:%Y-%m-%d %H:%M}; this signer takes {lifetimes.shortest} to "
+            f"{longest.days} days from now.",
+            hint=f"Check the clocks, and that TRUSTKIT_{new.type.upper()}_DAYS is the same for signer and service.",
+        )
+
+
+def _named(snapshot: Snapshot) -> dict[str, int]:
+    """The versions by role; raises Malformed for a name that no role of a publisher has, or more than a version."""
+    versions: dict[str, int] = {}
+    for name, meta in snapshot.meta.items():
+        role = name.removesuffix(".json")
+        if role == name or not role or role in _FIXED:
+            raise Malformed(f"The snapshot names {ascii(name)[:80]}, which is no role of a publisher.")
+        if meta.length is not None or meta.hashes is not None:
+            raise Malformed(f"The snapshot says more of {role[:80]} than its version.")
+        versions[role] = meta.version
+    if "targets" not in versions:
+        raise Malformed("The snapshot does not name targets.")
+    return versions
+
+
+def _released(version: int, record: Record) -> bytes:
+    """The payload of the snapshot of this version: the newest, or the one that is current."""
+    for known in (record.snapshot, record.released):
+        if known is not None and _read(known, Snapshot).version == version:
+            return known
+    raise BadVersion(f"The timestamp names snapshot version {version}, which is not the newest that was signed here.")
+
+
+def _check_files(gun: Gun, released: bytes, record: Record, files: Mapping[str, bytes]) -> None:
+    """The files are the snapshot and exactly what rises in it, and perhaps a root."""
+    if "snapshot" not in files or payload(read(files["snapshot"], Snapshot).signed) != released:
+        raise Malformed("The snapshot that the timestamp names did not come with it.")
+    after = _named(_read(released, Snapshot))
+    before = _named(_read(record.released, Snapshot)) if record.released else {}
+    rising = {role: version for role, version in after.items() if version != before.get(role)}
+    if strange := files.keys() - rising.keys() - {"snapshot", "root"}:
+        raise Malformed(f"The file of {ascii(min(strange))[:80]} came with a snapshot that doesn't change it.")
+    for role, version in rising.items():
+        if role not in files:
+            raise Malformed(f"The snapshot has a new version of {role[:80]}, and its file did not come with it.")
+        signed = read(files[role], Targets, f"{role[:80]}.json").signed
+        if signed.version != version or gun not in guns(signed):
+            raise BadVersion(f"The file of {role[:80]} is not the one that the snapshot names.")

@@ -1,0 +1,85 @@
+"""What the service needs from a separate signer, and what that signer needs from its own disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from securesystemslib.signer import Key
+
+from trustkit.core.names import Gun
+from trustkit.core.onlinejudge import Record
+from trustkit.core.ports.service import SealedKey
+from trustkit.errors import Conflict
+
+
+class SignerAhead(Conflict):
+    """A separate signer has signed another file under this version: an answer of its was lost, or is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How far a signer has come with one collection.
+
+    Attributes:
+        versions: of snapshot and timestamp that it has signed; 0 for none.
+        files: the state that its newest timestamp makes current, whole and signed, by role; empty for none.
+    """
+
+    versions: Mapping[str, int]
+    files: Mapping[str, bytes]
+
+
+class SeparateSigner(Protocol):
+    """A signer in a process of its own.  Each method may wait for a network: call it in a thread.
+
+    Raises, each of them:
+        ServerFailed: it can't be reached, or doesn't answer as it should; asking again is safe.
+        StateError: it refuses, with its own words.
+    """
+
+    def make(self, gun: Gun) -> Mapping[str, Key]:
+        """The public keys of ``snapshot`` and ``timestamp``, made where there are none."""
+        ...
+
+    def sign(self, gun: Gun, role: str, payload: bytes, files: Mapping[str, bytes]) -> str:
+        """The signature over a payload, as hex.  The same payload again gives a signature again.
+
+        Args:
+            files: with a timestamp, the files that its state changes, by role.
+
+        Raises:
+            SignerAhead: it has signed another payload under this version.
+        """
+        ...
+
+    def held(self, gun: Gun) -> Held:
+        """How far it has come."""
+        ...
+
+    def ready(self) -> None:
+        """Returns where it answers."""
+        ...
+
+
+class Entry(Protocol):
+    """One collection's keys and record, held exclusively.  What is put is on disk when the block has ended."""
+
+    def keys(self) -> Mapping[str, SealedKey]: ...
+    def add_keys(self, keys: Mapping[str, SealedKey]) -> None: ...
+    def record(self) -> Record: ...
+    def put_record(self, record: Record) -> None: ...
+
+
+class Ledger(Protocol):
+    """A separate signer's own store.
+
+    Invariants: entries exclude each other, between threads and between processes; a record that was put survives a
+    killed process; a block that raises changes nothing.
+    """
+
+    def entry(self, gun: Gun) -> AbstractContextManager[Entry]:
+        """Raises StateError where the disk doesn't let us."""
+        ...
