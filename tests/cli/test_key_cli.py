@@ -196,13 +196,14 @@ def test_a_terminal_is_asked_twice_and_shows_nothing(tmp_path: Path) -> None:
             while prompt not in seen:
                 seen += os.read(terminal, 1024)
             os.write(terminal, PASSPHRASE.encode() + b"\n")
-        while b"Back it up" not in seen:
+        while b"Made the root key" not in seen:
             seen += os.read(terminal, 1024)
     finally:
         _, status = os.waitpid(child, 0)
         os.close(terminal)
     assert os.waitstatus_to_exitcode(status) == 0, seen
     assert PASSPHRASE.encode() not in seen
+    assert b"is in no backup yet: trustkit key backup --to FILE" in seen
     assert len(list((tmp_path / "keys").glob("*.pem"))) == 1
 
 
