@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("trustkit.cli.verify", "Check tags and print the digests they are signed for."),
     "pull": ("trustkit.cli.pull", "Pull the signed digest of a tag, then tag it."),
     "inspect": ("trustkit.cli.inspect", "Show what a collection signs, and by which keys."),
+    "signer": ("trustkit.cli.signer", "Let other keys sign: all tags, or tags of some patterns."),
     "pin": ("trustkit.cli.pin", "Say which root keys to accept for which repositories."),
     "key": ("trustkit.cli.key", "Make, list, export, import and remove signing keys."),
     "serve": ("trustkit.cli.serve", "Run the service: registry, tokens and trust."),

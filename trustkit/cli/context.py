@@ -17,9 +17,11 @@ from trustkit.config import home_folder
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trustkit.client.publish import Publisher
     from trustkit.client.sign import Sign
     from trustkit.client.trust import Trust
     from trustkit.client.verify import Verify
+    from trustkit.core.difference import Difference
     from trustkit.core.names import Gun, Host
     from trustkit.core.ports.engines import Engine
     from trustkit.core.ports.keys import KeyInfo
@@ -150,6 +152,19 @@ class Context:
 
         return click.confirm(question, default=False, err=True)
 
+    def agreeing(self, *, yes: bool) -> Callable[[Difference], None]:
+        """Shows what a change changes, and asks before tags lose trust: yes has to be said or given (``--yes``).
+
+        Raises:
+            UsageError: tags would lose trust, and nobody is there to agree to it.
+        """
+        from trustkit.cli.agree import agree
+
+        def ask(difference: Difference) -> None:
+            agree(difference, yes=yes, ask=self.ask if self.interactive else None)
+
+        return ask
+
     def verify(self) -> Verify:
         """The verify use case."""
         from trustkit.client.verify import Verify
@@ -158,18 +173,25 @@ class Context:
 
     def signing(self, passphrase_file: Path | None = None, passphrase_fd: int | None = None) -> Sign:
         """The sign, revoke and init use cases."""
+        from trustkit.cli.output import note
+        from trustkit.cli.progress import resolving
+        from trustkit.client.sign import Sign
+
+        publisher = self.publisher(passphrase_file, passphrase_fd)
+        return Sign(self.registry, publisher, say=note, watch=resolving)
+
+    def publisher(self, passphrase_file: Path | None = None, passphrase_fd: int | None = None) -> Publisher:
+        """What publishes changes to collections, signed by the keys under the home folder."""
         import time
 
         from trustkit.cli.output import note
-        from trustkit.cli.progress import resolving
         from trustkit.client.publish import Publisher
-        from trustkit.client.sign import Sign
         from trustkit.config import lifetimes
         from trustkit.core.ports.keys import KeyRole
 
         keys = self.key_store(passphrase_file, passphrase_fd)
         trust = self.trust(lambda: [info.id for info in keys.list() if info.role is KeyRole.ROOT])
-        publisher = Publisher(
+        return Publisher(
             self.service,
             keys,
             self.home.pins,
@@ -179,7 +201,6 @@ class Context:
             sleep=time.sleep,
             say=note,
         )
-        return Sign(self.registry, publisher, say=note, watch=resolving)
 
     def engine(self, to: str) -> Engine:
         """The engine that ``--to`` names: ``docker``, ``skopeo:DEST`` or ``oci:DIR``."""

@@ -180,6 +180,14 @@ class Publisher:
             return self._read_back(gun, base.pin, versions, check)
         raise Conflict(f"{gun} was changed by others {TRIES} times in a row.", hint="Try again.")
 
+    def preview(self, gun: Gun, edit: Callable[[Draft], None]) -> Difference:
+        """What ``apply`` would change now; nothing is signed or published, and no passphrase asked for."""
+        now = self._clock()
+        draft = Draft(gun, self._trust.current(gun, now).files, now=now, lifetimes=self._lifetimes)
+        edit(draft)
+        draft.settle()
+        return difference(draft.before, draft.after)
+
     def _signed(self, draft: Draft) -> Mapping[str, bytes]:
         signed = self._sign(draft)
         for lack in signed.missing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from tuf.api.metadata import Root, Targets
@@ -56,15 +56,19 @@ class Signing:
         for role in draft.changed:
             chosen[role] = {}
             for need in draft.needs(role):
-                chosen[role] |= self._choose(draft, need, missing)
+                used = {key_id for infos in chosen.values() for key_id in infos}
+                chosen[role] |= self._choose(draft, need, used, missing)
         self._attribute(draft, chosen)
         files = {role: self._sign(signed, chosen[role]) for role, signed in draft.changed.items()}
         return SignedDraft(files, tuple(missing))
 
-    def _choose(self, draft: Draft, need: Need, missing: list[Missing]) -> dict[str, KeyInfo]:
+    def _choose(self, draft: Draft, need: Need, used: Collection[str], missing: list[Missing]) -> dict[str, KeyInfo]:
+        """Keys for one need: those that sign another file of the draft anyway come first."""
         found = self._keys.find(frozenset(need.keys))
         roles = _ROLES.get(need.role, _OF_DELEGATIONS)
-        here = sorted((info for info in found if info.role in roles), key=lambda info: roles.index(info.role))
+        here = sorted(
+            (info for info in found if info.role in roles), key=lambda i: (i.id not in used, roles.index(i.role))
+        )
         if not here and found:
             raise self._wrong_role(draft, need, found[0])
         if not here:
@@ -86,7 +90,7 @@ class Signing:
 
     def _sign(self, signed: Root | Targets, chosen: Mapping[str, KeyInfo]) -> bytes:
         signers = {key_id: self._keys.unlock(info) for key_id, info in chosen.items()}
-        return sign(signed, signers) if isinstance(signed, Root) else sign(signed, signers)
+        return sign(signed, signers)
 
     def _none_here(self, draft: Draft, need: Need) -> KeyMissing:
         names = ", ".join(key_id[:16] for key_id in need.keys)

@@ -218,9 +218,9 @@ class Draft:
 
     @property
     def changed(self) -> dict[str, Root | Targets]:
-        """What has to be signed and published, by role."""
+        """What has to be signed and published, by role, the delegating ones first."""
         root: dict[str, Root | Targets] = {"root": self._root} if self._root else {}
-        return root | dict(self._edited)
+        return root | dict(sorted(self._edited.items(), key=lambda item: item[0] != TARGETS))
 
     def needs(self, role: str) -> list[Need]:
         """Who has to sign a changed role: the new root is signed by the old root's keys, too."""

@@ -217,14 +217,14 @@ def payload_digest(signed: Signed) -> str:
     return hashlib.sha256(payload(signed)).hexdigest()
 
 
-def sign(signed: S, signers: Mapping[str, Signer]) -> bytes:
+def sign(signed: Root | Targets | Snapshot | Timestamp, signers: Mapping[str, Signer]) -> bytes:
     """The signed file: one signature a signer, serialised canonically.
 
     Args:
         signed: the payload.
         signers: signers by key id.
     """
-    metadata = Metadata(signed)
+    metadata: Metadata[Any] = Metadata(signed)
     covered = payload(signed)
     for key_id in sorted(signers):
         metadata.signatures[key_id] = signers[key_id].sign(covered)

@@ -1,0 +1,120 @@
+"""Who else may sign a collection's tags: adding, replacing, removing and listing signers (TRUST 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from securesystemslib.signer import Key
+
+from trustkit.client.publish import Publisher
+from trustkit.core.delegations import RELEASES
+from trustkit.core.difference import Difference
+from trustkit.core.draft import Draft
+from trustkit.core.names import Gun, SignerName
+from trustkit.core.signers import add_signer, overlapping, remove_signer, replace_signer
+from trustkit.core.view import SignedView
+from trustkit.errors import NoCollection
+
+Agree = Callable[[Difference], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What is wanted of a new or replaced signer; no ``paths`` is every path that no limited signer has."""
+
+    name: SignerName
+    key: Key
+    paths: tuple[str, ...] = ()
+    before: SignerName | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignerRow:
+    """A signer as it is now: its keys, the patterns it has to itself (none: all the rest), the tags in its role."""
+
+    name: str
+    key_ids: tuple[str, ...]
+    paths: tuple[str, ...]
+    threshold: int
+    tags: int
+
+
+class Signers:
+    """The use cases of ``trustkit signer``; each change is one atomic publish a collection."""
+
+    def __init__(self, publisher: Publisher, *, say: Callable[[str], None]) -> None:
+        self._publisher = publisher
+        self._say = say
+
+    def add(self, guns: Sequence[Gun], wanted: Added, agree: Agree) -> None:
+        """Adds a signer to each collection; raises Conflict where it, or its key, signs there already."""
+
+        def edit(draft: Draft) -> None:
+            add_signer(draft, wanted.name, wanted.key, paths=wanted.paths, before=wanted.before)
+
+        for gun in guns:
+            self._warn_of_overlaps(gun, wanted)
+        self._each(guns, edit, agree)
+
+    def replace(self, guns: Sequence[Gun], wanted: Added, agree: Agree, *, resign: bool) -> None:
+        """Gives the signer another key; raises NotFound where it doesn't sign."""
+        self._each(guns, lambda draft: replace_signer(draft, wanted.name, wanted.key, resign=resign), agree)
+
+    def remove(self, guns: Sequence[Gun], name: SignerName, agree: Agree, *, resign: bool) -> None:
+        """Removes the signer; raises NotFound where it doesn't sign."""
+        self._each(guns, lambda draft: remove_signer(draft, name, resign=resign), agree)
+
+    def preview_add(self, gun: Gun, wanted: Added) -> Difference:
+        """What ``add`` would change."""
+        return self._publisher.preview(
+            gun, lambda draft: add_signer(draft, wanted.name, wanted.key, paths=wanted.paths, before=wanted.before)
+        )
+
+    def preview_replace(self, gun: Gun, wanted: Added, *, resign: bool) -> Difference:
+        """What ``replace`` would change."""
+        return self._publisher.preview(
+            gun, lambda draft: replace_signer(draft, wanted.name, wanted.key, resign=resign)
+        )
+
+    def preview_remove(self, gun: Gun, name: SignerName, *, resign: bool) -> Difference:
+        """What ``remove`` would change."""
+        return self._publisher.preview(gun, lambda draft: remove_signer(draft, name, resign=resign))
+
+    def _each(self, guns: Sequence[Gun], edit: Callable[[Draft], None], agree: Agree) -> None:
+        for gun in guns:
+            self._publisher.require(gun)
+        for gun in guns:
+            self._say(f"{gun}:")
+            try:
+                self._publisher.apply(gun, edit, agree=agree)
+            except NoCollection as error:
+                error.hint = f"Make its collection first: trustkit init {gun}, or sign a tag."
+                raise
+
+    def _warn_of_overlaps(self, gun: Gun, wanted: Added) -> None:
+        current = self._publisher.current(gun)
+        for role in signer_rows(current.view) if current else ():
+            shared = [(own, its) for own in wanted.paths for its in role.paths if overlapping(own, its)]
+            if shared and role.name != wanted.name.name:
+                first = wanted.name if wanted.before and wanted.before.name == role.name else role.name
+                self._say(
+                    f"{gun}: {shared[0][0]} and {shared[0][1]} of {role.name} match tags alike; {first} is asked "
+                    "first, and what it doesn't sign isn't trusted. --before changes the order."
+                )
+
+
+def signer_rows(view: SignedView) -> list[SignerRow]:
+    """The signers of a verified collection in the order in which they are asked; none where there are none."""
+    counts: dict[str, int] = {}
+    for target in view.targets.values():
+        counts[target.role] = counts.get(target.role, 0) + 1
+    releases = counts.get(RELEASES, 0)
+    rows = []
+    for role in view.roles:
+        if not role.paths or role.name == RELEASES:
+            continue
+        own = tuple(key_id for key_id in role.key_ids if key_id not in view.target_keys)
+        paths = role.paths if role.grants else ()
+        rows.append(SignerRow(role.name, own, paths, role.threshold, counts.get(role.name, 0) if paths else releases))
+    return rows
