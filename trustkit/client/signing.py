@@ -53,17 +53,22 @@ class Signing:
         """
         chosen: dict[str, dict[str, KeyInfo]] = {}
         missing: list[Missing] = []
-        for role in draft.changed:
+        own = {role: signed for role, signed in draft.changed.items() if role not in draft.ready}
+        for role in own:
             chosen[role] = {}
             for need in draft.needs(role):
                 used = {key_id for infos in chosen.values() for key_id in infos}
                 chosen[role] |= self._choose(draft, need, used, missing)
         self._attribute(draft, chosen)
-        files = {role: self._sign(signed, chosen[role]) for role, signed in draft.changed.items()}
-        return SignedDraft(files, tuple(missing))
+        files = {role: self._sign(signed, chosen[role]) for role, signed in own.items()}
+        return SignedDraft({**draft.ready, **files}, tuple(missing))
 
     def _choose(self, draft: Draft, need: Need, used: Collection[str], missing: list[Missing]) -> dict[str, KeyInfo]:
-        """Keys for one need: those that sign another file of the draft anyway come first."""
+        """Keys for one need: those that sign another file of the draft anyway come first.
+
+        A root gets the signatures of all its keys that are here: a pinned key id is met only by a root that this key
+        has signed (TRUST 5.1).
+        """
         found = self._keys.find(frozenset(need.keys))
         roles = _ROLES.get(need.role, _OF_DELEGATIONS)
         here = sorted(
@@ -73,7 +78,8 @@ class Signing:
             raise self._wrong_role(draft, need, found[0])
         if not here:
             raise self._none_here(draft, need)
-        picked = {info.id: info for info in here[: need.threshold]}
+        wanted = here if need.role == "root" else here[: need.threshold]
+        picked = {info.id: info for info in wanted}
         if len(picked) < need.threshold:
             rest = tuple(key_id for key_id in need.keys if key_id not in picked)
             missing.append(Missing(need, need.threshold - len(picked), rest))

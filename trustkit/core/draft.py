@@ -20,7 +20,7 @@ from trustkit.core.formats.tuf1 import meta_version, read
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun, Tag
 from trustkit.core.roots import check_threshold, signed_by
-from trustkit.errors import BadSignature, Rejected
+from trustkit.errors import BadSignature, BadVersion, Rejected
 
 MAX_JUMP = 64
 """How far the service may say that a role's version lies ahead, for proposals that were dropped (TRUST 3.4)."""
@@ -69,6 +69,8 @@ class Draft:
         }
         self._root: Root | None = None
         self._edited: dict[str, Targets] = {}
+        self.ready: dict[str, bytes] = {}
+        """Files that were signed elsewhere and go as they are, by role."""
 
     @property
     def root(self) -> Root:
@@ -87,6 +89,23 @@ class Draft:
             self._root.version += 1
             self._root.expires = (self.now + self._life["root"]).replace(microsecond=0)
         return self._root
+
+    def adopt_root(self, data: bytes) -> None:
+        """Takes a next root that was signed elsewhere, by enough keys of the old and of the new one.
+
+        Raises:
+            BadVersion: it doesn't follow the root that the draft started from.
+            BadSignature, Malformed.
+        """
+        signed = read(data, Root)
+        if signed.signed.version != self.old_root.version + 1:
+            raise BadVersion(
+                f"The root of {self.gun} is at version {self.old_root.version}; {signed.signed.version} can't follow it."
+            )
+        for delegator in (self.old_root, signed.signed):
+            check_threshold(delegator, "root", signed)
+        self._root = signed.signed
+        self.ready["root"] = data
 
     def targets(self, role: str = TARGETS) -> Targets | None:
         """A role's file as the draft has it; None where it has none yet."""

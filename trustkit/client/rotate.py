@@ -1,0 +1,226 @@
+"""Replacing keys: root, repository and signer keys, each in one atomic publish a collection (TRUST 2.3, 3.9).
+
+The order is what keeps anything from being lost: the new key is on disk and noted first, then the metadata that names
+it is published and read back as a consumer would, and only then is the old key done with.  Whatever is interrupted goes
+on with the same new key when the command is run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+from securesystemslib.signer import Key
+from tuf.api.metadata import Root
+
+from trustkit.client.publish import Publisher
+from trustkit.client.trust import Current
+from trustkit.core.delegations import TARGETS
+from trustkit.core.difference import Difference
+from trustkit.core.draft import Draft
+from trustkit.core.formats.tuf1 import read
+from trustkit.core.names import Gun, GunPattern
+from trustkit.core.pinning import meets
+from trustkit.core.ports.keys import KeyInfo, KeyRole, KeyStore
+from trustkit.core.ports.remote import Pin, PinStore
+from trustkit.core.ports.rotation import Begun, Rotations
+from trustkit.core.rotation import key_to_replace, rotate_repository, rotate_root, withdraw
+from trustkit.core.view import SignedView
+from trustkit.errors import Conflict, KeyMissing, NoCollection
+
+Agree = Callable[[Difference], None]
+_OF_ROOT = {KeyRole.ROOT: "root", KeyRole.REPOSITORY: TARGETS}
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """What a rotation came to: the ids of the key that went and of the one that came.
+
+    Attributes:
+        here: the key that went, where its private half is still here.
+        resumed: nothing was published now; an earlier run that was interrupted had got through.
+    """
+
+    gun: Gun
+    role: KeyRole
+    old: str
+    new: str
+    here: KeyInfo | None
+    resumed: bool = False
+
+
+class Rotate:
+    """The use cases of ``trustkit key rotate`` and ``trustkit root rotate``.
+
+    Args:
+        say: says one line to whoever rotates.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        keys: KeyStore,
+        pins: PinStore,
+        rotations: Rotations,
+        *,
+        say: Callable[[str], None],
+    ) -> None:
+        self._publisher = publisher
+        self._keys = keys
+        self._pins = pins
+        self._rotations = rotations
+        self._say = say
+        self._made: KeyInfo | None = None
+
+    def repository(
+        self,
+        gun: Gun,
+        *,
+        new: Key | None = None,
+        old: str | None = None,
+        revoke: Collection[str] = (),
+        agree: Agree,
+    ) -> Rotated:
+        """Puts a repository key in the place of another, in the root and wherever it is delegated to.
+
+        Args:
+            new: the new key, whose private half is here; made, or taken from an interrupted run, unless given.
+            old: the beginning of the old one's id, where there are several.
+            revoke: tags to withdraw in the same publish, so that the new key never signs them.
+
+        Raises:
+            KeyMissing: the root key isn't here: the root is changed by a ceremony then.
+            Conflict: somebody else rotated meanwhile.
+            everything that ``Publisher.apply`` raises.
+        """
+
+        def edit(draft: Draft, gone: str, comes: Key) -> None:
+            withdraw(draft, revoke)
+            rotate_repository(draft, gone, comes)
+
+        return self._rotate(gun, KeyRole.REPOSITORY, edit, new, old, agree)
+
+    def root(self, gun: Gun, *, new: Key | None = None, old: str | None = None, agree: Agree) -> Rotated:
+        """Puts a root key in the place of another; the new root is signed by the old and the new keys.
+
+        Without ``new`` one key is made for all collections that this object rotates.  The pin that this home has for
+        the collection moves to the new root, once that is published and read back.
+
+        Raises:
+            as ``repository``.
+        """
+        done = self._rotate(gun, KeyRole.ROOT, rotate_root, new, old, agree)
+        self._repin(gun, done)
+        return done
+
+    def _rotate(
+        self,
+        gun: Gun,
+        role: KeyRole,
+        edit: Callable[[Draft, str, Key], None],
+        given: Key | None,
+        wanted: str | None,
+        agree: Agree,
+    ) -> Rotated:
+        self._publisher.require(gun)
+        current = self._current(gun)
+        root = read(current.files["root"], Root).signed
+        begun = self._rotations.begun(gun, role)
+        if begun and given is None and _got_through(root, role, begun):
+            self._rotations.end(gun, role)
+            return Rotated(gun, role, begun.old, begun.new, self._here(begun.old), resumed=True)
+        old = key_to_replace(root, _OF_ROOT[role], wanted, gun)
+        self._require_root_keys(gun, root)
+        new = given or self._new_key(gun, role, old, begun)
+        self._begin(Begun(gun, role, old, new.keyid), given)
+        self._publisher.apply(
+            gun,
+            lambda draft: edit(draft, old, new),
+            check=lambda _, view: _check(view, role, old, new.keyid),
+            agree=agree,
+            base=current,
+        )
+        self._rotations.end(gun, role)
+        return Rotated(gun, role, old, new.keyid, self._here(old))
+
+    def _current(self, gun: Gun) -> Current:
+        current = self._publisher.current(gun)
+        if current is None:
+            raise NoCollection(f"Nothing is signed under {gun}, so there is no key to rotate.")
+        return current
+
+    def _require_root_keys(self, gun: Gun, root: Root) -> None:
+        """Before anything is made: a root is changed by its own keys."""
+        role = root.roles["root"]
+        here = self._keys.find(frozenset(role.keyids))
+        if len(here) >= role.threshold:
+            return
+        names = ", ".join(key_id[:16] for key_id in role.keyids)
+        raise KeyMissing(
+            f"A new root of {gun} takes {role.threshold} of the root keys {names}; "
+            f"{f'{len(here)} of them is' if here else 'none of them is'} in {self._keys.place}.",
+            hint="Where root keys are kept offline or by others: trustkit root propose, and a ceremony.",
+            key_ids=list(role.keyids),
+            role="root",
+            place=self._keys.place,
+        )
+
+    def _new_key(self, gun: Gun, role: KeyRole, old: str, begun: Begun | None) -> Key:
+        if begun and begun.new != old and (left := self._here(begun.new)) and left.role is role:
+            self._say(f"Going on with the new {role} key {left.id[:16]}, which an interrupted run made.")
+            return left.public
+        if role is KeyRole.ROOT:
+            self._made = self._made or self._make(KeyRole.ROOT, None)
+            return self._made.public
+        return self._make(role, gun).public
+
+    def _make(self, role: KeyRole, gun: Gun | None) -> KeyInfo:
+        self._say(f"Making the new {role} key{f' of {gun}' if gun else ''}.")
+        return self._keys.generate(role, gun=gun)
+
+    def _begin(self, rotation: Begun, given: Key | None) -> None:
+        """Notes the rotation; another process of this home that began one first with another key keeps the right."""
+        there = self._rotations.begin(rotation, replace=given is not None or self._here_stale(rotation))
+        if there.new != rotation.new:
+            raise Conflict(
+                f"Another trustkit of this home is rotating the {rotation.role} key of {rotation.gun}, to "
+                f"{there.new[:16]}.",
+                hint="Run the command again once it has ended.",
+            )
+
+    def _here_stale(self, rotation: Begun) -> bool:
+        """Whether what is noted is of no use: its key is gone, or is the one that is to be replaced now."""
+        there = self._rotations.begun(rotation.gun, rotation.role)
+        return there is not None and (there.new == rotation.old or self._here(there.new) is None)
+
+    def _here(self, key_id: str) -> KeyInfo | None:
+        return next(iter(self._keys.find(frozenset({key_id}))), None)
+
+    def _repin(self, gun: Gun, done: Rotated) -> None:
+        """Moves this home's own pin to the new root, where that meets it; a pin of a pattern stays for the others."""
+        current = self._current(gun)
+        there, served = current.pin, current.files["root"]
+        key_ids = tuple(dict.fromkeys(done.new if key_id == done.old else key_id for key_id in there.key_ids))
+        moved = Pin(str(gun), root=served) if there.root is not None else replace(
+            there, pattern=str(gun), key_ids=key_ids, threshold=min(there.threshold, len(key_ids))
+        )
+        if moved == replace(there, pattern=str(gun)) or not (moved.root or meets(moved, gun, served)):
+            return
+        self._pins.add(moved, replace=GunPattern.parse(there.pattern).exact)
+        self._publisher.current(gun)
+        self._say(f"The pin of {gun} here is the new root now.")
+
+
+def _got_through(root: Root, role: KeyRole, begun: Begun) -> bool:
+    there = root.roles[_OF_ROOT[role]].keyids
+    return begun.new in there and begun.old not in there
+
+
+def _check(view: SignedView, role: KeyRole, old: str, new: str) -> None:
+    there = view.root_keys if role is KeyRole.ROOT else view.target_keys
+    if new not in there or old in there:
+        raise Conflict(
+            f"The rotation of {view.gun} was published, and is not what is served: its {role} keys are "
+            f"{', '.join(key_id[:16] for key_id in there)}.",
+            hint="Somebody else changed them since; look before you rotate again.",
+        )

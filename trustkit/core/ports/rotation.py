@@ -1,0 +1,40 @@
+"""What a rotation that was interrupted leaves behind, so that the next one ends it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from trustkit.core.names import Gun
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A rotation that was begun: the ids of the key that goes and of the one that comes.
+
+    ``role`` is ``root``, ``repository``, or ``signer/NAME``.
+    """
+
+    gun: Gun
+    role: str
+    old: str
+    new: str
+
+
+class Rotations(Protocol):
+    """The rotations that were begun in one TRUSTKIT_HOME and not seen to end.
+
+    Invariants: what was begun is on disk before anything is published; at most one for each GUN and role.
+    """
+
+    def begun(self, gun: Gun, role: str) -> Begun | None:
+        """The rotation of a role that was begun and not ended."""
+        ...
+
+    def begin(self, rotation: Begun, *, replace: bool = False) -> Begun:
+        """Notes a rotation; returns the one that counts, which is another's that was begun first unless ``replace``."""
+        ...
+
+    def end(self, gun: Gun, role: str) -> None:
+        """Forgets it; no error where there is none."""
+        ...
