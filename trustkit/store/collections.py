@@ -17,7 +17,7 @@ from trustkit.store.models import collections, heads, online_keys
 from trustkit.store.models import files as stored_files
 from trustkit.store.statements import Statements
 
-_RECORD = select(collections.c.gun, collections.c.generation, collections.c.created)
+_RECORD = select(collections.c.gun, collections.c.generation, collections.c.created, collections.c.closed)
 _ID = select(collections.c.id, collections.c.generation).where(collections.c.gun == bindparam("gun"))
 _BY_GUN = _RECORD.where(collections.c.gun == bindparam("gun"))
 _BY_REPOSITORY = _RECORD.where(collections.c.repository == bindparam("repository"))
@@ -112,7 +112,7 @@ class SqlCollections:
 
     async def online_keys(self, gun: Gun) -> Mapping[str, SealedKey]:
         rows = (await self._run(_KEYS, {"gun": str(gun)})).rows
-        return {row.role: SealedKey(row.role, row.key_id, _public(row.public, gun), row.sealed) for row in rows}
+        return {row.role: sealed_key(row, gun) for row in rows}
 
     async def add_online_keys(self, gun: Gun, keys: Sequence[SealedKey], now: datetime) -> None:
         there = await self.online_keys(gun)
@@ -120,13 +120,13 @@ class SqlCollections:
         if taken:
             raise Conflict(f"{gun} has online keys for {', '.join(taken)} already.", roles=taken)
         if keys:
-            await self._run(insert(online_keys), [_key_values(gun, key, now) for key in keys])
+            await self._run(insert(online_keys), [key_values(gun, key, now) for key in keys])
 
     async def expiring(self, *, role: str, before: datetime) -> Sequence[Gun]:
         statement = (
             select(collections.c.gun)
             .join(heads, heads.c.collection == collections.c.id)
-            .where(heads.c.role == role, heads.c.expires < before)
+            .where(heads.c.role == role, heads.c.expires < before, collections.c.closed.is_(None))
             .order_by(heads.c.expires, collections.c.gun)
         )
         return [Gun.parse(row.gun) for row in (await self._run(statement, scans=True)).rows]
@@ -137,19 +137,20 @@ class SqlCollections:
 
 
 def _record(row: Row[Any]) -> CollectionRecord:
-    return CollectionRecord(Gun.parse(row.gun), row.generation, row.created)
+    return CollectionRecord(Gun.parse(row.gun), row.generation, row.created, row.closed)
 
 
 def _file(row: Row[Any]) -> StoredFile:
     return StoredFile(row.role, row.version, row.data, row.expires)
 
 
-def _public(text: str, gun: Gun) -> Mapping[str, Any]:
+def sealed_key(row: Row[Any], gun: Gun) -> SealedKey:
+    """A key as it lies in a row; raises StateError where its public half can't be read."""
     try:
-        public: Mapping[str, Any] = json.loads(text)
+        public: Mapping[str, Any] = json.loads(row.public)
     except ValueError as error:
         raise StateError(f"The database holds an online key of {gun} that can't be read.") from error
-    return public
+    return SealedKey(row.role, row.key_id, public, row.sealed)
 
 
 def _file_values(collection: int, file: StoredFile, now: datetime) -> dict[str, Any]:
@@ -169,7 +170,8 @@ def _move_values(collection: int, file: StoredFile) -> dict[str, Any]:
     }
 
 
-def _key_values(gun: Gun, key: SealedKey, now: datetime) -> dict[str, Any]:
+def key_values(gun: Gun, key: SealedKey, now: datetime) -> dict[str, Any]:
+    """A key as the values of a row."""
     return {
         "gun": str(gun),
         "role": key.role,

@@ -118,7 +118,7 @@ jumps = Table(
     metadata,
     Column("collection", Integer, ForeignKey("collections.id"), nullable=False),
     Column("role", String(255), nullable=False),
-    Column("versions", Integer, nullable=False),
+    Column("ceiling", Integer, nullable=False),
     PrimaryKeyConstraint("collection", "role"),
 )
 

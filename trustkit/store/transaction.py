@@ -7,6 +7,7 @@ from trustkit.store.collections import SqlCollections
 from trustkit.store.identities import SqlIdentities
 from trustkit.store.settings import SqlSettings
 from trustkit.store.statements import Statements
+from trustkit.store.upkeep import SqlUpkeep
 
 
 class SqlTransaction:
@@ -14,6 +15,7 @@ class SqlTransaction:
 
     def __init__(self, statements: Statements) -> None:
         self.collections = SqlCollections(statements)
+        self.upkeep = SqlUpkeep(statements)
         self.identities = SqlIdentities(statements)
         self.settings = SqlSettings(statements)
         self.audit = SqlAudit(statements)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,11 +34,15 @@ class SealedKey:
 
 @dataclass(frozen=True, slots=True)
 class CollectionRecord:
-    """A collection that exists.  ``generation`` rises with every publish and renewal."""
+    """A collection that exists.  ``generation`` rises with every publish and renewal.
+
+    ``closed`` says why an Owner closed it: nothing of it is served until a new root is there (TRUST 3.5).
+    """
 
     gun: Gun
     generation: int
     created: datetime
+    closed: str | None = None
 
 
 class Collections(Protocol):
@@ -72,7 +76,47 @@ class Collections(Protocol):
         ...
 
     async def expiring(self, *, role: str, before: datetime) -> Sequence[Gun]:
-        """Collections whose current file of this role expires before this moment, soonest first."""
+        """Open collections whose current file of this role expires before this moment, soonest first."""
+        ...
+
+
+class Upkeep(Protocol):
+    """What befalls collections apart from publishing: new online keys, an Owner's reset, a database from a backup."""
+
+    async def replace_online_keys(self, gun: Gun, keys: Sequence[SealedKey], now: datetime) -> None:
+        """Puts these keys in the place of the GUN's keys for their roles, which are gone then."""
+        ...
+
+    async def online_keys_since(self, gun: Gun) -> Mapping[str, datetime]:
+        """By role when the GUN's key came into use."""
+        ...
+
+    async def aged(self, before: datetime) -> Mapping[Gun, frozenset[str]]:
+        """By open collection the roles whose key came into use before this moment, and for which none waits."""
+        ...
+
+    async def pending_keys(self, gun: Gun) -> Mapping[str, SealedKey]:
+        """By role the keys that wait for a root to name them."""
+        ...
+
+    async def add_pending_keys(self, gun: Gun, keys: Sequence[SealedKey], now: datetime) -> None:
+        """Raises Conflict where a key waits for one of these roles."""
+        ...
+
+    async def drop_pending_keys(self, gun: Gun, roles: Iterable[str]) -> None:
+        """Those of these roles that there are."""
+        ...
+
+    async def close(self, gun: Gun, why: str | None) -> None:
+        """Closes a collection, or opens it again for None; its generation rises.  Raises NotFound."""
+        ...
+
+    async def jumps(self, gun: Gun) -> Mapping[str, int]:
+        """By role the highest version that its next file may have, where that is more than the next one."""
+        ...
+
+    async def set_jumps(self, gun: Gun, ceilings: Mapping[str, int]) -> None:
+        """Allows these jumps and no others.  Raises NotFound."""
         ...
 
 
@@ -176,6 +220,8 @@ class Transaction(Protocol):
 
     @property
     def collections(self) -> Collections: ...
+    @property
+    def upkeep(self) -> Upkeep: ...
     @property
     def identities(self) -> Identities: ...
     @property

@@ -27,7 +27,7 @@ def upgrade() -> None:
         "jumps",
         sa.Column("collection", sa.Integer, nullable=False),
         sa.Column("role", sa.String(255), nullable=False),
-        sa.Column("versions", sa.Integer, nullable=False),
+        sa.Column("ceiling", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("collection", "role", name="pk_jumps"),
         sa.ForeignKeyConstraint(["collection"], ["collections.id"], name="fk_jumps_collection"),
     )
