@@ -1,8 +1,8 @@
 """Replacing keys: root, repository and signer keys, each in one atomic publish a collection (TRUST 2.3, 3.9).
 
-The order is what keeps anything from being lost: the new key is on disk and noted first, then the metadata that names
-it is published and read back as a consumer would, and only then is the old key done with.  Whatever is interrupted goes
-on with the same new key when the command is run again.
+The order keeps anything from being lost: the new key is on disk and noted first, then the metadata that names it is
+published and read back as a consumer would, and only then is the old key done with.  What is interrupted goes on with
+the same new key when the command is run again.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ class Rotate:
             return Rotated(gun, role, begun.old, begun.new, self._here(begun.old), resumed=True)
         old = key_to_replace(root, _OF_ROOT[role], wanted, gun)
         self._require_root_keys(gun, root)
-        new = given or self._new_key(gun, role, old, begun)
-        self._begin(Begun(gun, role, old, new.keyid), given)
+        new = given or self._new_key(gun, role, begun if begun and begun.version == root.version else None)
+        self._begin(Begun(gun, role, old, new.keyid, root.version), begun)
         self._publisher.apply(
             gun,
             lambda draft: edit(draft, old, new),
@@ -165,8 +165,9 @@ class Rotate:
             place=self._keys.place,
         )
 
-    def _new_key(self, gun: Gun, role: KeyRole, old: str, begun: Begun | None) -> Key:
-        if begun and begun.new != old and (left := self._here(begun.new)) and left.role is role:
+    def _new_key(self, gun: Gun, role: KeyRole, begun: Begun | None) -> Key:
+        left = self._here(begun.new) if begun else None
+        if left is not None and left.role is role:
             self._say(f"Going on with the new {role} key {left.id[:16]}, which an interrupted run made.")
             return left.public
         if role is KeyRole.ROOT:
@@ -178,20 +179,15 @@ class Rotate:
         self._say(f"Making the new {role} key{f' of {gun}' if gun else ''}.")
         return self._keys.generate(role, gun=gun)
 
-    def _begin(self, rotation: Begun, given: Key | None) -> None:
-        """Notes the rotation; another process of this home that began one first with another key keeps the right."""
-        there = self._rotations.begin(rotation, replace=given is not None or self._here_stale(rotation))
+    def _begin(self, rotation: Begun, seen: Begun | None) -> None:
+        """Notes the rotation; another process of this home that noted one meanwhile has the right."""
+        there = self._rotations.begin(rotation, seen=seen)
         if there.new != rotation.new:
             raise Conflict(
                 f"Another trustkit of this home is rotating the {rotation.role} key of {rotation.gun}, to "
                 f"{there.new[:16]}.",
                 hint="Run the command again once it has ended.",
             )
-
-    def _here_stale(self, rotation: Begun) -> bool:
-        """Whether what is noted is of no use: its key is gone, or is the one that is to be replaced now."""
-        there = self._rotations.begun(rotation.gun, rotation.role)
-        return there is not None and (there.new == rotation.old or self._here(there.new) is None)
 
     def _here(self, key_id: str) -> KeyInfo | None:
         return next(iter(self._keys.find(frozenset({key_id}))), None)
@@ -201,8 +197,10 @@ class Rotate:
         current = self._current(gun)
         there, served = current.pin, current.files["root"]
         key_ids = tuple(dict.fromkeys(done.new if key_id == done.old else key_id for key_id in there.key_ids))
-        moved = Pin(str(gun), root=served) if there.root is not None else replace(
-            there, pattern=str(gun), key_ids=key_ids, threshold=min(there.threshold, len(key_ids))
+        moved = (
+            Pin(str(gun), root=served)
+            if there.root is not None
+            else replace(there, pattern=str(gun), key_ids=key_ids, threshold=min(there.threshold, len(key_ids)))
         )
         if moved == replace(there, pattern=str(gun)) or not (moved.root or meets(moved, gun, served)):
             return

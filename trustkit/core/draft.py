@@ -100,7 +100,7 @@ class Draft:
         signed = read(data, Root)
         if signed.signed.version != self.old_root.version + 1:
             raise BadVersion(
-                f"The root of {self.gun} is at version {self.old_root.version}; {signed.signed.version} can't follow it."
+                f"The root of {self.gun} is at {self.old_root.version}; version {signed.signed.version} can't follow it."
             )
         for delegator in (self.old_root, signed.signed):
             check_threshold(delegator, "root", signed)

@@ -9,6 +9,7 @@ from trustkit.home.backups import BackupTimes
 from trustkit.home.files import private_folder
 from trustkit.home.metadata import MetadataFolders
 from trustkit.home.pins import FilePinStore
+from trustkit.home.rotations import FileRotations
 from trustkit.home.tokens import FileTokenCache
 
 
@@ -46,6 +47,11 @@ class Home:
     def backups(self) -> BackupTimes:
         """When each key was last backed up."""
         return BackupTimes(private_folder(self.path) / "backups.json")
+
+    @cached_property
+    def rotations(self) -> FileRotations:
+        """Rotations that were begun and not seen to end."""
+        return FileRotations(private_folder(self.path) / "rotations.json")
 
     @cached_property
     def metadata(self) -> MetadataFolders:

@@ -19,7 +19,7 @@ from trustkit.home.locks import exclusive
 SCHEMA = 1
 MAX_FILE = 4 * 1024 * 1024
 _KEY_ID = re.compile(r"[0-9a-f]{64}\Z")
-_MEMBERS = {"gun", "role", "old", "new"}
+_TEXTS = ("gun", "role", "old", "new")
 
 
 class FileRotations:
@@ -40,8 +40,11 @@ class FileRotations:
         """The rotation of a role that was begun and not ended; raises StateError where the file is damaged."""
         return self._load().get((gun, role))
 
-    def begin(self, rotation: Begun, *, replace: bool = False) -> Begun:
-        """Notes a rotation, on disk when this returns; returns the one that counts.
+    def begin(self, rotation: Begun, *, seen: Begun | None) -> Begun:
+        """Notes a rotation, on disk when this returns, unless something else than ``seen`` is noted by now.
+
+        Returns:
+            What is noted now.
 
         Raises:
             StateError: the file is damaged or can't be written.
@@ -49,7 +52,7 @@ class FileRotations:
         with exclusive(self._lock):
             known = self._load()
             there = known.get((rotation.gun, rotation.role))
-            if there is not None and not replace:
+            if there is not None and there != seen:
                 return there
             self._save({**known, (rotation.gun, rotation.role): rotation})
         return rotation
@@ -78,15 +81,23 @@ class FileRotations:
 
     def _save(self, known: dict[tuple[Gun, str], Begun]) -> None:
         entries = [
-            {"gun": str(entry.gun), "role": entry.role, "old": entry.old, "new": entry.new}
+            {
+                "gun": str(entry.gun),
+                "role": entry.role,
+                "old": entry.old,
+                "new": entry.new,
+                "version": entry.version,
+            }
             for _, entry in sorted(known.items(), key=lambda item: (str(item[0][0]), item[0][1]))
         ]
         write_atomically(self._path, strictjson.serialise({"version": SCHEMA, "rotations": entries}) + b"\n")
 
 
 def _read(entry: Any) -> Begun:
-    if not isinstance(entry, dict) or entry.keys() != _MEMBERS or not all(isinstance(v, str) for v in entry.values()):
-        raise ValueError("an entry is none")
+    if not isinstance(entry, dict) or entry.keys() != {*_TEXTS, "version"} or type(entry["version"]) is not int:
+        raise ValueError("an entry has other members than it should")
+    if not all(isinstance(entry[name], str) for name in _TEXTS):
+        raise ValueError("an entry has a member of the wrong type")
     if not _KEY_ID.match(entry["old"]) or not _KEY_ID.match(entry["new"]):
         raise ValueError("an entry names no key")
-    return Begun(Gun.parse(entry["gun"]), entry["role"], entry["old"], entry["new"])
+    return Begun(Gun.parse(entry["gun"]), entry["role"], entry["old"], entry["new"], entry["version"])

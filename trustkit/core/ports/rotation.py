@@ -12,13 +12,15 @@ from trustkit.core.names import Gun
 class Begun:
     """A rotation that was begun: the ids of the key that goes and of the one that comes.
 
-    ``role`` is ``root``, ``repository``, or ``signer/NAME``.
+    ``role`` is ``root`` or ``repository``; ``version`` that of the root that it was begun on.  Once there is another
+    root the new key may have been in use, and have been replaced as a stolen one: then it isn't used again.
     """
 
     gun: Gun
     role: str
     old: str
     new: str
+    version: int
 
 
 class Rotations(Protocol):
@@ -31,8 +33,8 @@ class Rotations(Protocol):
         """The rotation of a role that was begun and not ended."""
         ...
 
-    def begin(self, rotation: Begun, *, replace: bool = False) -> Begun:
-        """Notes a rotation; returns the one that counts, which is another's that was begun first unless ``replace``."""
+    def begin(self, rotation: Begun, *, seen: Begun | None) -> Begun:
+        """Notes a rotation in the place of ``seen``; returns what counts: another's, where that came in between."""
         ...
 
     def end(self, gun: Gun, role: str) -> None:
