@@ -11,6 +11,7 @@ from securesystemslib.signer import CryptoSigner, Signer
 from tuf.api.metadata import Root, Snapshot, Targets, Timestamp
 
 from trustkit.core.build import first_targets, new_root, next_snapshot, next_targets, next_timestamp
+from trustkit.core.draft import Draft
 from trustkit.core.formats.tuf1 import read, sign
 from trustkit.core.judge import Accepted, State, judge
 from trustkit.core.lifetimes import Lifetimes
@@ -56,7 +57,7 @@ class Publisher:
 
     @property
     def state(self) -> State:
-        stored = {role: data for role, data in self.files.items() if role in ("root", "targets")}
+        stored = {role: data for role, data in self.files.items() if role not in ("snapshot", "timestamp")}
         return State(self.gun, stored, self.online)
 
     def signed(self, *signers: Signer) -> dict[str, Signer]:
@@ -93,6 +94,18 @@ class Publisher:
         change(root)
         return {"root": sign(root, self.signed(*(signers or (self.root,))))}
 
+    def change(self, edit: Callable[[Draft], None], *signers: Signer, now: datetime = NOW) -> dict[str, bytes]:
+        """What a draft's edit makes; of these keys, by default the owner's, each file is signed by those it needs."""
+        draft = Draft(self.gun, self.files, now=now, lifetimes=LIFE)
+        edit(draft)
+        draft.settle()
+        upload = {}
+        for role, signed in draft.changed.items():
+            wanted = {key_id for need in draft.needs(role) for key_id in need.keys}
+            by_id = self.signed(*(signers or (self.root, self.repository)))
+            upload[role] = sign(signed, {key_id: signer for key_id, signer in by_id.items() if key_id in wanted})
+        return upload
+
     def accept(self, upload: dict[str, bytes], now: datetime = NOW) -> Accepted:
         accepted = judge(self.state, upload, now=now, lifetimes=LIFE)
         self.install(upload, now)
@@ -101,11 +114,13 @@ class Publisher:
     def install(self, upload: dict[str, bytes], now: datetime = NOW) -> None:
         """Stores an upload unjudged, with a snapshot and timestamp that name it."""
         self.files |= upload
-        targets = read(self.files["targets"], Targets).signed
+        versions = {
+            role: json.loads(data)["signed"]["version"]
+            for role, data in self.files.items()
+            if role == "targets" or role in set(upload) - {"root", "snapshot", "timestamp"}
+        }
         old_snapshot = read(self.files["snapshot"], Snapshot).signed if "snapshot" in self.files else None
-        snapshot = next_snapshot(
-            self.gun, old_snapshot, {"targets": targets.version}, now=now, life=LIFE.default["snapshot"]
-        )
+        snapshot = next_snapshot(self.gun, old_snapshot, versions, now=now, life=LIFE.default["snapshot"])
         self.files["snapshot"] = sign(snapshot, self.signed(self.snapshot))
         old = read(self.files["timestamp"], Timestamp).signed if "timestamp" in self.files else None
         timestamp = next_timestamp(self.gun, old, snapshot.version, now=now, life=LIFE.default["timestamp"])
