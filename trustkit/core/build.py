@@ -29,15 +29,17 @@ def new_root(
     online: Mapping[str, Key],
     now: datetime,
     life: timedelta,
+    version: int = 1,
 ) -> Root:
-    """Version 1 of a collection's root, all thresholds 1.
+    """The first root of a collection, all thresholds 1.
 
     Args:
         root: the publisher's root keys.
         targets: the repository keys.
         online: the service's keys for ``snapshot`` and ``timestamp``.
+        version: more than 1 for the first root after a reset (TRUST 3.5).
     """
-    made = Root(1, SPEC_VERSION, _until(now, life), consistent_snapshot=True, unrecognized_fields=_ours(gun))
+    made = Root(version, SPEC_VERSION, _until(now, life), consistent_snapshot=True, unrecognized_fields=_ours(gun))
     roles: dict[str, Iterable[Key]] = {"root": root, "targets": targets}
     roles |= {role: [key] for role, key in online.items()}
     for role, keys in roles.items():

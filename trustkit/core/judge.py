@@ -15,13 +15,12 @@ from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.roots import ONLINE, check_gun, check_root_keys, check_threshold
 from trustkit.core.targets import MAX_SUPERSEDE, read_target
+from trustkit.core.versions import check_next
 from trustkit.core.view import SignedTarget
 from trustkit.errors import (
     BadDelegation,
     BadExpiry,
     BadTarget,
-    BadVersion,
-    Conflict,
     Malformed,
     Rejected,
     WrongOnlineKeys,
@@ -41,6 +40,8 @@ class State:
         pending: online keys that a new root may name in the place of those; empty, or one for each role that rotates.
         consumed: by role the highest version that a dropped proposal had; it is never used again.
         dropped: the SHA-256, in hex, of what signatures cover in dropped proposals; it is never accepted.
+        last: by role the last versions of a collection that its Owner reset: a first upload goes on after them.
+        ceilings: by role the highest version that the next file may have, after the database came from a backup.
     """
 
     gun: Gun
@@ -49,6 +50,8 @@ class State:
     pending: Mapping[str, Key] = field(default_factory=dict)
     consumed: Mapping[str, int] = field(default_factory=dict)
     dropped: frozenset[str] = frozenset()
+    last: Mapping[str, int] = field(default_factory=dict)
+    ceilings: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Accepted:
             that attribute.
         uploaded: the roles that the upload brought.
         changed: tags that the upload signs anew or differently; None for a tag that is withdrawn.
+        founding: whether this makes the collection, or makes it anew after a reset.
+        jumped: the roles whose version jumped ahead, as it may once after a recovery.
     """
 
     root: Metadata[Root]
@@ -68,11 +73,8 @@ class Accepted:
     delegated: Mapping[str, Metadata[Targets]]
     uploaded: frozenset[str]
     changed: Mapping[str, SignedTarget | None]
-
-    @property
-    def founding(self) -> bool:
-        """Whether this makes the collection."""
-        return "root" in self.uploaded and self.root.signed.version == 1
+    founding: bool = False
+    jumped: frozenset[str] = frozenset()
 
     def signed(self, role: str) -> Root | Targets:
         """The signed part of one uploaded role."""
@@ -104,6 +106,7 @@ class _Judging:
         self._lifetimes = lifetimes
         _check_roles(state, upload)
         self._stored_files: dict[str, Metadata[Targets]] = {}
+        self._jumped: set[str] = set()
         self._old_root = read(state.files["root"], Root) if state.files else None
         self._old_targets = self._stored("targets")
 
@@ -121,7 +124,15 @@ class _Judging:
                 if moved or granting.name in self._upload:
                     _check_owned(granting.name, delegated[granting.name].signed, after)
         changed = self._changed(before, after, targets, delegated, moved=moved)
-        return Accepted(root, targets, delegated, frozenset(self._upload), changed)
+        return Accepted(
+            root,
+            targets,
+            delegated,
+            frozenset(self._upload),
+            changed,
+            founding=self._old_root is None,
+            jumped=frozenset(self._jumped),
+        )
 
     def _root(self) -> Metadata[Root]:
         if "root" not in self._upload:
@@ -235,19 +246,15 @@ class _Judging:
         return changed
 
     def _check_version(self, role: str, metadata: Metadata[Root] | Metadata[Targets]) -> None:
-        new, stored = metadata.signed.version, self._stored_version(role)
-        used = max(stored, self._state.consumed.get(role, 0)) if role != "root" else stored
         if self._state.dropped and payload_digest(metadata.signed) in self._state.dropped:
             raise Rejected(f"This {role} was proposed, and the proposal was dropped.", hint="Propose it anew.")
-        if new == used + 1:
+        used = max(self._stored_version(role), self._state.last.get(role, 0))
+        if role == "root":
+            check_next(self._state.gun, role, metadata.signed.version, used)
             return
-        if new <= used:
-            raise Conflict(
-                f"{role} of {self._state.gun} is at version {used} already.",
-                hint="Fetch the current state and apply the change to it.",
-                versions={role: used},
-            )
-        raise BadVersion(f"{role} of {self._state.gun} is at version {used}; {new} can't follow it.")
+        used, ceiling = max(used, self._state.consumed.get(role, 0)), self._state.ceilings.get(role, 0)
+        if check_next(self._state.gun, role, metadata.signed.version, used, ceiling):
+            self._jumped.add(role)
 
     def _stored_version(self, role: str) -> int:
         if role == "root":
