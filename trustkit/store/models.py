@@ -181,6 +181,46 @@ founders = Table(
     PrimaryKeyConstraint("pattern", "root_key"),
 )
 
+proposals = Table(
+    "proposals",
+    metadata,
+    Column("gun", String(512), nullable=False),
+    Column("id", String(16), nullable=False),
+    Column("opened", Moment, nullable=False),
+    Column("opened_by", String(128), nullable=False),
+    PrimaryKeyConstraint("gun", "id"),
+)
+
+proposed_files = Table(
+    "proposed_files",
+    metadata,
+    Column("gun", String(512), nullable=False),
+    Column("role", String(255), nullable=False),
+    Column("proposal", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("gun", "role"),
+)
+
+consumed_versions = Table(
+    "consumed_versions",
+    metadata,
+    Column("gun", String(512), nullable=False),
+    Column("role", String(255), nullable=False),
+    Column("version", Integer, nullable=False),
+    PrimaryKeyConstraint("gun", "role"),
+)
+
+dropped_payloads = Table(
+    "dropped_payloads",
+    metadata,
+    Column("gun", String(512), nullable=False),
+    Column("role", String(255), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    PrimaryKeyConstraint("gun", "role", "version", "digest"),
+)
+
 audit = Table(
     "audit",
     metadata,

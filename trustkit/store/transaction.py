@@ -5,6 +5,7 @@ from __future__ import annotations
 from trustkit.store.audit import SqlAudit
 from trustkit.store.collections import SqlCollections
 from trustkit.store.identities import SqlIdentities
+from trustkit.store.proposals import SqlProposals
 from trustkit.store.settings import SqlSettings
 from trustkit.store.statements import Statements
 from trustkit.store.upkeep import SqlUpkeep
@@ -19,3 +20,4 @@ class SqlTransaction:
         self.identities = SqlIdentities(statements)
         self.settings = SqlSettings(statements)
         self.audit = SqlAudit(statements)
+        self.proposals = SqlProposals(statements)

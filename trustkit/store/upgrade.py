@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from trustkit.errors import StateError
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest revision of ``migrations/versions``."""
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from trustkit.core.access import Assignment
 from trustkit.core.names import Gun, PrincipalName, Repository, RepositoryPattern
+from trustkit.core.ports.proposals import Proposals
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +229,8 @@ class Transaction(Protocol):
     def settings(self) -> ServiceSettings: ...
     @property
     def audit(self) -> AuditLog: ...
+    @property
+    def proposals(self) -> Proposals: ...
 
 
 class Store(Protocol):
