@@ -13,15 +13,15 @@ of a family is in ``trustkit.cli.status``, the HTTP status of a leaf in ``trustk
     |   +-- Malformed, TooLarge, BadSignature, BadVersion, BadExpiry, BadKeys, BadDelegation,
     |       WrongOnlineKeys, WrongGun, BadTarget, NameTaken, FounderNotAllowed
     +-- NotTrusted                   don't use the image
-    |   +-- Unsigned, NoCollection, Expired, NoPin, WrongRoot, RolledBack, DigestMismatch, WrongCollection,
-    |   |   SignatureInvalid, TagMoved
+    |   +-- Unsigned, NoCollection, CollectionReset, Expired, NoPin, WrongRoot, RolledBack, DigestMismatch,
+    |   |   WrongCollection, SignatureInvalid, TagMoved
     |   +-- CouldNotCheck            don't use the image *and* find out why; never "unsigned"
     |       +-- Unreachable, TimedOut, Garbage, ServerFailed, TrustDisabled, CollectionGone
     +-- NotAllowed                   log in, or ask for the role
     |   +-- LoginRequired, RoleMissing, RateLimited
     +-- KeyProblem                   find the key or its passphrase
         +-- KeyMissing, WrongKeyRole, KeyExists, KeyFileInvalid, WrongPassphrase, NoPassphrase, WeakPassphrase,
-            KeyUnsupported
+            KeyUnsupported, KeyUnavailable
 """
 
 from __future__ import annotations
@@ -206,6 +206,12 @@ class NoCollection(NotTrusted):
     slug = "no-collection"
 
 
+class CollectionReset(NoCollection):
+    """An Owner reset or deleted the collection, and nobody has founded it anew yet (TRUST 3.5)."""
+
+    slug = "collection-reset"
+
+
 class Expired(NotTrusted):
     """A role's metadata is past its expiry."""
 
@@ -372,3 +378,9 @@ class KeyUnsupported(KeyProblem):
     """A key of a type or size that is not allowed (TRUST 2.2)."""
 
     slug = "key-unsupported"
+
+
+class KeyUnavailable(KeyProblem):
+    """The token or key service that holds a key isn't there, doesn't answer, or refuses: plug it in, or log in there."""
+
+    slug = "key-unavailable"
