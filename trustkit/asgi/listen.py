@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 
+from trustkit.asgi.certified import CertifiedProtocol
 from trustkit.asgi.strict import StrictProtocol
 from trustkit.core.names import Host
 from trustkit.errors import InvalidSetting, StateError
@@ -23,13 +24,18 @@ BACKLOG = 512
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """A server's certificate chain and key, as PEM files."""
+    """A server's certificate chain and key, as PEM files.
+
+    Attributes:
+        client_ca: the authorities, PEM, one of which must have signed a client's certificate; None asks for none.
+    """
 
     certificate: Path
     key: Path
+    client_ca: Path | None = None
 
     def check(self) -> None:
-        """Raises InvalidSetting where the two can't serve TLS together."""
+        """Raises InvalidSetting where the files can't serve TLS together."""
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.key)
         except (OSError, ssl.SSLError) as error:
@@ -37,6 +43,19 @@ class Tls:
                 f"The certificate {self.certificate} and key {self.key} can't be used: {error}.",
                 hint="Both are PEM files; the key must belong to the certificate and have no passphrase.",
             ) from error
+        if self.client_ca is None:
+            return
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(self.client_ca)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidSetting(f"The authorities {self.client_ca} can't be used: {error}.") from error
+
+    def options(self) -> dict[str, Any]:
+        """What uvicorn is told."""
+        options: dict[str, Any] = {"ssl_certfile": str(self.certificate), "ssl_keyfile": str(self.key)}
+        if self.client_ca is not None:
+            options |= {"ssl_ca_certs": str(self.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+        return options
 
 
 def bind(listen: Host) -> socket.socket:
@@ -81,12 +100,9 @@ async def serve(
         app: the ASGI application.
         ready: called once connections are accepted.
     """
-    options: dict[str, Any] = {}
-    if tls:
-        options = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
     config = uvicorn.Config(
         app,
-        http=StrictProtocol,
+        http=CertifiedProtocol if tls and tls.client_ca else StrictProtocol,
         ws="none",
         loop="uvloop",
         lifespan="off",
@@ -95,7 +111,7 @@ async def serve(
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        **options,
+        **(tls.options() if tls else {}),
     )
     server = _Server(config, ready)
     await server.serve(sockets=[sock])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
@@ -14,7 +15,9 @@ from trustkit.core.onlinejudge import Record, check_state, judge_snapshot, judge
 from trustkit.core.ports.service import SealedKey
 from trustkit.core.ports.signing import Entry, Held, Ledger
 from trustkit.core.roots import ONLINE
-from trustkit.errors import Malformed, NotFound
+from trustkit.errors import Conflict, Malformed, NotFound, Rejected
+
+log = logging.getLogger("trustkit.signer")
 
 
 class Signing:
@@ -62,7 +65,13 @@ class Signing:
             raise Malformed("This signer signs snapshots and timestamps, and nothing else.")
         if files and role != "timestamp":
             raise Malformed("Files come with a timestamp only.")
-        now = self._clock()
+        try:
+            return self._judged(gun, role, payload, files, self._clock())
+        except (Rejected, Conflict) as error:
+            log.warning("refused a %s of %s: %s", role, gun, error.message)
+            raise
+
+    def _judged(self, gun: Gun, role: str, payload: bytes, files: Mapping[str, bytes], now: datetime) -> str:
         with self._ledger.entry(gun) as entry:
             signer = self._keys.signer(gun, self._sealed(entry, gun, role))
             before = entry.record()
@@ -75,6 +84,7 @@ class Signing:
                 check_state(gun, after, before, signed_file(payload, signer.public_key.keyid, signature), now)
             if after != before:
                 entry.put_record(after)
+        log.info("signed %s version %d of %s", role, after.versions[role], gun)
         return signature
 
     def held(self, gun: Gun) -> Held:

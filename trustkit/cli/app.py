@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pin": ("trustkit.cli.pin", "Say which root keys to accept for which repositories."),
     "key": ("trustkit.cli.key", "Make, list, export, import and remove signing keys."),
     "serve": ("trustkit.cli.serve", "Run the service: registry, tokens and trust."),
+    "serve-signer": ("trustkit.cli.serve_signer", "Run a separate signer that holds a service's online keys."),
     "admin": ("trustkit.cli.admin", "Principals, roles and policies of a service."),
     "demo": ("trustkit.cli.demo", "Play the main job through on this machine, with no network."),
 }

@@ -46,6 +46,18 @@ from trustkit.core.names import Host
 @click.option(
     "--kek-file", type=click.Path(dir_okay=False, path_type=Path), help="The key-encryption key. [DATA_DIR/kek]"
 )
+@click.option("--signer", metavar="URL", help="A separate signer that makes and holds the online keys.")
+@click.option(
+    "--signer-ca", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Who vouches for it, PEM."
+)
+@click.option(
+    "--signer-cert",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="This service's certificate towards it, PEM.",
+)
+@click.option(
+    "--signer-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its private key, PEM."
+)
 @click.option("--behind-tls-proxy", is_flag=True, help="Clients reach this service over TLS, through a proxy.")
 @click.option("--access-log", is_flag=True, help="Write a line to stderr for each request.")
 @click.option("--unsafe-plain-http", is_flag=True, help="Serve without TLS on an address that isn't loopback.")
@@ -63,6 +75,10 @@ def command(
     *,
     trust_only: bool,
     kek_file: Path | None,
+    signer: str | None,
+    signer_ca: Path | None,
+    signer_cert: Path | None,
+    signer_key: Path | None,
     behind_tls_proxy: bool,
     access_log: bool,
     unsafe_plain_http: bool,
@@ -76,6 +92,7 @@ def command(
     from trustkit.config import lifetimes
     from trustkit.server.service import Service
     from trustkit.server.settings import ServeSettings, Upstream, tls_of
+    from trustkit.server.signer_client import SignerAddress
 
     settings = ServeSettings(
         data_dir=data_dir.absolute(),
@@ -86,6 +103,7 @@ def command(
         tls=tls_of(tls_cert, tls_key),
         trust_only=trust_only,
         kek_file=kek_file,
+        signer=SignerAddress.of(signer, signer_ca, signer_cert, signer_key),
         behind_tls_proxy=behind_tls_proxy,
         access_log=access_log,
         lifetimes=lifetimes(os.environ).value,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from trustkit.authority.renew import RenewalReport
@@ -16,10 +16,22 @@ JSON = ("content-type", "application/json")
 
 
 class Health:
-    """Answers the two health paths; both are open to anybody and name no collection."""
+    """Answers the two health paths; both are open to anybody and name no collection.
 
-    def __init__(self, store: Store, *, report: Callable[[], RenewalReport], clock: Callable[[], datetime]) -> None:
+    Args:
+        trouble: what keeps the service from signing, in one sentence; None for nothing.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        report: Callable[[], RenewalReport],
+        clock: Callable[[], datetime],
+        trouble: Callable[[], Awaitable[str | None]],
+    ) -> None:
         self._store = store
+        self._trouble = trouble
         self._report = report
         self._clock = clock
 
@@ -40,5 +52,7 @@ class Health:
             problems.append(f"{len(report.failed)} collections could not be renewed")
         if self._clock() - report.at > OVERDUE:
             problems.append(f"the last renewal round was at {report.at:%Y-%m-%d %H:%M:%S}")
+        if trouble := await self._trouble():
+            problems.append(trouble)
         body = {"status": "not ready" if problems else "ok", "problems": problems}
         await exchange.reply(503 if problems else 200, [JSON], json.dumps(body).encode())

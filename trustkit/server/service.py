@@ -14,9 +14,7 @@ from typing import Any
 from trustkit.asgi.listen import bind, serve
 from trustkit.asgi.logs import AccessLog
 from trustkit.authority.login import TokenService
-from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.passwords import Passwords
-from trustkit.authority.publish import Publishing
 from trustkit.authority.renew import Renewal
 from trustkit.authority.sealing import Sealer
 from trustkit.authority.settings import set_trust_only
@@ -33,6 +31,7 @@ from trustkit.gateway.embedded import EmbeddedRegistry
 from trustkit.gateway.exchange import Exchange
 from trustkit.server.callers import Callers, Challenges
 from trustkit.server.health import Health
+from trustkit.server.online import open_online
 from trustkit.server.settings import ServeSettings
 from trustkit.server.token_routes import TokenRoutes
 from trustkit.server.trust_routes import TrustRoutes
@@ -102,9 +101,8 @@ class Service:
         _write_certificate(settings.data_dir / "token-ca.crt", tokens.pem)
         if settings.trust_only:
             await self._default_trust_only(store)
-        views, keys, lifetimes = Views(store, clock=clock), OnlineKeys(sealer), settings.lifetimes
-        renewal = Renewal(store, keys, lifetimes=lifetimes, clock=clock, changed=views.forget)
-        publishing = Publishing(store, keys, lifetimes=lifetimes, clock=clock, changed=views.forget)
+        views = Views(store, clock=clock)
+        online = await open_online(store, sealer, settings, clock=clock, changed=views.forget)
         issuer = TokenIssuer(tokens, issuer=name)
         services = {name: False, **dict.fromkeys(settings.token_services, True)}
         backend = await self._backend(stack, issuer, frozenset(services))
@@ -118,15 +116,16 @@ class Service:
             hosts=hosts,
             clock=clock,
         )
+        health = Health(store, report=lambda: online.renewal.report, clock=clock, trouble=online.trouble)
         parts = Parts(
             gateway=RegistryGateway(backend, trust=_trust(Switches(store, clock=clock), views), challenge=challenges),
-            trust=TrustRoutes(store, publishing, backend, hosts=frozenset(hosts), view=views.view),
+            trust=TrustRoutes(store, online.publishing, backend, hosts=frozenset(hosts), view=views.view),
             authenticate=Callers(store, verifier, hosts=hosts, clock=clock).authenticate,
             challenge=challenges,
             come_by=challenges.come_by,
-            other=_other(TokenRoutes(login), Health(store, report=lambda: renewal.report, clock=clock)),
+            other=_other(TokenRoutes(login), health),
         )
-        return _Wired(Application(parts), renewal)
+        return _Wired(Application(parts), online.renewal)
 
     async def _backend(self, stack: AsyncExitStack, issuer: TokenIssuer, services: frozenset[str]) -> Backend:
         if self._settings.upstream is None:

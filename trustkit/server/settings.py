@@ -11,6 +11,7 @@ from trustkit.asgi.listen import Tls
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
 from trustkit.errors import InvalidName, InvalidSetting
+from trustkit.server.signer_client import SignerAddress
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1")
 
@@ -87,6 +88,7 @@ class ServeSettings:
     tls: Tls | None = None
     trust_only: bool = False
     kek_file: Path | None = None
+    signer: SignerAddress | None = None
     behind_tls_proxy: bool = False
     access_log: bool = False
     lifetimes: Lifetimes = field(default_factory=Lifetimes)

@@ -1,0 +1,113 @@
+"""Whatever signs online, wired: local keys, or a separate signer with what catches up with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from trustkit.authority.onlinekeys import OnlineKeys
+from trustkit.authority.publish import Publishing
+from trustkit.authority.renew import Renewal
+from trustkit.authority.sealing import Sealer
+from trustkit.authority.settle import SettledPublishing, Settling
+from trustkit.core.lifetimes import Lifetimes
+from trustkit.core.names import Gun
+from trustkit.core.ports.service import Store
+from trustkit.core.ports.signing import SeparateSigner
+from trustkit.errors import TrustkitError
+from trustkit.server.settings import ServeSettings
+from trustkit.server.signer_client import RemoteSigner
+
+log = logging.getLogger("trustkit.signer")
+
+ASK_AGAIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Online:
+    """The use cases that sign, and a check of what they sign with.
+
+    Attributes:
+        trouble: what keeps them from signing, in one sentence; None for nothing.
+    """
+
+    publishing: Publishing
+    renewal: Renewal
+    trouble: Callable[[], Awaitable[str | None]]
+
+
+async def open_online(
+    store: Store,
+    sealer: Sealer,
+    settings: ServeSettings,
+    *,
+    clock: Callable[[], datetime],
+    changed: Callable[[Gun], None],
+) -> Online:
+    """Raises InvalidSetting where the files for mutual TLS can't be used."""
+    lifetimes = settings.lifetimes
+    if settings.signer is None:
+        return _local(store, OnlineKeys(sealer), lifetimes, clock=clock, changed=changed)
+    separate = RemoteSigner(settings.signer)
+    keys = OnlineKeys(sealer, separate)
+    settling = Settling(store, keys, separate, clock=clock, changed=changed)
+    await _tell_local(store, keys)
+    return Online(
+        SettledPublishing(store, keys, lifetimes=lifetimes, clock=clock, changed=changed, settling=settling),
+        Renewal(store, keys, lifetimes=lifetimes, clock=clock, changed=changed, settle=settling.settle),
+        _Trouble(separate).now,
+    )
+
+
+def _local(
+    store: Store,
+    keys: OnlineKeys,
+    lifetimes: Lifetimes,
+    *,
+    clock: Callable[[], datetime],
+    changed: Callable[[Gun], None],
+) -> Online:
+    async def none() -> str | None:
+        return None
+
+    return Online(
+        Publishing(store, keys, lifetimes=lifetimes, clock=clock, changed=changed),
+        Renewal(store, keys, lifetimes=lifetimes, clock=clock, changed=changed),
+        none,
+    )
+
+
+async def _tell_local(store: Store, keys: OnlineKeys) -> None:
+    async with store.read() as tx:
+        here = await keys.here(tx)
+    for gun in here:
+        log.warning("the online keys of %s are in this service's database, not at the signer, and stay there", gun)
+
+
+class _Trouble:
+    """Asks the signer, at most every five seconds: anybody may look at /readyz."""
+
+    def __init__(self, separate: SeparateSigner) -> None:
+        self._separate = separate
+        self._turn = asyncio.Lock()
+        self._asked = float("-inf")
+        self._said: str | None = None
+
+    async def now(self) -> str | None:
+        async with self._turn:
+            if time.monotonic() - self._asked > ASK_AGAIN_SECONDS:
+                self._said = await asyncio.to_thread(self._ask)
+                self._asked = time.monotonic()
+            return self._said
+
+    def _ask(self) -> str | None:
+        try:
+            self._separate.ready()
+        except TrustkitError as error:
+            log.warning("%s", error.message)
+            return "the separate signer can't be reached"
+        return None

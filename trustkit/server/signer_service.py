@@ -1,0 +1,80 @@
+"""The separate signer, wired: its ledger, its keys, its judge, and mutual TLS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from trustkit.asgi.listen import Tls, bind, serve
+from trustkit.authority.sealedkeys import SealedKeys
+from trustkit.authority.sealing import Sealer
+from trustkit.authority.signing import Signing
+from trustkit.core.lifetimes import Lifetimes
+from trustkit.core.names import Host
+from trustkit.errors import InvalidSetting
+from trustkit.server.signer_app import SignerApplication
+from trustkit.store.kek import load_kek
+from trustkit.store.ledger import SqliteLedger
+
+DATABASE = "signer.db"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignerSettings:
+    """The options of ``trustkit serve-signer``.
+
+    Attributes:
+        clients: names that a client's certificate may have; empty for each one that the authority has signed.
+    """
+
+    data_dir: Path
+    listen: Host
+    tls: Tls
+    clients: frozenset[str] = frozenset()
+    kek_file: Path | None = None
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
+
+    def check(self) -> None:
+        """Raises InvalidSetting: files that can't serve mutual TLS."""
+        if self.tls.client_ca is None:
+            raise InvalidSetting("A signer needs --client-ca: it works for clients with a certificate only.")
+        self.tls.check()
+
+
+class SignerService:
+    """One running signer.
+
+    Args:
+        ready: called with the signer's URL once it accepts connections.
+    """
+
+    def __init__(self, settings: SignerSettings, *, ready: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._ready = ready
+
+    async def run(self) -> None:
+        """Serves until told to stop.
+
+        Raises:
+            StateError: it can't start.
+        """
+        settings = self._settings
+        sock = bind(settings.listen)
+        try:
+            ledger = SqliteLedger.open(settings.data_dir / DATABASE)
+            try:
+                kek = load_kek(settings.kek_file or settings.data_dir / "kek", create=ledger.empty())
+                signing = Signing(ledger, SealedKeys(Sealer(kek)), lifetimes=settings.lifetimes, clock=_clock)
+                url = f"https://{Host(settings.listen.name, int(sock.getsockname()[1]))}"
+                app = SignerApplication(signing, clients=settings.clients)
+                await serve(app, sock, tls=settings.tls, ready=lambda: self._ready(url))
+            finally:
+                ledger.close()
+        finally:
+            sock.close()
+
+
+def _clock() -> datetime:
+    return datetime.now(UTC)
