@@ -7,7 +7,7 @@ the database has the public halves only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
@@ -111,6 +111,56 @@ class OnlineKeys:
                 is at a separate signer and this service has none.
         """
         return self._opened(gun, await tx.collections.online_keys(gun))
+
+    async def pending(self, tx: Transaction, gun: Gun) -> Mapping[str, Key]:
+        """The public halves of the keys that wait for a root to name them, by role."""
+        return {role: public_half(sealed) for role, sealed in (await tx.upkeep.pending_keys(gun)).items()}
+
+    async def pending_signers(self, tx: Transaction, gun: Gun) -> Mapping[str, Signer]:
+        """The signers of ``pending``; raises StateError as ``signers``."""
+        return {role: self._signer(gun, sealed) for role, sealed in (await tx.upkeep.pending_keys(gun)).items()}
+
+    async def stage(self, tx: Transaction, gun: Gun, roles: Iterable[str], now: datetime) -> Mapping[str, Key]:
+        """Makes a new key for each of these roles that none waits for, used by nobody yet; ``tx`` is a write.
+
+        Returns:
+            What was made; empty where keys wait for all of these roles already.
+
+        Raises:
+            StateError: the keys are at a separate signer, which keeps one pair for each collection.
+        """
+        there = await tx.upkeep.pending_keys(gun)
+        await self._require_here(tx, gun)
+        made = [self._sealed.make(gun, role) for role in ONLINE if role in set(roles) and role not in there]
+        await tx.upkeep.add_pending_keys(gun, made, now)
+        return {key.role: public_half(key) for key in made}
+
+    async def adopt(self, tx: Transaction, gun: Gun, roles: Iterable[str], now: datetime) -> None:
+        """Takes the keys that waited for these roles into use; the ones before are gone with this transaction."""
+        pending = await tx.upkeep.pending_keys(gun)
+        keys = [pending[role] for role in roles]
+        await tx.upkeep.drop_pending_keys(gun, [key.role for key in keys])
+        await tx.upkeep.replace_online_keys(gun, keys, now)
+
+    async def replace(self, tx: Transaction, gun: Gun, now: datetime) -> Mapping[str, Key]:
+        """New keys in the place of all that there are, for a collection that begins anew; ``tx`` is a write.
+
+        Raises:
+            StateError: as ``stage``.
+        """
+        await self._require_here(tx, gun)
+        await tx.upkeep.drop_pending_keys(gun, ONLINE)
+        made = [self._sealed.make(gun, role) for role in ONLINE]
+        await tx.upkeep.replace_online_keys(gun, made, now)
+        return {key.role: public_half(key) for key in made}
+
+    async def _require_here(self, tx: Transaction, gun: Gun) -> None:
+        there = await tx.collections.online_keys(gun)
+        if self._separate is not None or any(key.sealed == ELSEWHERE for key in there.values()):
+            raise StateError(
+                f"The online keys of {gun} are at a separate signer, which keeps one pair for each collection.",
+                hint="New ones can be made only for keys that lie in the service's own database.",
+            )
 
     async def here(self, tx: Transaction) -> list[Gun]:
         """The collections whose private online keys lie in this database."""
