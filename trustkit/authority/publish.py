@@ -17,12 +17,12 @@ from trustkit.authority.resign import resign_snapshot, resign_timestamp, stored
 from trustkit.authority.settings import require_content_trust
 from trustkit.core.access import Operation
 from trustkit.core.evaluate import evaluate
-from trustkit.core.judge import Accepted, State, judge
+from trustkit.core.judge import FOUNDING, Accepted, State, judge
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun, PrincipalName
-from trustkit.core.ports.service import AuditRow, Store, StoredFile, Transaction
+from trustkit.core.ports.service import AuditRow, CollectionRecord, Store, StoredFile, Transaction
 from trustkit.core.roots import ONLINE
-from trustkit.errors import Conflict, NameTaken
+from trustkit.errors import CollectionReset, Conflict, NameTaken
 
 IN_LOOP_BYTES = 64 * 1024
 """Up to this size a state is judged on the event loop; above it in a thread, so that others are served meanwhile."""
@@ -67,11 +67,11 @@ class Publishing:
             TrustDisabled: content trust is off.
         """
         async with self._store.read() as tx:
-            await self._admit(tx, gun, who)
+            await admit_publisher(tx, gun, who)
             if there := await self._keys.public(tx, gun):
                 return there
         async with self._store.write() as tx:
-            await self._admit(tx, gun, who)
+            await admit_publisher(tx, gun, who)
             now = self._clock()
             made = await self._keys.ensure(tx, gun, now)
             detail = {role: key.keyid for role, key in made.items()}
@@ -90,13 +90,15 @@ class Publishing:
             RoleMissing, NameTaken, TrustDisabled: as ``online_keys``.
         """
         async with self._store.write() as tx:
-            await self._admit(tx, gun, who)
+            record = await admit_publisher(tx, gun, who)
             now = self._clock()
             current = await tx.collections.current(gun)
+            if record is not None and record.closed is not None and not set(upload) >= FOUNDING:
+                raise closed(record)
             signers = await self._keys.ensure_open(tx, gun, now)
-            online = {role: signer.public_key for role, signer in signers.items()}
-            state = State(gun, {role: file.data for role, file in current.items() if role not in ONLINE}, online)
-            prepare = partial(self._prepare, state, current, upload, signers, now)
+            waiting = await self._keys.pending_signers(tx, gun) if "root" in upload else {}
+            state = await _state(tx, gun, record, current, signers, waiting)
+            prepare = partial(self._prepare, state, current, upload, signers, waiting, now)
             size = sum(map(len, upload.values())) + sum(map(len, state.files.values()))
             if size > IN_LOOP_BYTES or slow(signers):
                 accepted, files = await asyncio.to_thread(prepare)
@@ -104,10 +106,14 @@ class Publishing:
                 accepted, files = prepare()
             if accepted.founding:
                 await require_founder(tx, gun, accepted.root)
-                await tx.collections.found(gun, now)
+                await (tx.collections.found(gun, now) if record is None else tx.upkeep.close(gun, None))
             await tx.collections.add_files(gun, files, now)
+            if adopted := _adopted(accepted, waiting):
+                await self._keys.adopt(tx, gun, adopted, now)
+            if accepted.jumped:
+                await tx.upkeep.set_jumps(gun, _without(state.ceilings, accepted.jumped))
             versions = {role: file.version for role, file in {**current, **_by_role(files)}.items()}
-            await tx.audit.append(_row(gun, who, accepted, versions, now))
+            await tx.audit.append(_row(gun, who, accepted, versions, now, adopted))
         self._changed(gun)
         return versions
 
@@ -117,10 +123,12 @@ class Publishing:
         current: Mapping[str, StoredFile],
         upload: Mapping[str, bytes],
         signers: Mapping[str, Signer],
+        waiting: Mapping[str, Signer],
         now: datetime,
     ) -> tuple[Accepted, Sequence[StoredFile]]:
         """Judges, signs, and then reads the new state as a client would, before any of it is stored."""
         accepted = _judge(state, upload, current, now, self._lifetimes)
+        signers = {**signers, **_adopted(accepted, waiting)}
         files = [stored(accepted.signed(role), upload[role], role) for role in sorted(upload)]
         versions = {"targets": accepted.targets.signed.version}
         versions |= {role: accepted.signed(role).version for role in upload if role != "root"}
@@ -135,16 +143,65 @@ class Publishing:
         evaluate(after, gun, now, known=(accepted.root, accepted.targets, accepted.delegated))
         return accepted, files
 
-    async def _admit(self, tx: Transaction, gun: Gun, who: Requester) -> None:
-        await require_content_trust(tx)
-        await require(tx, who.principal, gun.repository, Operation.PUBLISH)
-        there = await tx.collections.of_repository(gun.repository)
-        if there is not None and there.gun != gun:
-            raise NameTaken(
-                f"The collection of repository {gun.repository} is named {there.gun}.",
-                hint=f"Use that name: {there.gun}.",
-                gun=str(there.gun),
-            )
+
+async def admit_publisher(tx: Transaction, gun: Gun, who: Requester) -> CollectionRecord | None:
+    """The collection that somebody may publish to; None where there is none yet.
+
+    Raises:
+        RoleMissing, NameTaken, TrustDisabled: as ``Publishing.online_keys``.
+    """
+    await require_content_trust(tx)
+    await require(tx, who.principal, gun.repository, Operation.PUBLISH)
+    there = await tx.collections.of_repository(gun.repository)
+    if there is not None and there.gun != gun:
+        raise NameTaken(
+            f"The collection of repository {gun.repository} is named {there.gun}.",
+            hint=f"Use that name: {there.gun}.",
+            gun=str(there.gun),
+        )
+    return there
+
+
+def closed(record: CollectionRecord) -> CollectionReset:
+    """What whoever asks for a closed collection is told."""
+    done = "deleted" if record.closed == "deleted" else "reset"
+    return CollectionReset(
+        f"{record.gun} was {done} by an Owner of the repository, and nobody has signed anything under it since.",
+        hint="Ask its Owner; whoever may publish founds it anew with trustkit init or trustkit sign.",
+        gun=str(record.gun),
+        closed=done,
+    )
+
+
+async def _state(
+    tx: Transaction,
+    gun: Gun,
+    record: CollectionRecord | None,
+    current: Mapping[str, StoredFile],
+    signers: Mapping[str, Signer],
+    waiting: Mapping[str, Signer],
+) -> State:
+    """What the judge holds an upload against; of a closed collection only its last versions count (TRUST 3.5)."""
+    online, pending = _public(signers), _public(waiting)
+    if record is not None and record.closed is not None:
+        return State(gun, {}, online, last={role: file.version for role, file in current.items()})
+    files = {role: file.data for role, file in current.items() if role not in ONLINE}
+    ceilings = await tx.upkeep.jumps(gun) if files else {}
+    return State(gun, files, online, pending=pending, ceilings=ceilings)
+
+
+def _public(signers: Mapping[str, Signer]) -> dict[str, Key]:
+    return {role: signer.public_key for role, signer in signers.items()}
+
+
+def _adopted(accepted: Accepted, waiting: Mapping[str, Signer]) -> dict[str, Signer]:
+    """Those of the keys that wait which an uploaded root names."""
+    roles = accepted.root.signed.roles
+    return {role: signer for role, signer in waiting.items() if signer.public_key.keyid in roles[role].keyids}
+
+
+def _without(ceilings: Mapping[str, int], roles: frozenset[str]) -> dict[str, int]:
+    return {role: ceiling for role, ceiling in ceilings.items() if role not in roles}
 
 
 def _judge(
@@ -163,7 +220,14 @@ def _by_role(files: Sequence[StoredFile]) -> dict[str, StoredFile]:
     return {file.role: file for file in files}
 
 
-def _row(gun: Gun, who: Requester, accepted: Accepted, versions: Mapping[str, int], now: datetime) -> AuditRow:
+def _row(
+    gun: Gun,
+    who: Requester,
+    accepted: Accepted,
+    versions: Mapping[str, int],
+    now: datetime,
+    adopted: Mapping[str, Signer],
+) -> AuditRow:
     detail: dict[str, object] = {
         "versions": dict(versions),
         "tags": {tag: str(target.digest) if target else None for tag, target in accepted.changed.items()},
@@ -171,5 +235,9 @@ def _row(gun: Gun, who: Requester, accepted: Accepted, versions: Mapping[str, in
     }
     if "root" in accepted.uploaded:
         detail["root_keys"] = accepted.root.signed.roles["root"].keyids
+    if adopted:
+        detail["online_keys"] = {role: signer.public_key.keyid for role, signer in adopted.items()}
+    if accepted.jumped:
+        detail["jumped"] = sorted(accepted.jumped)
     action = "collection-founded" if accepted.founding else "published"
     return AuditRow(now, str(who.principal), who.source, action, str(gun), detail)
