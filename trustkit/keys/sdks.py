@@ -1,7 +1,8 @@
 """The packages that reach devices and clouds: extras, and loaded only by a run that signs with one.
 
 ``securesystemslib.signer`` imports every such package that is installed, in whatever uses it: with AWS's alone, each
-command would start 0.25 s later.  So the program leaves them out when it starts, and brings one in when a key is there.
+command would start 0.25 s later.  So the program leaves them out when it starts, and brings one in for a key that is
+there.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ SDKS = {
 
 def leave_out() -> None:
     """Makes this process do without all of them until ``bring_in``; those that are loaded already stay."""
-    modules = cast(dict[str, ModuleType | None], sys.modules)
+    modules = cast("dict[str, ModuleType | None]", sys.modules)
     for sdk in SDKS.values():
         for package in sdk.packages:
             modules.setdefault(package, None)
@@ -56,7 +57,7 @@ def bring_in(scheme: str) -> None:
         InvalidSetting: it isn't installed; the hint is the command that does.
     """
     sdk = SDKS[scheme]
-    modules = cast(dict[str, ModuleType | None], sys.modules)
+    modules = cast("dict[str, ModuleType | None]", sys.modules)
     for package in sdk.packages:
         if modules.get(package, sys) is None:
             del modules[package]
@@ -72,7 +73,7 @@ def bring_in(scheme: str) -> None:
 def signer_class(scheme: str) -> Any:
     """securesystemslib's signer for this scheme, with what it needs loaded; raises InvalidSetting.
 
-    The module was most likely imported without its package (see ``leave_out``), and says at import whether it can work.
+    Most likely its module was imported without the package (see ``leave_out``), and says whether it can work.
     """
     sdk = SDKS[scheme]
     bring_in(scheme)

@@ -1,4 +1,4 @@
-"""The keys of one TRUSTKIT_HOME: one encrypted file a key, ``<key id>.pem``."""
+"""The keys of one TRUSTKIT_HOME: one file a key, ``<key id>.pem``, or ``<key id>.uri`` for one elsewhere."""
 
 from __future__ import annotations
 
@@ -13,11 +13,23 @@ from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
 
 from trustkit.core.names import Gun, SignerName
 from trustkit.core.ports.keys import KeyInfo, KeyRole
-from trustkit.errors import KeyExists, KeyFileInvalid, KeyMissing, KeyUnsupported, UsageError, WrongKeyRole
+from trustkit.errors import (
+    KeyExists,
+    KeyFileInvalid,
+    KeyMissing,
+    KeyUnsupported,
+    TrustkitError,
+    UsageError,
+    WrongKeyRole,
+)
 from trustkit.keys import keypairs, private
-from trustkit.keys.keyfile import MAX_BYTES, KeyFile, check_purpose, is_key_file
+from trustkit.keys.folder import ELSEWHERE, HERE, files, load
+from trustkit.keys.keyfile import KeyFile, check_purpose, is_key_file
 from trustkit.keys.keypairs import Algorithm
 from trustkit.keys.passphrase import KeySubject, Passphrase, PassphraseSource, check_strength
+from trustkit.keys.placefile import PlaceFile
+from trustkit.keys.remote import RemoteKeys
+from trustkit.keys.uris import KeyUri, Pkcs11Uri
 
 _SHORT_ID = re.compile(r"[0-9a-f]{8,64}\Z")
 _ORDER = list(KeyRole)
@@ -33,14 +45,21 @@ class FileKeyStore:
         folder: made 0700 with the first key.
         passphrases: where passphrases come from.
         on_use: called once for each key of a file that is made or opened to sign.
+        remote: reaches the keys that are elsewhere; unless given, with no settings.
     """
 
     def __init__(
-        self, folder: Path, passphrases: PassphraseSource, *, on_use: Callable[[KeyInfo], None] | None = None
+        self,
+        folder: Path,
+        passphrases: PassphraseSource,
+        *,
+        on_use: Callable[[KeyInfo], None] | None = None,
+        remote: RemoteKeys | None = None,
     ) -> None:
         self._folder = folder
         self._on_use = on_use or (lambda _: None)
         self._passphrases = passphrases
+        self._remote = remote or RemoteKeys({}, passphrases)
         self._open: dict[str, Signer] = {}
 
     def __repr__(self) -> str:
@@ -53,24 +72,25 @@ class FileKeyStore:
 
     def path(self, key_id: str) -> Path:
         """Where the file of this key is, or would be."""
-        return self._folder / f"{key_id}.pem"
+        elsewhere = self._folder / f"{key_id}{ELSEWHERE}"
+        return elsewhere if elsewhere.exists() else self._folder / f"{key_id}{HERE}"
 
     def list(self) -> list[KeyInfo]:
         """All keys, ordered by role, GUN or name, and id; needs no passphrase.
 
         Raises:
-            KeyFileInvalid: a ``*.pem`` in the folder isn't a key file under its own id (TRUST 2.1).
+            KeyFileInvalid: a ``*.pem`` or ``*.uri`` in the folder isn't a key's file under its own id (TRUST 2.1).
         """
         found = []
-        for path in private.names(self._folder, ".pem"):
+        for path in files(self._folder):
             with contextlib.suppress(KeyMissing):  # removed by another process since
-                found.append(self._load(path).info)
+                found.append(load(path).info)
         return sorted(found, key=_rank)
 
     def find(self, key_ids: frozenset[str]) -> Sequence[KeyInfo]:
         """Those of these keys that are here; other keys' files aren't looked at."""
-        here = [path for path in private.names(self._folder, ".pem") if path.stem in key_ids]
-        return sorted((self._load(path).info for path in here), key=_rank)
+        here = [path for path in files(self._folder) if path.stem in key_ids]
+        return sorted((load(path).info for path in here), key=_rank)
 
     def resolve(self, short_id: str) -> KeyInfo:
         """The one key whose id starts like this.
@@ -83,7 +103,7 @@ class FileKeyStore:
         """
         if not _SHORT_ID.match(short_id):
             raise UsageError(f"{short_id[:70]!r} is no key id.", hint="Give at least its first 8 hex digits.")
-        matching = [path for path in private.names(self._folder, ".pem") if path.stem.startswith(short_id)]
+        matching = [path for path in files(self._folder) if path.stem.startswith(short_id)]
         if not matching:
             raise KeyMissing(
                 f"There is no key {short_id[:16]} in {self.place}.",
@@ -93,7 +113,7 @@ class FileKeyStore:
             )
         if len(matching) > 1:
             raise UsageError(f"{len(matching)} keys start with {short_id}.", hint="Give more of the id.")
-        return self._load(matching[0]).info
+        return load(matching[0]).info
 
     def generate(
         self,
@@ -122,18 +142,23 @@ class FileKeyStore:
         """The signer for a key that is here, asking for its passphrase where it isn't open yet.
 
         Raises:
-            KeyMissing, WrongPassphrase, NoPassphrase, KeyFileInvalid.
+            KeyMissing, WrongPassphrase, NoPassphrase, KeyFileInvalid; as ``RemoteKeys.open`` for a key elsewhere.
         """
         if info.id not in self._open:
-            file = self._load(self.path(info.id))
+            file = load(self.path(info.id))
+            if isinstance(file, PlaceFile):
+                return self._open.setdefault(info.id, self._remote.open(file))
             opened, _ = self._opened(file)
             self._open[info.id] = _signer(opened, file.info)
             self._on_use(file.info)
         return self._open[info.id]
 
     def proved_passphrase(self, info: KeyInfo) -> bytes:
-        """The key's passphrase, after it has opened the key; raises as ``unlock``."""
-        _, passphrase = self._opened(self._load(self.path(info.id)))
+        """The key's passphrase, or its token's PIN, after it has opened it; raises as ``unlock``."""
+        file = load(self.path(info.id))
+        if isinstance(file, PlaceFile):
+            return self._remote.pin(file)
+        _, passphrase = self._opened(file)
         return passphrase.value
 
     def export(self, info: KeyInfo, new: PassphraseSource | None = None) -> bytes:
@@ -142,7 +167,7 @@ class FileKeyStore:
         Args:
             new: where the passphrase of the copy comes from; the key's own unless given.
         """
-        opened, passphrase = self._opened(self._load(self.path(info.id)))
+        opened, passphrase = self._opened(self._here(info))
         if new is not None:
             passphrase = new.new(KeySubject.of(info, self.place))
         return KeyFile.seal(opened, passphrase.value, role=info.role, gun=info.gun, name=info.name).render()
@@ -188,7 +213,7 @@ class FileKeyStore:
 
     def change_passphrase(self, info: KeyInfo, new: PassphraseSource) -> None:
         """Encrypts the key anew under a new passphrase, in one step: the file has the old one or the new one."""
-        opened, _ = self._opened(self._load(self.path(info.id)))
+        opened, _ = self._opened(self._here(info))
         passphrase = new.new(KeySubject.of(info, self.place))
         sealed = KeyFile.seal(opened, passphrase.value, role=info.role, gun=info.gun, name=info.name)
         private.replace(self.path(info.id), sealed.render())
@@ -198,28 +223,43 @@ class FileKeyStore:
         private.remove(self.path(info.id))
         self._open.pop(info.id, None)
 
-    def _add(self, made: KeyFile) -> KeyInfo:
+    def register(self, uri: KeyUri, role: KeyRole, *, gun: Gun | None, name: SignerName | None) -> KeyInfo:
+        """Takes in a key that is elsewhere, after it has signed; raises as ``RemoteKeys.take_in``, and KeyExists."""
+        return self._add(self._remote.take_in(uri, role, gun, name))
+
+    def generate_at(
+        self, uri: Pkcs11Uri, role: KeyRole, *, gun: Gun | None, name: SignerName | None, algorithm: Algorithm
+    ) -> KeyInfo:
+        """Makes a key on a token and registers it; raises as ``RemoteKeys.generate``, and StateError."""
         private.ensure_folder(self._folder)
+        made = self._remote.generate(uri, algorithm, role, gun, name)
         try:
-            private.write_new(self.path(made.info.id), made.render())
+            return self._add(made)
+        except TrustkitError:
+            self._remote.discard(made.uri)
+            raise
+
+    def _add(self, made: KeyFile | PlaceFile) -> KeyInfo:
+        private.ensure_folder(self._folder)
+        path = self._folder / f"{made.info.id}{HERE if isinstance(made, KeyFile) else ELSEWHERE}"
+        try:
+            if (there := self.path(made.info.id)).exists():
+                raise KeyExists(f"{there} exists already, and is never overwritten.")
+            private.write_new(path, made.render())
         except KeyExists as error:
             raise KeyExists(
                 f"The key {made.info.id[:16]} is here already.", hint=error.hint, key_id=made.info.id
             ) from error
         return made.info
 
-    def _load(self, path: Path) -> KeyFile:
-        data = private.read(path, MAX_BYTES)
-        try:
-            read = KeyFile.parse(data)
-        except KeyFileInvalid as error:
-            raise KeyFileInvalid(f"The key file {path} can't be used. {error.message}", hint=error.hint) from error
-        if path.stem != read.info.id:
-            raise KeyFileInvalid(
-                f"The key file {path} holds the key {read.info.id[:16]}, not the one of its name.",
-                hint="Move it out of the folder, then: trustkit key import FILE",
+    def _here(self, info: KeyInfo) -> KeyFile:
+        file = load(self.path(info.id))
+        if isinstance(file, PlaceFile):
+            raise UsageError(
+                f"The private half of {KeySubject.of(info)} is at {file.uri}, and stays there.",
+                hint="Its public half: trustkit key export --public ID",
             )
-        return read
+        return file
 
     def _opened(self, file: KeyFile) -> tuple[PrivateKeyTypes, Passphrase]:
         return self._passphrases.open(KeySubject.of(file.info, self.place), file.open)

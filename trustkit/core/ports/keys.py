@@ -25,7 +25,8 @@ class KeyRole(enum.StrEnum):
 class KeyInfo:
     """A key that is here, without its private value.
 
-    ``id`` is the id in root metadata.  ``gun`` is set for a repository key, ``name`` for a signer's.
+    ``id`` is the id in root metadata.  ``gun`` is set for a repository key, ``name`` for a signer's, ``uri`` for a key
+    that is no file: it says on which token or in which key service it is, and holds no secret.
     """
 
     id: str
@@ -33,13 +34,15 @@ class KeyInfo:
     public: Key
     gun: Gun | None = None
     name: SignerName | None = None
+    uri: str | None = None
 
 
 class KeyStore(Protocol):
     """The keys of one TRUSTKIT_HOME.
 
     Invariants: a key is on disk, encrypted and fsynced, before ``generate`` returns; ``list`` asks for no passphrase;
-    a passphrase is asked for at most once per key and process.
+    a passphrase is asked for at most once per key and process.  What a key signs that is no file is held against its
+    public half before anybody sees it.
     """
 
     @property
@@ -67,7 +70,7 @@ class KeyStore(Protocol):
         """The signer for a key that is here, asking for its passphrase where it isn't open yet.
 
         Raises:
-            KeyMissing, WrongPassphrase, NoPassphrase, KeyFileInvalid.
+            KeyMissing, WrongPassphrase, NoPassphrase, KeyFileInvalid, KeyUnavailable.
         """
         ...
 
