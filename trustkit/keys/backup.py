@@ -1,7 +1,8 @@
 """Backups of a home's keys and pins: one encrypted file, checked by opening it again before it counts.
 
 The key files lie in it as they are, each still under its own passphrase: what the backup's passphrase alone gives is
-which keys there are, never a key that signs.  To sign again takes the file, its passphrase, and the key's own.
+which keys there are, never a key that signs.  To sign again takes the file, its passphrase, and the key's own.  Of a
+key on a token or in a key service it holds where that is.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from trustkit.errors import KeyExists, KeyFileInvalid, KeyMissing, StateError, T
 from trustkit.keys import private, sealed
 from trustkit.keys.keyfile import MAX_BYTES, KeyFile
 from trustkit.keys.passphrase import PassphraseSource
+from trustkit.keys.placefile import PlaceFile
 from trustkit.keys.sealed import ANOTHER_COPY, Sealed
 from trustkit.keys.subjects import BackupSubject
 
 SCHEMA = 1
 TIME = "%Y-%m-%dT%H:%M:%SZ"
-_NAME = re.compile(r"(?P<id>[0-9a-f]{64})\.pem\Z")
+_NAME = re.compile(r"(?P<id>[0-9a-f]{64})(?P<kind>\.pem|\.uri)\Z")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")
 _MEMBERS = frozenset({"version", "created", "keys", "pins"})
 _CHANGED = "Or the file was changed: take another copy of the backup."
@@ -85,8 +87,8 @@ class Backup:
         if not all(isinstance(text, str) and text.isascii() for text in (*keys.values(), pins or "")):
             raise ValueError("a file in it is no text")
         files = {name: text.encode("ascii") for name, text in keys.items()}
-        for name, content in files.items():
-            checked(name, content)
+        if len({checked(name, content).id for name, content in files.items()}) != len(files):
+            raise ValueError("a key stands twice in it")
         at = datetime.strptime(created, TIME).replace(tzinfo=UTC)
         return cls(at, files, None if pins is None else pins.encode("ascii"))
 
@@ -135,12 +137,16 @@ def checked(name: str, data: bytes) -> KeyInfo:
     if not match:
         raise KeyFileInvalid(f"It holds a file that is none of a key, {name[:80]!r}.")
     try:
-        info = KeyFile.parse(data).info
+        info = _parse(match["kind"], data)
     except KeyFileInvalid as error:
         raise KeyFileInvalid(f"The key file {name[:16]} in it can't be used. {error.message}") from error
     if info.id != match["id"]:
         raise KeyFileInvalid(f"It files the key {info.id[:16]} as {name[:16]}.")
     return info
+
+
+def _parse(kind: str, data: bytes) -> KeyInfo:
+    return KeyFile.parse(data).info if kind == ".pem" else PlaceFile.parse(data).info
 
 
 def collect(folder: Path, key_ids: Collection[str] | None = None) -> dict[str, bytes]:
@@ -154,7 +160,7 @@ def collect(folder: Path, key_ids: Collection[str] | None = None) -> dict[str, b
         KeyMissing, StateError: it went away, or the folder can't be read.
     """
     found = {}
-    for path in private.names(folder, ".pem"):
+    for path in (*private.names(folder, ".pem"), *private.names(folder, ".uri")):
         if key_ids is None or path.stem in key_ids:
             data = private.read(path, MAX_BYTES)
             try:
