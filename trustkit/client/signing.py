@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from tuf.api.metadata import Root, Targets
 
 from trustkit.core.delegations import Kind
-from trustkit.core.draft import Draft, Need
+from trustkit.core.draft import Draft
 from trustkit.core.formats.tuf1 import sign
+from trustkit.core.needs import Need
 from trustkit.core.ports.keys import KeyInfo, KeyRole, KeyStore
 from trustkit.errors import KeyMissing, WrongKeyRole
 

@@ -19,21 +19,12 @@ from trustkit.core.delegations import RELEASES, TARGETS, Delegation, Delegations
 from trustkit.core.formats.tuf1 import meta_version, read
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun, Tag
+from trustkit.core.needs import Need, needs_of
 from trustkit.core.roots import check_threshold, signed_by
 from trustkit.errors import BadSignature, BadVersion, Rejected
 
 MAX_JUMP = 64
 """How far the service may say that a role's version lies ahead, for proposals that were dropped (TRUST 3.4)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """So many of these keys have to sign one file, because ``delegator`` says so."""
-
-    role: str
-    delegator: str
-    keys: Mapping[str, Key]
-    threshold: int
 
 
 class Draft:
@@ -100,7 +91,7 @@ class Draft:
         signed = read(data, Root)
         if signed.signed.version != self.old_root.version + 1:
             raise BadVersion(
-                f"The root of {self.gun} is at {self.old_root.version}; version {signed.signed.version} can't follow it."
+                f"The root of {self.gun} is at {self.old_root.version}; {signed.signed.version} can't follow it."
             )
         for delegator in (self.old_root, signed.signed):
             check_threshold(delegator, "root", signed)
@@ -243,12 +234,7 @@ class Draft:
 
     def needs(self, role: str) -> list[Need]:
         """Who has to sign a changed role: the new root is signed by the old root's keys, too."""
-        if role == "root":
-            sides = {"the old root": self.old_root, "the new root": self.root}
-            return [_need(role, words, side) for words, side in sides.items()]
-        return [
-            _need(role, "the root", self.root) if role == TARGETS else _need(role, TARGETS, self._certain(TARGETS))
-        ]
+        return needs_of(role, old_root=self.old_root, root=self.root, targets=self._certain(TARGETS))
 
     def signed_by(self, role: str, keys: Mapping[str, Key]) -> frozenset[str]:
         """Those of these keys whose signatures are on the file that the draft started from."""
@@ -293,14 +279,6 @@ class Shape:
             if role in self.files
             for path, entry in self.files[role].targets.items()
         }
-
-
-def _need(role: str, words: str, delegator: Root | Targets) -> Need:
-    asked = delegator.get_delegated_role(role)
-    keys = (
-        delegator.keys if isinstance(delegator, Root) else delegator.delegations.keys if delegator.delegations else {}
-    )
-    return Need(role, words, {key_id: keys[key_id] for key_id in asked.keyids}, asked.threshold)
 
 
 def _carries(delegator: Root | Targets, role: str, metadata: Metadata[Targets]) -> bool:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import datetime
 
-from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, Root, Targets
 
 from trustkit.core.delegations import Delegations, Kind, read_delegations
 from trustkit.core.formats.tuf1 import payload_digest, read
+from trustkit.core.judged import Accepted as Accepted
+from trustkit.core.judged import State as State
 from trustkit.core.lifetimes import Lifetimes
-from trustkit.core.names import Gun
+from trustkit.core.needs import NEW_ROOT, Lack, lack_of, needs_of
 from trustkit.core.roots import ONLINE, check_gun, check_root_keys, check_threshold
 from trustkit.core.targets import MAX_SUPERSEDE, read_target
 from trustkit.core.versions import check_next
@@ -20,67 +21,15 @@ from trustkit.core.view import SignedTarget
 from trustkit.errors import (
     BadDelegation,
     BadExpiry,
+    BadSignature,
     BadTarget,
     Malformed,
+    NoCollection,
     Rejected,
     WrongOnlineKeys,
 )
 
 FOUNDING = frozenset({"root", "targets"})
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What is stored.
-
-    Attributes:
-        files: the current files by role, the last ones of roles that are no longer delegated to among them; empty
-            before the first publish.
-        online: the service's online keys by role.
-        pending: online keys that a new root may name in the place of those; empty, or one for each role that rotates.
-        consumed: by role the highest version that a dropped proposal had; it is never used again.
-        dropped: the SHA-256, in hex, of what signatures cover in dropped proposals; it is never accepted.
-        last: by role the last versions of a collection that its Owner reset: a first upload goes on after them.
-        ceilings: by role the highest version that the next file may have, after the database came from a backup.
-    """
-
-    gun: Gun
-    files: Mapping[str, bytes]
-    online: Mapping[str, Key]
-    pending: Mapping[str, Key] = field(default_factory=dict)
-    consumed: Mapping[str, int] = field(default_factory=dict)
-    dropped: frozenset[str] = frozenset()
-    last: Mapping[str, int] = field(default_factory=dict)
-    ceilings: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """An upload that may be stored as it is.
-
-    Attributes:
-        root, targets: the collection's state afterwards, uploaded or stored.
-        delegated: the files of the roles that grant trust by delegation, likewise, and the uploaded ones of roles
-            that attribute.
-        uploaded: the roles that the upload brought.
-        changed: tags that the upload signs anew or differently; None for a tag that is withdrawn.
-        founding: whether this makes the collection, or makes it anew after a reset.
-        jumped: the roles whose version jumped ahead, as it may once after a recovery.
-    """
-
-    root: Metadata[Root]
-    targets: Metadata[Targets]
-    delegated: Mapping[str, Metadata[Targets]]
-    uploaded: frozenset[str]
-    changed: Mapping[str, SignedTarget | None]
-    founding: bool = False
-    jumped: frozenset[str] = frozenset()
-
-    def signed(self, role: str) -> Root | Targets:
-        """The signed part of one uploaded role."""
-        if role == "root":
-            return self.root.signed
-        return self.targets.signed if role == "targets" else self.delegated[role].signed
 
 
 def judge(state: State, upload: Mapping[str, bytes], *, now: datetime, lifetimes: Lifetimes) -> Accepted:
@@ -96,10 +45,26 @@ def judge(state: State, upload: Mapping[str, bytes], *, now: datetime, lifetimes
     return _Judging(state, upload, now, lifetimes)()
 
 
+def judge_start(state: State, upload: Mapping[str, bytes], *, now: datetime, lifetimes: Lifetimes) -> Accepted:
+    """As ``judge``, where uploaded files may have too few signatures, but one of a key that counts (TRUST 3.10).
+
+    Such an upload may be proposed, never stored: ``lacks`` says what is missing.
+
+    Raises:
+        NoCollection: a first root and what comes with it can't be proposed.
+    """
+    if not state.files:
+        raise NoCollection(f"{state.gun} has no collection yet, and a first root can't be proposed.")
+    return _Judging(state, upload, now, lifetimes, start=True)()
+
+
 class _Judging:
     """One judgement: what is stored, what comes, and what they make together."""
 
-    def __init__(self, state: State, upload: Mapping[str, bytes], now: datetime, lifetimes: Lifetimes) -> None:
+    def __init__(
+        self, state: State, upload: Mapping[str, bytes], now: datetime, lifetimes: Lifetimes, *, start: bool = False
+    ) -> None:
+        self._start = start
         self._state = state
         self._upload = upload
         self._now = now
@@ -112,19 +77,19 @@ class _Judging:
 
     def __call__(self) -> Accepted:
         root, targets = self._root(), self._targets()
-        check_threshold(root.signed, "targets", targets)
+        self._check_signatures(root.signed, "targets", targets)
         before = _delegations(self._old_targets, self._old_root)
         after = read_delegations(targets.signed, root.signed)
         moved = before != after
         delegated = self._delegated(after)
         for role, metadata in delegated.items():
-            check_threshold(targets.signed, role, metadata)
+            self._check_signatures(targets.signed, role, metadata)
         if after is not None:
             for granting in after.trusted:
                 if moved or granting.name in self._upload:
                     _check_owned(granting.name, delegated[granting.name].signed, after)
         changed = self._changed(before, after, targets, delegated, moved=moved)
-        return Accepted(
+        accepted = Accepted(
             root,
             targets,
             delegated,
@@ -133,6 +98,26 @@ class _Judging:
             founding=self._old_root is None,
             jumped=frozenset(self._jumped),
         )
+        return replace(accepted, lacks=self._lacks(accepted)) if self._start else accepted
+
+    def _check_signatures(
+        self, delegator: Root | Targets, role: str, file: Metadata[Root] | Metadata[Targets]
+    ) -> None:
+        """Of a start, uploaded files are counted by ``_lacks``; nobody could mend those that stay."""
+        if not self._start or role not in self._upload:
+            check_threshold(delegator, role, file)
+
+    def _lacks(self, accepted: Accepted) -> tuple[Lack, ...]:
+        assert self._old_root is not None  # noqa: S101 - judge_start saw to it
+        old_root, root, targets = self._old_root.signed, accepted.root.signed, accepted.targets.signed
+        found = []
+        for role in sorted(self._upload):
+            for need in needs_of(role, old_root=old_root, root=root, targets=targets):
+                lack = lack_of(need, accepted.file(role))
+                if lack is not None and len(lack.key_ids) == len(need.keys) and need.delegator != NEW_ROOT:
+                    raise BadSignature(f"{role}.json has no valid signature of a key that may sign it.", role=role)
+                found += [lack] if lack else []
+        return tuple(found)
 
     def _root(self) -> Metadata[Root]:
         if "root" not in self._upload:
@@ -146,8 +131,8 @@ class _Judging:
         for role in ONLINE:
             self._check_online(role, root.signed)
         if self._old_root is not None:
-            check_threshold(self._old_root.signed, "root", root)
-        check_threshold(root.signed, "root", root)
+            self._check_signatures(self._old_root.signed, "root", root)
+        self._check_signatures(root.signed, "root", root)
         return root
 
     def _check_online(self, role: str, root: Root) -> None:

@@ -21,6 +21,7 @@ STATUS: tuple[tuple[type[TrustkitError], int, str], ...] = (
     (errors.NoCollection, 404, "NAME_UNKNOWN"),
     (errors.NotFound, 404, "NOT_FOUND"),
     (errors.Conflict, 409, "CONFLICT"),
+    (errors.ProposalOpen, 409, "CONFLICT"),
     (errors.NameTaken, 409, "CONFLICT"),
     (errors.FounderNotAllowed, 403, "DENIED"),
     (errors.TooLarge, 413, "SIZE_INVALID"),

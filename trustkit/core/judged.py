@@ -1,0 +1,73 @@
+"""What the judge is given and what it gives: the stored state, and an upload that may follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from securesystemslib.signer import Key
+from tuf.api.metadata import Metadata, Root, Targets
+
+from trustkit.core.names import Gun
+from trustkit.core.needs import Lack
+from trustkit.core.view import SignedTarget
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is stored.
+
+    Attributes:
+        files: the current files by role, the last ones of roles that are no longer delegated to among them; empty
+            before the first publish.
+        online: the service's online keys by role.
+        pending: online keys that a new root may name in the place of those; empty, or one for each role that rotates.
+        consumed: by role the highest version that a dropped proposal had; it is never used again.
+        dropped: the SHA-256, in hex, of what signatures cover in dropped proposals; it is never accepted.
+        last: by role the last versions of a collection that its Owner reset: a first upload goes on after them.
+        ceilings: by role the highest version that the next file may have, after the database came from a backup.
+    """
+
+    gun: Gun
+    files: Mapping[str, bytes]
+    online: Mapping[str, Key]
+    pending: Mapping[str, Key] = field(default_factory=dict)
+    consumed: Mapping[str, int] = field(default_factory=dict)
+    dropped: frozenset[str] = frozenset()
+    last: Mapping[str, int] = field(default_factory=dict)
+    ceilings: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An upload that may be stored as it is.
+
+    Attributes:
+        root, targets: the collection's state afterwards, uploaded or stored.
+        delegated: the files of the roles that grant trust by delegation, likewise, and the uploaded ones of roles
+            that attribute.
+        uploaded: the roles that the upload brought.
+        changed: tags that the upload signs anew or differently; None for a tag that is withdrawn.
+        founding: whether this makes the collection, or makes it anew after a reset.
+        jumped: the roles whose version jumped ahead, as it may once after a recovery.
+        lacks: the signatures that are missing still; empty unless it was judged as a start.
+    """
+
+    root: Metadata[Root]
+    targets: Metadata[Targets]
+    delegated: Mapping[str, Metadata[Targets]]
+    uploaded: frozenset[str]
+    changed: Mapping[str, SignedTarget | None]
+    founding: bool = False
+    jumped: frozenset[str] = frozenset()
+    lacks: tuple[Lack, ...] = ()
+
+    def file(self, role: str) -> Metadata[Root] | Metadata[Targets]:
+        """One uploaded role's file."""
+        if role == "root":
+            return self.root
+        return self.targets if role == "targets" else self.delegated[role]
+
+    def signed(self, role: str) -> Root | Targets:
+        """The signed part of one uploaded role."""
+        return self.file(role).signed
