@@ -73,9 +73,7 @@ class RunningSigner:
     def as_seen_by(self, client: Certified | None = None, authority: Path | None = None) -> RemoteSigner:
         """The service's own end of the line, with this certificate."""
         client = client or self.client
-        return RemoteSigner(
-            SignerAddress(self.url, authority or self.authority.file, client.certificate, client.key)
-        )
+        return RemoteSigner(SignerAddress(self.url, authority or self.authority.file, client.certificate, client.key))
 
     def rows(self, statement: str) -> list[tuple[object, ...]]:
         """Reads its database."""

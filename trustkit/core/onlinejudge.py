@@ -131,8 +131,8 @@ def check_state(gun: Gun, record: Record, before: Record, timestamp: bytes, now:
     Raises:
         Rejected: a new root that the one before doesn't vouch for, or a state that no client takes.
     """
-    if record.released == before.released:
-        return  # the state was read when it came; renewals go on also when a publisher's file has expired
+    if _publishers(record) == _publishers(before):
+        return  # it was read when it came; renewals go on also when a publisher's file has expired
     root = read(record.files["root"], Root) if "root" in record.files else None
     if root is None:
         raise Malformed("The state has no root.")
@@ -213,6 +213,11 @@ def _released(version: int, record: Record) -> bytes:
         if known is not None and _read(known, Snapshot).version == version:
             return known
     raise BadVersion(f"The timestamp names snapshot version {version}, which is not the newest that was signed here.")
+
+
+def _publishers(record: Record) -> Mapping[str, bytes]:
+    """The files that publishers have signed."""
+    return {role: data for role, data in record.files.items() if role not in ONLINE}
 
 
 def _check_files(gun: Gun, released: bytes, record: Record, files: Mapping[str, bytes]) -> None:
