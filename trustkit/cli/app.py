@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pull": ("trustkit.cli.pull", "Pull the signed digest of a tag, then tag it."),
     "inspect": ("trustkit.cli.inspect", "Show what a collection signs, and by which keys."),
     "signer": ("trustkit.cli.signer", "Let other keys sign: all tags, or tags of some patterns."),
+    "root": ("trustkit.cli.root", "Show and change a collection's root: rotate its keys, offline ceremonies."),
     "pin": ("trustkit.cli.pin", "Say which root keys to accept for which repositories."),
     "key": ("trustkit.cli.key", "Make, list, export, import and remove signing keys."),
     "serve": ("trustkit.cli.serve", "Run the service: registry, tokens and trust."),

@@ -68,12 +68,14 @@ class Context:
     def key_store(self, passphrase_file: Path | None = None, passphrase_fd: int | None = None) -> FileKeyStore:
         """The keys under the home folder, with passphrases from the stated sources in their order."""
         from trustkit.keys.passphrase import PassphraseSource
+        from trustkit.keys.remote import RemoteKeys
         from trustkit.keys.store import FileKeyStore
 
         source = PassphraseSource(
             environ=self.environ, file=passphrase_file, descriptor=passphrase_fd, interactive=self.interactive
         )
-        return FileKeyStore(self.home.keys, source, on_use=self._remind_of_backup)
+        remote = RemoteKeys(self.environ, source)
+        return FileKeyStore(self.home.keys, source, on_use=self._remind_of_backup, remote=remote)
 
     def _remind_of_backup(self, info: KeyInfo) -> None:
         """Says of a root or repository key that no backup is known of, each time that it is made or signs."""
@@ -180,8 +182,18 @@ class Context:
         publisher = self.publisher(passphrase_file, passphrase_fd)
         return Sign(self.registry, publisher, say=note, watch=resolving)
 
-    def publisher(self, passphrase_file: Path | None = None, passphrase_fd: int | None = None) -> Publisher:
-        """What publishes changes to collections, signed by the keys under the home folder."""
+    def publisher(
+        self,
+        passphrase_file: Path | None = None,
+        passphrase_fd: int | None = None,
+        *,
+        store: FileKeyStore | None = None,
+    ) -> Publisher:
+        """What publishes changes to collections, signed by the keys under the home folder.
+
+        Args:
+            store: the keys, where the caller has them open; passphrases are then asked for once.
+        """
         import time
 
         from trustkit.cli.output import note
@@ -189,7 +201,7 @@ class Context:
         from trustkit.config import lifetimes
         from trustkit.core.ports.keys import KeyRole
 
-        keys = self.key_store(passphrase_file, passphrase_fd)
+        keys = store or self.key_store(passphrase_file, passphrase_fd)
         trust = self.trust(lambda: [info.id for info in keys.list() if info.role is KeyRole.ROOT])
         return Publisher(
             self.service,

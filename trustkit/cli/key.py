@@ -1,41 +1,26 @@
-"""``trustkit key``: make, list, show, export, import and remove signing keys, and change their passphrases.
+"""``trustkit key``: list, show, export, import and remove signing keys, and change their passphrases.
 
-Backups and the system keyring have modules of their own.
+Making keys, backups and the system keyring have modules of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from trustkit.cli import output
 from trustkit.cli.context import Context
 from trustkit.cli.key_backup import backup, restore
+from trustkit.cli.key_make import add, generate
+from trustkit.cli.key_options import FILE, ROLES, Command, describe, names, passphrase
 from trustkit.cli.key_remember import forget, remember
+from trustkit.cli.key_rotate import rotate
 
 if TYPE_CHECKING:
-    from trustkit.core.names import Gun, SignerName
     from trustkit.core.ports.keys import KeyInfo
     from trustkit.keys.passphrase import PassphraseSource
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-ROLES = click.Choice(["root", "repository", "signer"])
-ALGORITHMS = click.Choice(["ed25519", "ecdsa-p256", "ecdsa-p384", "rsa"])
-FILE = click.Path(path_type=Path, dir_okay=False)
-
-
-def _passphrase(command: Command) -> Command:
-    """Adds the two options that every command which opens or makes a key has."""
-    command = click.option("--passphrase-fd", type=int, metavar="N", help="Read the passphrase from descriptor N.")(
-        command
-    )
-    return click.option("--passphrase-file", type=FILE, metavar="FILE", help="Read the passphrase from FILE.")(
-        command
-    )
 
 
 def _new_passphrase(command: Command) -> Command:
@@ -52,39 +37,8 @@ def command() -> None:
     """
 
 
-for each in (backup, restore, remember, forget):
+for each in (generate, add, backup, restore, remember, forget, rotate):
     command.add_command(each)
-
-
-@command.command()
-@click.option("--role", type=ROLES, required=True, help="What the key is for.")
-@click.option("--gun", metavar="GUN", help="The collection of a repository key.")
-@click.option("--name", metavar="NAME", help="The name of a signer.")
-@click.option("--algorithm", type=ALGORITHMS, default="ed25519", show_default=True)
-@click.option("--rsa-bits", type=int, default=3072, show_default=True, help="The size of an RSA key, 2048 to 4096.")
-@_passphrase
-@click.pass_obj
-def generate(
-    ctx: Context,
-    role: str,
-    gun: str | None,
-    name: str | None,
-    algorithm: str,
-    rsa_bits: int,
-    passphrase_file: Path | None,
-    passphrase_fd: int | None,
-) -> None:
-    """Make a new key and print its ID."""
-    from trustkit.core.ports.keys import KeyRole
-    from trustkit.keys.keypairs import Algorithm
-
-    store = ctx.key_store(passphrase_file, passphrase_fd)
-    parsed_gun, parsed_name = _names(gun, name)
-    info = store.generate(
-        KeyRole(role), gun=parsed_gun, name=parsed_name, algorithm=Algorithm(algorithm), rsa_bits=rsa_bits
-    )
-    output.data(info.id)
-    output.note(f"Made {_describe(info)}: {store.path(info.id)}")
 
 
 @command.command("list")
@@ -98,10 +52,14 @@ def list_keys(ctx: Context, form: str) -> None:
         output.data_json(rows)
         return
     cells = [
-        (row["id"], row["role"], row["gun"] or row["name"] or "-", row["algorithm"], row["backed_up"] or "never")
+        (
+            *(row["id"], row["role"], row["gun"] or row["name"] or "-", row["algorithm"]),
+            *(row["backed_up"] or "never", row["uri"] or "file"),
+        )
         for row in rows
     ]
-    output.table(("ID", "ROLE", "GUN OR NAME", "ALGORITHM", "BACKED UP"), [tuple(map(str, line)) for line in cells])
+    headers = ("ID", "ROLE", "GUN OR NAME", "ALGORITHM", "BACKED UP", "PLACE")
+    output.table(headers, [tuple(map(str, line)) for line in cells])
 
 
 @command.command()
@@ -120,7 +78,7 @@ def show(ctx: Context, key_id: str) -> None:
 @click.argument("key_id", metavar="ID")
 @click.option("-o", "--output", "target", type=FILE, metavar="FILE", help="Write to FILE, 0600, and never over one.")
 @click.option("--public", is_flag=True, help="The public half, PEM; asks for no passphrase.")
-@_passphrase
+@passphrase
 @_new_passphrase
 @click.pass_obj
 def export(
@@ -146,7 +104,7 @@ def export(
         output.data(pem.decode("ascii").rstrip("\n"))
         return
     private.write_new(target, pem)
-    output.note(f"Wrote {'the public half of ' if public else ''}{_describe(info)} to {target}")
+    output.note(f"Wrote {'the public half of ' if public else ''}{describe(info)} to {target}")
 
 
 @command.command("import")
@@ -154,7 +112,7 @@ def export(
 @click.option("--role", type=ROLES, help="What the key is for; trustkit's own files say it themselves.")
 @click.option("--gun", metavar="GUN", help="The collection of a repository key.")
 @click.option("--name", metavar="NAME", help="The name of a signer.")
-@_passphrase
+@passphrase
 @_new_passphrase
 @click.pass_obj
 def import_key(
@@ -179,7 +137,7 @@ def import_key(
     if role is None and (gun or name):
         raise UsageError("--gun and --name belong to a role.", hint="Give --role.")
     store = ctx.key_store(passphrase_file, passphrase_fd)
-    parsed_gun, parsed_name = _names(gun, name)
+    parsed_gun, parsed_name = names(gun, name)
     info = store.import_key(
         private.read(file, MAX_BYTES),
         role=KeyRole(role) if role else None,
@@ -189,12 +147,12 @@ def import_key(
         new=_new(ctx, new_passphrase_file),
     )
     output.data(info.id)
-    output.note(f"Imported {_describe(info)}: {store.path(info.id)}")
+    output.note(f"Imported {describe(info)}: {store.path(info.id)}")
 
 
 @command.command()
 @click.argument("key_id", metavar="ID")
-@_passphrase
+@passphrase
 @_new_passphrase
 @click.pass_obj
 def passwd(
@@ -208,7 +166,7 @@ def passwd(
     store = ctx.key_store(passphrase_file, passphrase_fd)
     info = store.resolve(key_id)
     store.change_passphrase(info, _new_source(ctx, new_passphrase_file))
-    output.note(f"Changed the passphrase of {_describe(info)}.")
+    output.note(f"Changed the passphrase of {describe(info)}.")
 
 
 @command.command()
@@ -221,7 +179,7 @@ def remove(ctx: Context, key_id: str, yes: bool) -> None:
 
     store = ctx.key_store()
     info = store.resolve(key_id)
-    output.note(f"This removes {_describe(info)}: {store.path(info.id)}")
+    output.note(f"This removes {describe(info)}: {store.path(info.id)}")
     output.note(_loss(info))
     if not yes:
         if not ctx.interactive:
@@ -229,12 +187,6 @@ def remove(ctx: Context, key_id: str, yes: bool) -> None:
         click.confirm("Remove it?", abort=True, err=True)
     store.remove(info)
     output.note("Removed.")
-
-
-def _names(gun: str | None, name: str | None) -> tuple[Gun | None, SignerName | None]:
-    from trustkit.core.names import Gun, SignerName
-
-    return (Gun.parse(gun) if gun else None, SignerName.parse(name) if name else None)
 
 
 def _new(ctx: Context, file: Path | None) -> PassphraseSource | None:
@@ -257,17 +209,14 @@ def _row(info: KeyInfo) -> dict[str, str | None]:
         "gun": str(info.gun) if info.gun else None,
         "name": str(info.name) if info.name else None,
         "algorithm": algorithm(info.public),
+        "uri": info.uri,
     }
-
-
-def _describe(info: KeyInfo) -> str:
-    from trustkit.keys.passphrase import KeySubject
-
-    return str(KeySubject.of(info))
 
 
 def _loss(info: KeyInfo) -> str:
     """What nobody can do any more without a backup of this key."""
+    if info.uri:
+        return f"The key itself stays where it is, at {info.uri}; trustkit key add takes it in again."
     return {
         "root": "Without a backup, the keys of every collection under this root can never be changed again, and none "
         "can be renewed when it expires: consumers have to pin a new root.",

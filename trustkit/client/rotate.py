@@ -19,14 +19,14 @@ from trustkit.core.delegations import TARGETS
 from trustkit.core.difference import Difference
 from trustkit.core.draft import Draft
 from trustkit.core.formats.tuf1 import read
-from trustkit.core.names import Gun, GunPattern
+from trustkit.core.names import Gun, GunPattern, SignerName
 from trustkit.core.pinning import meets
 from trustkit.core.ports.keys import KeyInfo, KeyRole, KeyStore
 from trustkit.core.ports.remote import Pin, PinStore
 from trustkit.core.ports.rotation import Begun, Rotations
-from trustkit.core.rotation import key_to_replace, rotate_repository, rotate_root, withdraw
+from trustkit.core.rotation import key_to_replace, rotate_repository, rotate_root, rotate_signer, withdraw
 from trustkit.core.view import SignedView
-from trustkit.errors import Conflict, KeyMissing, NoCollection
+from trustkit.errors import Conflict, KeyMissing, NoCollection, NotFound
 
 Agree = Callable[[Difference], None]
 _OF_ROOT = {KeyRole.ROOT: "root", KeyRole.REPOSITORY: TARGETS}
@@ -113,6 +113,51 @@ class Rotate:
         self._repin(gun, done)
         return done
 
+    def signer(self, gun: Gun, name: SignerName, *, new: Key | None = None, agree: Agree) -> Rotated:
+        """Gives a signer another key; what the old one signed stays signed, by the keys here.
+
+        Without ``new`` one key is made for all collections in which this object rotates the signer.
+
+        Raises:
+            NotFound: no signer of this name.
+            KeyMissing: the repository key isn't here.
+            Conflict: somebody else gave it another key meanwhile.
+            everything that ``Publisher.apply`` raises.
+        """
+        self._publisher.require(gun)
+        current = self._current(gun)
+        role = next((role for role in current.view.roles if role.paths and role.name == name.name), None)
+        own = [key_id for key_id in role.key_ids if key_id not in current.view.target_keys] if role else []
+        if role is None or not own:
+            raise NotFound(f"{gun} has no signer {name}.", hint=f"See: trustkit signer list {gun}")
+        noted, version = f"signer/{name}", current.view.versions[TARGETS]
+        begun = self._rotations.begun(gun, noted)
+        if begun and new is None and begun.new in own:
+            self._rotations.end(gun, noted)
+            return Rotated(gun, KeyRole.SIGNER, begun.old, begun.new, self._here(begun.old), resumed=True)
+        self._require_repository_keys(gun, name, current.view)
+        left = begun if begun and begun.version == version else None
+        comes = new or self._new_key(gun, KeyRole.SIGNER, left, name)
+        self._begin(Begun(gun, noted, own[0], comes.keyid, version), begun)
+        signs_here = self._here(comes.keyid) is not None
+
+        def edit(draft: Draft) -> None:
+            rotate_signer(draft, name, own[0], comes, signs_here=signs_here)
+
+        self._publisher.apply(gun, edit, agree=agree, base=current)
+        self._rotations.end(gun, noted)
+        return Rotated(gun, KeyRole.SIGNER, own[0], comes.keyid, self._here(own[0]))
+
+    def _require_repository_keys(self, gun: Gun, name: SignerName, view: SignedView) -> None:
+        if not self._keys.find(frozenset(view.target_keys)):
+            raise KeyMissing(
+                f"Another key for {name} in {gun} takes its repository key, which isn't in {self._keys.place}.",
+                hint="Give the public half of your new key to who has it: trustkit signer add --replace.",
+                key_ids=list(view.target_keys),
+                role="repository",
+                place=self._keys.place,
+            )
+
     def _rotate(
         self,
         gun: Gun,
@@ -165,19 +210,19 @@ class Rotate:
             place=self._keys.place,
         )
 
-    def _new_key(self, gun: Gun, role: KeyRole, begun: Begun | None) -> Key:
+    def _new_key(self, gun: Gun, role: KeyRole, begun: Begun | None, name: SignerName | None = None) -> Key:
         left = self._here(begun.new) if begun else None
         if left is not None and left.role is role:
             self._say(f"Going on with the new {role} key {left.id[:16]}, which an interrupted run made.")
             return left.public
-        if role is KeyRole.ROOT:
-            self._made = self._made or self._make(KeyRole.ROOT, None)
-            return self._made.public
-        return self._make(role, gun).public
+        if role is KeyRole.REPOSITORY:
+            return self._make(role, gun, None).public
+        self._made = self._made or self._make(role, None, name)
+        return self._made.public
 
-    def _make(self, role: KeyRole, gun: Gun | None) -> KeyInfo:
-        self._say(f"Making the new {role} key{f' of {gun}' if gun else ''}.")
-        return self._keys.generate(role, gun=gun)
+    def _make(self, role: KeyRole, gun: Gun | None, name: SignerName | None) -> KeyInfo:
+        self._say(f"Making the new {role} key{f' of {gun or name}' if gun or name else ''}.")
+        return self._keys.generate(role, gun=gun, name=name)
 
     def _begin(self, rotation: Begun, seen: Begun | None) -> None:
         """Notes the rotation; another process of this home that noted one meanwhile has the right."""

@@ -13,10 +13,11 @@ from dataclasses import replace
 from securesystemslib.signer import Key
 from tuf.api.metadata import Root
 
-from trustkit.core.delegations import TARGETS, Delegation, Delegations, write_delegations
+from trustkit.core.delegations import TARGETS, Delegation, Delegations, Kind, write_delegations
 from trustkit.core.draft import Draft
-from trustkit.core.names import Gun
+from trustkit.core.names import Gun, SignerName
 from trustkit.core.publickeys import check_key
+from trustkit.core.signers import replace_signer
 from trustkit.errors import Conflict, KeyMissing, Unsigned, UsageError
 
 ROOT = "root"
@@ -67,6 +68,30 @@ def rotate_repository(draft: Draft, old: str, new: Key) -> None:
     if _exchange_in_root(draft, TARGETS, old, new):
         _check_free(draft, new, TARGETS)
         carry_delegations(draft, before, {old}, [new])
+
+
+def rotate_signer(draft: Draft, name: SignerName, old: str, new: Key, *, signs_here: bool) -> None:
+    """Gives a signer another key in the place of ``old``; its tags stay, signed anew.
+
+    Args:
+        signs_here: whether the new key can sign: then it says anew which tags were this signer's.
+
+    Raises:
+        Conflict: the signer has another key by now.
+        NotFound: there is no such signer.
+    """
+    delegations = draft.delegations
+    role = delegations.get(name.name) if delegations else None
+    if role is not None and old not in role.key_ids:
+        if new.keyid in role.key_ids:
+            return
+        raise Conflict(
+            f"{name} has another key than {old[:16]} in {draft.gun} by now; somebody else replaced it meanwhile.",
+            hint=f"See: trustkit signer list {draft.gun}",
+        )
+    replace_signer(draft, name, new, resign=True)
+    if role is not None and role.kind is Kind.ATTRIBUTION and signs_here and draft.targets(name.name) is not None:
+        draft.edit(name.name)
 
 
 def carry_delegations(draft: Draft, before: Delegations | None, gone: Collection[str], new: Sequence[Key]) -> None:

@@ -1,0 +1,118 @@
+"""``trustkit key rotate``: another key in the place of one that is old, or stolen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from trustkit.cli.context import Context
+from trustkit.cli.options import passphrase_options
+from trustkit.cli.output import note
+from trustkit.cli.rotating import after, chosen_guns, each, key_here, public_key, rotate_with, rotation_options
+from trustkit.core.names import SignerName
+from trustkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from trustkit.client.rotate import Rotated
+
+
+@click.command("rotate")
+@click.argument("guns", metavar="GUN...", nargs=-1)
+@click.option("--role", type=click.Choice(["repository", "root", "signer"]), required=True, help="Which key.")
+@click.option("--name", metavar="NAME", help="The signer whose key is replaced.")
+@click.option("--key", metavar="ID", help="The new key, which is here; one is made otherwise.")
+@click.option(
+    "--public",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The new key of a signer or of root whose private half is elsewhere, PEM.",
+)
+@click.option("--revoke", metavar="TAG", multiple=True, help="Withdraw TAG in the same publish, as a thief's.")
+@click.option("--remove-old", is_flag=True, help="Remove the old key's file once the new key is in use.")
+@rotation_options
+@passphrase_options
+@click.pass_context
+def rotate(
+    click_context: click.Context,
+    guns: tuple[str, ...],
+    role: str,
+    name: str | None,
+    key: str | None,
+    public: Path | None,
+    revoke: tuple[str, ...],
+    old: str | None,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+    *,
+    remove_old: bool,
+    everything: bool,
+    yes: bool,
+) -> None:
+    """Put another key in the place of the one that signs in each GUN.
+
+    For a repository key it takes the root key, for a signer's the repository key, for root the old root key. Every
+    file that needs it is signed anew, in one publish. An interrupted run is ended by the same command, with the same
+    new key. The new key signs what the old one signed: after a theft, look at trustkit inspect first, and withdraw
+    what isn't yours with --revoke.
+    """
+    ctx: Context = click_context.obj
+    _check(role, name, public, revoke, old, remove_old=remove_old)
+    named = chosen_guns(ctx, guns, everything=everything)
+    if revoke and len(named) > 1:
+        raise UsageError("--revoke goes with one repository.")
+    new = public_key(public) if public else key_here(ctx, key, role)
+    rotation = rotate_with(ctx, passphrase_file, passphrase_fd)
+    agree = ctx.agreeing(yes=yes)
+    if role == "repository":
+        done = each(
+            click_context, named, lambda gun: rotation.repository(gun, new=new, old=old, revoke=revoke, agree=agree)
+        )
+    elif role == "root":
+        done = each(click_context, named, lambda gun: rotation.root(gun, new=new, old=old, agree=agree))
+    else:
+        signer = SignerName.parse(name or "")
+        done = each(click_context, named, lambda gun: rotation.signer(gun, signer, new=new, agree=agree))
+    after(done)
+    _old_keys(ctx, done, remove=remove_old, yes=yes)
+
+
+def _check(
+    role: str, name: str | None, public: Path | None, revoke: Sequence[str], old: str | None, *, remove_old: bool
+) -> None:
+    """Raises UsageError for options that don't go together."""
+    if (role == "signer") != (name is not None):
+        raise UsageError("--name goes with --role signer.", hint="It says whose key is replaced.")
+    if role == "signer" and old is not None:
+        raise UsageError("A signer has one key, so --replace has nothing to choose from.")
+    if role == "repository" and public is not None:
+        raise UsageError(
+            "The new repository key has to sign the tags, so its private half has to be here.",
+            hint="For one that is elsewhere: trustkit root propose --repository-key FILE.",
+        )
+    if role != "repository" and revoke:
+        raise UsageError("--revoke goes with --role repository.")
+    if role == "root" and remove_old:
+        raise UsageError(
+            "The old root key may still be needed for other collections.",
+            hint="When none has it any more: trustkit key remove ID",
+        )
+
+
+def _old_keys(ctx: Context, done: Sequence[Rotated], *, remove: bool, yes: bool) -> None:
+    """Removes the old keys' files, where that was said or is agreed to now; they are of no use otherwise."""
+    from trustkit.core.ports.keys import KeyRole
+
+    store = ctx.key_store()
+    for info in {rotated.here.id: rotated.here for rotated in done if rotated.here}.values():
+        if info.role is KeyRole.ROOT:
+            note(f"The old root key {info.id[:16]} stays: collections that were not named still need it.")
+            continue
+        question = f"The old {info.role} key {info.id[:16]} signs nothing any more. Remove its file"
+        if remove or (ctx.interactive and not yes and ctx.ask(question)):
+            store.remove(info)
+            note(f"Removed the old {info.role} key {info.id[:16]}.")
+        else:
+            note(f"The old {info.role} key {info.id[:16]} is useless now: trustkit key remove {info.id[:16]}")
