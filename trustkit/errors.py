@@ -8,7 +8,7 @@ of a family is in ``trustkit.cli.status``, the HTTP status of a leaf in ``trustk
     +-- UsageError                   ask for something else
     |   +-- InvalidName, InvalidReference, InvalidSetting
     +-- Failed                       the machine, not the trust: mend it and try again
-    |   +-- StateError, EngineFailed, RegistryFailed, NotFound, Conflict
+    |   +-- StateError, EngineFailed, RegistryFailed, NotFound, Conflict, ProposalOpen
     +-- Rejected                     the judge refuses an upload: correct it
     |   +-- Malformed, TooLarge, BadSignature, BadVersion, BadExpiry, BadKeys, BadDelegation,
     |       WrongOnlineKeys, WrongGun, BadTarget, NameTaken, FounderNotAllowed
@@ -108,6 +108,12 @@ class Conflict(Failed):
     """Somebody else changed it first, or it exists already.  Versions and names are in the context."""
 
     slug = "conflict"
+
+
+class ProposalOpen(Failed):
+    """A proposal has this role: approve it or drop it first.  Its id and the role are in the context."""
+
+    slug = "proposal-open"
 
 
 class Rejected(TrustkitError):
@@ -381,6 +387,6 @@ class KeyUnsupported(KeyProblem):
 
 
 class KeyUnavailable(KeyProblem):
-    """The token or key service that holds a key isn't there, doesn't answer, or refuses: plug it in, or log in there."""
+    """The token or key service that holds a key isn't there, doesn't answer, or refuses: plug it in, log in there."""
 
     slug = "key-unavailable"

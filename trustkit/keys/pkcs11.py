@@ -33,14 +33,20 @@ class Pkcs11Signer(Signer):
 
     Args:
         session: open and logged in.
+        pin: what opened it; keys that want it at each signature get it again.
         uri: which object it is.
         public: what the key is registered as; P-256 or P-384.
+
+    Raises:
+        KeyMissing: there is no such private key; UsageError: there are several; KeyUnavailable.
     """
 
-    def __init__(self, session: pkcs11.Session, uri: Pkcs11Uri, public: Key) -> None:
-        self._session = session
+    def __init__(self, session: pkcs11.Session, pin: bytes, uri: Pkcs11Uri, public: Key) -> None:
         self._uri = uri
         self._public = public
+        with speaking(uri.where):
+            self._private = _private(session, uri)
+            self._pin = pin if pin and _asks_each_time(self._private) else None
 
     @property
     def public_key(self) -> Key:
@@ -54,13 +60,13 @@ class Pkcs11Signer(Signer):
         raise NotImplementedError
 
     def sign(self, payload: bytes) -> Signature:
-        """Raises KeyUnavailable, KeyMissing, UsageError."""
+        """Raises KeyUnavailable; the token that is pulled out has a sentence of its own."""
         import pkcs11
         import pkcs11.util.ec
 
         digest = _HASHES[self._public.scheme](payload).digest()
         with speaking(self._uri.where):
-            raw = _private(self._session, self._uri).sign(digest, mechanism=pkcs11.Mechanism.ECDSA)
+            raw = self._private.sign(digest, mechanism=pkcs11.Mechanism.ECDSA, pin=self._pin)
         return Signature(self._public.keyid, pkcs11.util.ec.encode_ecdsa_signature(raw).hex())
 
 
@@ -168,6 +174,15 @@ def _private(session: pkcs11.Session, uri: Pkcs11Uri) -> Any:
         raise KeyMissing(f"There is no private key {uri.what}".rstrip() + f" on {uri.where}.")
     ids = ", ".join("id=" + "".join(f"%{byte:02X}" for byte in each[pkcs11.Attribute.ID]) for each in found)
     raise UsageError(f"{len(found)} private keys on {uri.where} fit: {ids}.", hint="Say which in the URI.")
+
+
+def _asks_each_time(private: Any) -> bool:
+    import pkcs11
+
+    try:
+        return bool(private[pkcs11.Attribute.ALWAYS_AUTHENTICATE])
+    except pkcs11.AttributeTypeInvalid:
+        return False
 
 
 def _objects(session: pkcs11.Session, kind: pkcs11.ObjectClass, *, label: str, key_id: bytes) -> list[Any]:

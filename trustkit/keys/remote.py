@@ -110,8 +110,8 @@ class RemoteKeys:
             return CheckedSigner(kms.open_signer(uri, public), uri)
         if (public.keytype, public.scheme) not in (P256, P384):
             raise KeyUnsupported(f"A token signs with ECDSA P-256 or P-384, and {subject} is of another type.")
-        session, _ = self._tokens.session(uri, subject)
-        return CheckedSigner(pkcs11.Pkcs11Signer(session, uri, public), uri)
+        session, pin = self._tokens.session(uri, subject)
+        return CheckedSigner(pkcs11.Pkcs11Signer(session, pin, uri, public), uri)
 
 
 class CheckedSigner(Signer):

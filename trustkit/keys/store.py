@@ -257,7 +257,7 @@ class FileKeyStore:
         if isinstance(file, PlaceFile):
             raise UsageError(
                 f"The private half of {KeySubject.of(info)} is at {file.uri}, and stays there.",
-                hint="Its public half: trustkit key export --public ID",
+                hint="There is nothing of it here to write or encrypt but its public half: key export --public.",
             )
         return file
 

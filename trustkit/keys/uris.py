@@ -115,6 +115,17 @@ def parse_uri(text: str) -> KeyUri:
     return _kms(scheme, rest)
 
 
+def parse_token(text: str) -> Pkcs11Uri:
+    """Reads the URI of a token, on which a key can be made; raises UsageError."""
+    uri = parse_uri(text)
+    if not isinstance(uri, Pkcs11Uri):
+        raise UsageError(
+            "A key is made on a token, of a pkcs11: URI.",
+            hint="Make one in a key service with its own tools, then: trustkit key add URI",
+        )
+    return uri
+
+
 def _kms(scheme: str, rest: str) -> KmsUri:
     form, spelling = _KMS[scheme]
     if re.match(r"//[^/]*@", rest) or "?" in rest or "#" in rest:

@@ -25,8 +25,8 @@ class KeyRole(enum.StrEnum):
 class KeyInfo:
     """A key that is here, without its private value.
 
-    ``id`` is the id in root metadata.  ``gun`` is set for a repository key, ``name`` for a signer's, ``uri`` for a key
-    that is no file: it says on which token or in which key service it is, and holds no secret.
+    ``id`` is the id in root metadata.  ``gun`` is set for a repository key, ``name`` for a signer's, ``uri`` for one
+    that is no file: it says on which token or in which key service the key is, and holds no secret.
     """
 
     id: str
