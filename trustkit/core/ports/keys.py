@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from securesystemslib.signer import Key, Signer
 
 from trustkit.core.names import Gun, SignerName
-from trustkit.errors import KeyMissing, WrongKeyRole
 
 
 class KeyRole(enum.StrEnum):
@@ -73,37 +72,3 @@ class KeyStore(Protocol):
             KeyMissing, WrongPassphrase, NoPassphrase, KeyFileInvalid, KeyUnavailable.
         """
         ...
-
-
-def signing_keys(keys: KeyStore, key_ids: Collection[str], role: KeyRole, *, count: int, what: str) -> list[KeyInfo]:
-    """The keys here that can sign as a role: the first ``count`` of those that verified metadata names.
-
-    Args:
-        key_ids: the role's keys, as the metadata names them.
-        count: how many of them have to sign.
-        what: what is to be signed, for errors: "tags of registry.example.com/app".
-
-    Raises:
-        KeyMissing: fewer are here.
-        WrongKeyRole: enough are here, if the ones that are kept here for another role counted.
-    """
-    here = keys.find(frozenset(key_ids))
-    fit = [info for info in here if info.role is role]
-    if len(fit) >= count:
-        return fit[:count]
-    facts = {"key_ids": sorted(key_ids), "role": str(role), "place": keys.place}
-    if len(here) >= count:
-        other = next(info for info in here if info.role is not role)
-        raise WrongKeyRole(
-            f"Signing {what} takes a {role} key, and the key {other.id[:16]} in {keys.place} is kept as a "
-            f"{other.role} key.",
-            hint="A key is used for the role only that it was made for. See trustkit key list.",
-            **facts,
-        )
-    names = ", ".join(key_id[:16] for key_id in sorted(key_ids))
-    few = f"{len(fit)} of them {'is' if len(fit) == 1 else 'are'}" if fit else "none of them is"
-    raise KeyMissing(
-        f"Signing {what} takes {count} of the {role} keys {names}, and {few} in {keys.place}.",
-        hint="Restore it with trustkit key restore, or import it with trustkit key import.",
-        **facts,
-    )

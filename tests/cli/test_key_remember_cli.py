@@ -1,0 +1,141 @@
+"""``trustkit key remember`` and ``forget`` with the real keyring package and a backend of the test's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.service import Person
+
+pytest.importorskip("keyring")
+
+BACKEND = '''
+import json, os, pathlib
+from keyring.backend import KeyringBackend
+from keyring.errors import PasswordDeleteError
+
+FILE = pathlib.Path(os.environ["KEYRING_TEST_FILE"])
+
+
+class InFile(KeyringBackend):
+    """Keeps what it gets, as a desktop's keyring does."""
+    priority = 1
+
+    def _all(self):
+        return json.loads(FILE.read_text()) if FILE.exists() else {}
+
+    def get_password(self, service, username):
+        return self._all().get(f"{service} {username}")
+
+    def set_password(self, service, username, password):
+        FILE.write_text(json.dumps({**self._all(), f"{service} {username}": password}))
+
+    def delete_password(self, service, username):
+        left = self._all()
+        if left.pop(f"{service} {username}", None) is None:
+            raise PasswordDeleteError("not there")
+        FILE.write_text(json.dumps(left))
+
+
+class Locked(InFile):
+    def get_password(self, service, username):
+        raise RuntimeError("the secret is hunter2")
+
+    def set_password(self, service, username, password):
+        raise RuntimeError(f"can't keep {password}")
+'''
+PASSPHRASE = "only in the keyring"
+
+
+@pytest.fixture
+def carol(tmp_path: Path) -> Person:
+    """Has one root key, a keyring, and no passphrase in the environment."""
+    (tmp_path / "keyring_of_tests.py").write_text(BACKEND)
+    environ = {
+        "PYTHONPATH": str(tmp_path),
+        "PYTHON_KEYRING_BACKEND": "keyring_of_tests.InFile",
+        "KEYRING_TEST_FILE": str(tmp_path / "keyring.json"),
+        "TRUSTKIT_ROOT_PASSPHRASE": "",
+        "TRUSTKIT_KEYRING": "1",
+    }
+    person = Person("carol", tmp_path, environ)
+    assert person("key", "generate", "--role", "root", environ={"TRUSTKIT_ROOT_PASSPHRASE": PASSPHRASE}).status == 0
+    return person
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> str:
+    (tmp_path / "secret").write_text(PASSPHRASE + "\n")
+    return str(tmp_path / "secret")
+
+
+def held(person: Person) -> dict[str, str]:
+    file = person.home / "keyring.json"
+    return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def test_a_remembered_passphrase_opens_the_key_until_it_is_forgotten(carol: Person, secret: str) -> None:
+    key_id = carol.root_key()
+    assert carol("key", "export", key_id).slug == "no-passphrase"
+    done = carol("key", "remember", key_id[:8], "--passphrase-file", secret)
+    assert done.status == 0, done.err
+    assert PASSPHRASE not in done.out + done.err
+    assert held(carol) == {f"trustkit {key_id}": PASSPHRASE}
+    assert carol("key", "export", key_id).status == 0
+    assert carol("key", "export", key_id, environ={"TRUSTKIT_KEYRING": "0"}).slug == "no-passphrase"
+    assert carol("key", "forget", key_id[:8]).status == 0
+    assert held(carol) == {}
+    assert carol("key", "export", key_id).slug == "no-passphrase"
+    again = carol("key", "forget", key_id)
+    assert (again.status, again.slug) == (1, "not-found")
+
+
+def test_only_what_opens_the_key_is_remembered(carol: Person, secret: str) -> None:
+    Path(secret).write_text("something else")
+    done = carol("key", "remember", carol.root_key(), "--passphrase-file", secret)
+    assert (done.status, done.slug) == (6, "wrong-passphrase")
+    assert held(carol) == {}
+
+
+def test_an_old_one_is_replaced_and_not_believed(carol: Person, secret: str, tmp_path: Path) -> None:
+    key_id = carol.root_key()
+    assert carol("key", "remember", key_id, "--passphrase-file", secret).status == 0
+    (tmp_path / "new").write_text("another passphrase")
+    assert carol("key", "passwd", key_id, "--new-passphrase-file", str(tmp_path / "new")).status == 0
+    stale = carol("key", "export", key_id)
+    assert stale.slug == "wrong-passphrase"
+    assert "The passphrase from the system keyring doesn't open" in stale.err
+    nobody = carol("key", "remember", key_id)
+    assert nobody.slug == "no-passphrase"  # the keyring isn't a source for what goes into it
+    assert carol("key", "remember", key_id, "--passphrase-file", str(tmp_path / "new")).status == 0
+    assert carol("key", "export", key_id).status == 0
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_key_that_is_gone_is_forgotten_by_its_whole_id(carol: Person, secret: str, gone: bool) -> None:
+    key_id = carol.root_key()
+    carol("key", "remember", key_id, "--passphrase-file", secret)
+    if gone:
+        assert carol("key", "remove", key_id, "--yes").status == 0
+    assert carol("key", "forget", key_id).status == 0
+    assert held(carol) == {}
+
+
+@pytest.mark.parametrize(
+    ("backend", "words"),
+    [
+        ("keyring.backends.null.Keyring", "took the passphrase and doesn't give it back"),
+        ("keyring.backends.fail.Keyring", "can't be used (NoKeyringError)"),
+        ("keyring_of_tests.Locked", "can't be used (RuntimeError)"),
+    ],
+)
+def test_a_keyring_that_keeps_nothing(carol: Person, secret: str, backend: str, words: str) -> None:
+    done = carol(
+        "key", "remember", carol.root_key(), "--passphrase-file", secret, environ={"PYTHON_KEYRING_BACKEND": backend}
+    )
+    assert (done.status, done.slug) == (2, "invalid-setting")
+    assert words in done.err
+    assert PASSPHRASE not in done.err
+    assert "hunter2" not in done.err
