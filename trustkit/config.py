@@ -81,6 +81,23 @@ def lifetimes(environ: Mapping[str, str]) -> Setting[Lifetimes]:
     return Setting(replace(standard, default={**standard.default, **days}), origin)
 
 
+_ONLINE_KEY_DAYS = "TRUSTKIT_ONLINE_KEY_DAYS"
+
+
+def online_key_age(environ: Mapping[str, str]) -> Setting[timedelta | None]:
+    """After how many days in use the service makes new online keys for the next root to name; None: it never does.
+
+    Raises:
+        InvalidSetting: no whole number of days from 1 to 3,650.
+    """
+    text = environ.get(_ONLINE_KEY_DAYS, "").strip()
+    if not text:
+        return Setting(None, "default")
+    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= 3650):
+        raise InvalidSetting(f"{_ONLINE_KEY_DAYS} is {text[:20]!r}.", hint="Write a number of days from 1 to 3650.")
+    return Setting(timedelta(days=int(text)), _ONLINE_KEY_DAYS)
+
+
 _WORDS = {
     "1": True,
     "true": True,

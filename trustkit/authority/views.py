@@ -72,7 +72,7 @@ class Views:
     async def _load(self, repository: Repository, known: _Entry | None, now: datetime) -> _Entry:
         async with self._store.read() as tx:
             record = await tx.collections.of_repository(repository)
-            if record is None:
+            if record is None or record.closed is not None:
                 return _Entry(None, 0, None, now)
             if known and known.gun == record.gun and known.generation == record.generation:
                 return _Entry(record.gun, record.generation, known.view, now)

@@ -89,7 +89,7 @@ def command(
     """
     from trustkit.asgi.listen import run
     from trustkit.asgi.logs import configure
-    from trustkit.config import lifetimes
+    from trustkit.config import lifetimes, online_key_age
     from trustkit.server.service import Service
     from trustkit.server.settings import ServeSettings, Upstream, tls_of
     from trustkit.server.signer_client import SignerAddress
@@ -107,6 +107,7 @@ def command(
         behind_tls_proxy=behind_tls_proxy,
         access_log=access_log,
         lifetimes=lifetimes(os.environ).value,
+        online_key_age=online_key_age(os.environ).value,
         unsafe_plain_http=unsafe_plain_http,
     )
     settings.check()

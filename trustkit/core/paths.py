@@ -53,6 +53,13 @@ class OnlineKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class Reset:
+    """``POST .../_trust/reset``: an Owner ends the collection, so that it can begin anew."""
+
+    gun: Gun
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """``.../_trust/targets/<sha256>.<tag>``: a signed manifest's bytes."""
 
@@ -107,7 +114,7 @@ class Referrers:
     digest: Digest
 
 
-TrustRoute = Metadata | Publish | OnlineKeys | Target
+TrustRoute = Metadata | Publish | OnlineKeys | Reset | Target
 RegistryRoute = Base | Catalog | Manifest | Blob | Uploads | Upload | TagList | Referrers
 Route = TrustRoute | RegistryRoute
 
@@ -157,6 +164,8 @@ def _trust(segments: list[str]) -> TrustRoute | None:
             return Publish(gun)
         case ["online-keys"]:
             return OnlineKeys(gun)
+        case ["reset"]:
+            return Reset(gun)
         case ["metadata", "timestamp.json"]:
             return Metadata(gun, "timestamp", None)
         case ["metadata", file] if found := _VERSIONED.match(file):

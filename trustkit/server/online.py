@@ -32,11 +32,13 @@ class Online:
     """The use cases that sign, and a check of what they sign with.
 
     Attributes:
+        keys: what they sign with.
         trouble: what keeps them from signing, in one sentence; None for nothing.
     """
 
     publishing: Publishing
     renewal: Renewal
+    keys: OnlineKeys
     trouble: Callable[[], Awaitable[str | None]]
 
 
@@ -59,6 +61,7 @@ async def open_online(
     return Online(
         SettledPublishing(store, keys, lifetimes=lifetimes, clock=clock, changed=changed, settling=settling),
         Renewal(store, keys, lifetimes=lifetimes, clock=clock, changed=changed, settle=settling.settle),
+        keys,
         _Trouble(separate).now,
     )
 
@@ -77,6 +80,7 @@ def _local(
     return Online(
         Publishing(store, keys, lifetimes=lifetimes, clock=clock, changed=changed),
         Renewal(store, keys, lifetimes=lifetimes, clock=clock, changed=changed),
+        keys,
         none,
     )
 

@@ -16,6 +16,8 @@ from trustkit.asgi.logs import AccessLog
 from trustkit.authority.login import TokenService
 from trustkit.authority.passwords import Passwords
 from trustkit.authority.renew import Renewal
+from trustkit.authority.reset import Resetting
+from trustkit.authority.rotation import Rotation
 from trustkit.authority.sealing import Sealer
 from trustkit.authority.settings import set_trust_only
 from trustkit.authority.switches import Switches
@@ -35,6 +37,7 @@ from trustkit.server.online import open_online
 from trustkit.server.settings import ServeSettings
 from trustkit.server.token_routes import TokenRoutes
 from trustkit.server.trust_routes import TrustRoutes
+from trustkit.server.upkeep_routes import UpkeepRoutes
 from trustkit.server.v2 import Application, Parts
 from trustkit.store.database import SqlStore
 from trustkit.store.kek import load_kek
@@ -54,6 +57,7 @@ def clock() -> datetime:
 class _Wired:
     app: Application
     renewal: Renewal
+    rotation: Rotation
 
 
 class Service:
@@ -82,7 +86,7 @@ class Service:
             port = int(sock.getsockname()[1])
             hosts = settings.names(port)
             wired = await self._wire(stack, hosts)
-            renewing = asyncio.create_task(self._renew(wired.renewal))
+            renewing = asyncio.create_task(self._renew(wired))
             stack.callback(renewing.cancel)
             url = f"{'https' if settings.tls else 'http'}://{Host(settings.listen.name, port)}"
             app = AccessLog(wired.app) if settings.access_log else wired.app
@@ -103,6 +107,9 @@ class Service:
             await self._default_trust_only(store)
         views = Views(store, clock=clock)
         online = await open_online(store, sealer, settings, clock=clock, changed=views.forget)
+        rotation = Rotation(store, online.keys, clock=clock)
+        resetting = Resetting(store, online.keys, clock=clock, changed=views.forget)
+        upkeep = UpkeepRoutes(online.publishing, rotation, resetting)
         issuer = TokenIssuer(tokens, issuer=name)
         services = {name: False, **dict.fromkeys(settings.token_services, True)}
         backend = await self._backend(stack, issuer, frozenset(services))
@@ -119,13 +126,15 @@ class Service:
         health = Health(store, report=lambda: online.renewal.report, clock=clock, trouble=online.trouble)
         parts = Parts(
             gateway=RegistryGateway(backend, trust=_trust(Switches(store, clock=clock), views), challenge=challenges),
-            trust=TrustRoutes(store, online.publishing, backend, hosts=frozenset(hosts), view=views.view),
+            trust=TrustRoutes(
+                store, online.publishing, backend, upkeep=upkeep, hosts=frozenset(hosts), view=views.view
+            ),
             authenticate=Callers(store, verifier, hosts=hosts, clock=clock).authenticate,
             challenge=challenges,
             come_by=challenges.come_by,
             other=_other(TokenRoutes(login), health),
         )
-        return _Wired(Application(parts), online.renewal)
+        return _Wired(Application(parts), online.renewal, rotation)
 
     async def _backend(self, stack: AsyncExitStack, issuer: TokenIssuer, services: frozenset[str]) -> Backend:
         if self._settings.upstream is None:
@@ -142,12 +151,16 @@ class Service:
         async with store.write() as tx:
             await set_trust_only(tx, every, trust_only=True, actor="operator", source="--trust-only", now=clock())
 
-    async def _renew(self, renewal: Renewal) -> None:
+    async def _renew(self, wired: _Wired) -> None:
+        age = self._settings.online_key_age
         while True:
             try:
-                report = await renewal.round()
+                report = await wired.renewal.round()
                 for gun, reason in report.failed.items():
                     log.error("%s could not be renewed: %s", gun, reason)
+                aged = await wired.rotation.stage_aged(age) if age else {}
+                for name, reason in aged.items():
+                    log.error("%s gets no new online keys: %s", name, reason)
             except TrustkitError as error:
                 log.error("renewal failed: %s", error)
             except Exception:  # a bug; renewing has to go on, and /readyz tells when no round gets through

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -92,6 +93,7 @@ class ServeSettings:
     behind_tls_proxy: bool = False
     access_log: bool = False
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    online_key_age: timedelta | None = None
     unsafe_plain_http: bool = False
 
     def check(self) -> None:

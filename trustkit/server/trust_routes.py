@@ -9,11 +9,11 @@ from typing import assert_never
 from weakref import WeakValueDictionary
 
 from trustkit.authority.access import require
-from trustkit.authority.publish import Publishing, Requester
+from trustkit.authority.publish import Publishing, Requester, closed
 from trustkit.authority.settings import require_content_trust
 from trustkit.core.access import Action, Operation
 from trustkit.core.names import Gun, Host, PrincipalName, Repository
-from trustkit.core.paths import Metadata, OnlineKeys, Publish, Target, TrustRoute
+from trustkit.core.paths import Metadata, OnlineKeys, Publish, Reset, Target, TrustRoute
 from trustkit.core.ports.images import Images
 from trustkit.core.ports.service import Store
 from trustkit.core.view import SignedView
@@ -21,10 +21,9 @@ from trustkit.errors import LoginRequired, Malformed, NoCollection, NotFound, Us
 from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange
 from trustkit.server.multipart import MAX_BODY, read_upload
+from trustkit.server.upkeep_routes import JSON, NO_CACHE, UpkeepRoutes
 
-JSON = ("content-type", "application/json")
 IMMUTABLE = ("cache-control", "private, max-age=31536000, immutable")
-NO_CACHE = ("cache-control", "no-cache")
 UPLOADS_AT_ONCE = 16
 UPLOADS_OF_ONE = 4
 """How many of them one principal may have, so that slow uploads of one don't keep everybody from publishing."""
@@ -32,7 +31,8 @@ UPLOADS_OF_ONE = 4
 _METHODS: dict[type, frozenset[str]] = {
     Metadata: frozenset({"GET", "HEAD"}),
     Target: frozenset({"GET", "HEAD"}),
-    OnlineKeys: frozenset({"GET"}),
+    OnlineKeys: frozenset({"GET", "POST"}),
+    Reset: frozenset({"POST"}),
     Publish: frozenset({"POST"}),
 }
 
@@ -51,6 +51,7 @@ class TrustRoutes:
     Args:
         hosts: the service's public names; a GUN with another host does not exist here (TRUST 1.1).
         images: the registry's own manifests, for ``targets/``.
+        upkeep: new online keys and resets.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class TrustRoutes:
         publishing: Publishing,
         images: Images,
         *,
+        upkeep: UpkeepRoutes,
         hosts: frozenset[Host],
         view: Callable[[Repository], Awaitable[SignedView | None]],
     ) -> None:
         self._store = store
         self._publishing = publishing
         self._images = images
+        self._upkeep = upkeep
         self._hosts = hosts
         self._view = view
         self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
@@ -82,7 +85,11 @@ class TrustRoutes:
             case Target():
                 await self._target(exchange, route, caller)
             case OnlineKeys():
-                await self._online_keys(exchange, route, caller)
+                await self._admit(caller, route.gun, Operation.PUBLISH)
+                await self._upkeep.online_keys(exchange, route.gun, _requester(exchange, caller))
+            case Reset():
+                await self._admit(caller, route.gun, Operation.RESET_COLLECTION)
+                await self._upkeep.reset(exchange, route.gun, _requester(exchange, caller))
             case Publish():
                 await self._publish(exchange, route, caller)
             case _:
@@ -95,6 +102,8 @@ class TrustRoutes:
             record = await tx.collections.get(route.gun)
             if record is None:
                 raise NoCollection(f"Nothing is signed under {route.gun}.", gun=str(route.gun))
+            if record.closed is not None:
+                raise closed(record)
             if route.version is None:
                 file = (await tx.collections.current(route.gun)).get(route.role)
             else:
@@ -107,8 +116,11 @@ class TrustRoutes:
         await self._admit(caller, route.gun, Operation.READ_TRUST)
         async with self._store.read() as tx:
             await require_content_trust(tx)
-            if await tx.collections.get(route.gun) is None:
-                raise NoCollection(f"Nothing is signed under {route.gun}.", gun=str(route.gun))
+            record = await tx.collections.get(route.gun)
+        if record is None:
+            raise NoCollection(f"Nothing is signed under {route.gun}.", gun=str(route.gun))
+        if record.closed is not None:
+            raise closed(record)
         view = await self._view(route.gun.repository)
         target = view.targets.get(route.tag) if view else None
         if target is None or target.digest != route.digest:
@@ -117,12 +129,6 @@ class TrustRoutes:
         if manifest is None:
             raise NotFound(f"The registry has no manifest {route.digest} in {route.gun.repository}.")
         await exchange.reply(200, [("content-type", manifest.media_type), IMMUTABLE], manifest.data)
-
-    async def _online_keys(self, exchange: Exchange, route: OnlineKeys, caller: Caller) -> None:
-        await self._admit(caller, route.gun, Operation.PUBLISH)
-        keys = await self._publishing.online_keys(route.gun, _requester(exchange, caller))
-        body = {role: {"keyid": key.keyid, **key.to_dict()} for role, key in keys.items()}
-        await exchange.reply(200, [JSON, NO_CACHE], json.dumps(body).encode())
 
     async def _publish(self, exchange: Exchange, route: Publish, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.PUBLISH)

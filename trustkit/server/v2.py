@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from trustkit.core.access import Action
 from trustkit.core.names import Repository
-from trustkit.core.paths import Metadata, OnlineKeys, Publish, Target, parse_v2
+from trustkit.core.paths import Metadata, OnlineKeys, Publish, Reset, Target, parse_v2
 from trustkit.errors import LoginRequired, NotFound, TrustkitError
 from trustkit.gateway.app import RegistryGateway
 from trustkit.gateway.caller import ANONYMOUS, Caller
@@ -76,7 +76,7 @@ class Application:
         if route is None:
             raise NotFound("There is nothing at this path.")
         caller = await self._caller(exchange)
-        if isinstance(route, Metadata | Target | OnlineKeys | Publish):
+        if isinstance(route, Metadata | Target | OnlineKeys | Publish | Reset):
             await self._parts.trust.handle(exchange, route, caller)
         else:
             await self._parts.gateway.handle(exchange, route, caller)
