@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 PAGES = [
+    "back-up-keys",
     "operate-principals",
     "upstream",
     "trust-only",
