@@ -53,11 +53,7 @@ class Draft:
         self._floors = floors or {}
         self._snapshot = read(files["snapshot"], Snapshot).signed
         self._old_root = read(files["root"], Root)
-        self._old: dict[str, Metadata[Targets]] = {
-            role: read(data, Targets, f"{role}.json")
-            for role, data in files.items()
-            if role not in ("root", "snapshot", "timestamp")
-        }
+        self._old = _delegated(files, self._old_root.signed)
         self._root: Root | None = None
         self._edited: dict[str, Targets] = {}
         self.ready: dict[str, bytes] = {}
@@ -254,6 +250,14 @@ class Draft:
         found = self.targets(role)
         assert found is not None  # noqa: S101 - every collection has it
         return found
+
+
+def _delegated(files: Mapping[str, bytes], root: Root) -> dict[str, Metadata[Targets]]:
+    """The files that hold tags; what lies there of roles that are delegated to no more counts for nothing."""
+    targets = read(files[TARGETS], Targets)
+    delegations = read_delegations(targets.signed, root)
+    names = [role.name for role in delegations.roles if role.name in files] if delegations else []
+    return {TARGETS: targets} | {name: read(files[name], Targets, f"{name}.json") for name in names}
 
 
 @dataclass(frozen=True, slots=True)
