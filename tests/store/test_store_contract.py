@@ -12,7 +12,16 @@ import pytest
 
 from trustkit.core.access import Assignment, Role
 from trustkit.core.names import Gun, PrincipalName, RepositoryPattern
-from trustkit.core.ports.service import AuditRow, RefreshRecord, SealedKey, Store, StoredFile, Transaction
+from trustkit.core.ports.service import (
+    AuditRow,
+    Head,
+    RefreshRecord,
+    RoleExpiry,
+    SealedKey,
+    Store,
+    StoredFile,
+    Transaction,
+)
 from trustkit.errors import Conflict, NotFound, StateError
 from trustkit.store.database import SqlStore
 
@@ -128,6 +137,33 @@ def test_expiring_names_collections_by_their_current_file_soonest_first(run) -> 
             assert list(await tx.collections.expiring(role="timestamp", before=late)) == [OTHER, APP]
             assert list(await tx.collections.expiring(role="timestamp", before=soon)) == [OTHER]
             assert list(await tx.collections.expiring(role="snapshot", before=late)) == []
+
+    run(body)
+
+
+def test_expiry_counts_current_files_of_open_collections(run) -> None:
+    known = ("root", "targets", "timestamp")
+
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            for gun, days in ((APP, 5), (OTHER, 3)):
+                await tx.collections.found(gun, NOW)
+                files = [stored("root", 1, 40), stored("targets", 7, days), stored("ci", 1, 9), stored("ci", 2, days)]
+                await tx.collections.add_files(gun, files, NOW)
+        moments = {"now": NOW + timedelta(days=3), "due": NOW + timedelta(days=30)}
+        async with store.read() as tx:
+            assert await tx.collections.expiry(known, **moments) == {
+                "root": RoleExpiry(2, 0, 0, NOW + timedelta(days=40)),
+                "targets": RoleExpiry(2, 1, 2, NOW + timedelta(days=3)),
+            }
+            others = [Head(OTHER, "ci", NOW + timedelta(days=3), 7), Head(APP, "ci", NOW + timedelta(days=5), 7)]
+            assert list(await tx.collections.other_heads(known)) == others
+        async with store.write() as tx:
+            await tx.upkeep.close(OTHER, "lost-key")
+        async with store.read() as tx:
+            left = await tx.collections.expiry(known, **moments)
+            assert left["targets"] == RoleExpiry(1, 0, 1, NOW + timedelta(days=5))
+            assert list(await tx.collections.other_heads(known)) == others[1:]
 
     run(body)
 

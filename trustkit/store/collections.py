@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, case, func, insert, select, update
 
 from trustkit.core.names import Gun, Repository
-from trustkit.core.ports.service import CollectionRecord, SealedKey, StoredFile
+from trustkit.core.ports.service import CollectionRecord, Head, RoleExpiry, SealedKey, StoredFile
 from trustkit.errors import Conflict, NotFound, StateError
 from trustkit.store.models import collections, heads, online_keys
 from trustkit.store.models import files as stored_files
@@ -131,9 +131,35 @@ class SqlCollections:
         )
         return [Gun.parse(row.gun) for row in (await self._run(statement, scans=True)).rows]
 
+    async def expiry(self, roles: Iterable[str], *, now: datetime, due: datetime) -> Mapping[str, RoleExpiry]:
+        statement = (
+            select(heads.c.role, func.count(), _count_until(now), _count_until(due), func.min(heads.c.expires))
+            .join(collections, collections.c.id == heads.c.collection)
+            .where(heads.c.role.in_(list(roles)), collections.c.closed.is_(None))
+            .group_by(heads.c.role)
+        )
+        rows = (await self._run(statement, scans=True)).rows
+        return {row[0]: RoleExpiry(*row[1:]) for row in rows}
+
+    async def other_heads(self, roles: Iterable[str]) -> Sequence[Head]:
+        top = heads.alias()
+        statement = (
+            select(collections.c.gun, heads.c.role, heads.c.expires, top.c.version)
+            .join(heads, heads.c.collection == collections.c.id)
+            .join(top, (top.c.collection == collections.c.id) & (top.c.role == "targets"))
+            .where(heads.c.role.not_in(list(roles)), collections.c.closed.is_(None))
+            .order_by(heads.c.expires, collections.c.gun, heads.c.role)
+        )
+        rows = (await self._run(statement, scans=True)).rows
+        return [Head(Gun.parse(row[0]), *row[1:]) for row in rows]
+
     async def _one(self, statement: Select[Any], **values: str) -> CollectionRecord | None:
         row = (await self._run(statement, values)).first
         return _record(row) if row else None
+
+
+def _count_until(moment: datetime) -> ColumnElement[int]:
+    return func.sum(case((heads.c.expires <= moment, 1), else_=0))
 
 
 def _record(row: Row[Any]) -> CollectionRecord:

@@ -46,6 +46,32 @@ class CollectionRecord:
     closed: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RoleExpiry:
+    """One role's current files in all open collections.
+
+    Attributes:
+        files: how many there are.
+        expired, due: how many of them expire at or before each of the two moments that were asked for.
+        soonest: when the first one does.
+    """
+
+    files: int
+    expired: int
+    due: int
+    soonest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A role's current file in an open collection.  ``targets`` is the version of that collection's targets."""
+
+    gun: Gun
+    role: str
+    expires: datetime
+    targets: int
+
+
 class Collections(Protocol):
     """Collections and their files.
 
@@ -78,6 +104,14 @@ class Collections(Protocol):
 
     async def expiring(self, *, role: str, before: datetime) -> Sequence[Gun]:
         """Open collections whose current file of this role expires before this moment, soonest first."""
+        ...
+
+    async def expiry(self, roles: Iterable[str], *, now: datetime, due: datetime) -> Mapping[str, RoleExpiry]:
+        """By those of these roles that there are."""
+        ...
+
+    async def other_heads(self, roles: Iterable[str]) -> Sequence[Head]:
+        """The heads of all other roles, soonest first; also of roles that nobody delegates to any more."""
         ...
 
 
