@@ -22,6 +22,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.softhsm import SoftHsm
+
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
@@ -161,6 +163,12 @@ def docker_registry(start_docker_registry: StartRegistry) -> str:
 def skopeo() -> Path:
     """The path of skopeo."""
     return _need("skopeo", "skopeo")
+
+
+@pytest.fixture
+def softhsm(tmp_path: Path) -> SoftHsm:
+    """Real PKCS#11 tokens of the test's own, none at first."""
+    return SoftHsm(tmp_path / "softhsm", _need("softhsm2-util", "softhsm2"))
 
 
 @pytest.fixture(scope="session")

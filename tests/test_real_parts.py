@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.softhsm import SoftHsm
+
 pytestmark = pytest.mark.real
 
 
@@ -31,3 +33,12 @@ def test_an_image_goes_from_the_engine_to_the_registry_and_skopeo_reads_it(
         check=True, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert seen.stdout.startswith("sha256:")
+
+
+def test_softhsm_keeps_a_token_in_a_folder(softhsm: SoftHsm):
+    token = softhsm.insert("ceremony")
+    shown = ["softhsm2-util", "--show-slots"]
+    run = {"env": {**os.environ, **softhsm.environ}, "check": True, "capture_output": True, "text": True}
+    assert "Label:            ceremony" in subprocess.run(shown, **run).stdout
+    softhsm.pull_out(token)
+    assert "ceremony" not in subprocess.run(shown, **run).stdout

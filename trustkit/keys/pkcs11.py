@@ -46,7 +46,7 @@ class Pkcs11Signer(Signer):
         self._public = public
         with speaking(uri.where):
             self._private = _private(session, uri)
-            self._pin = pin if pin and _asks_each_time(self._private) else None
+            self._pin = pin.decode() if pin and _asks_each_time(self._private) else None
 
     @property
     def public_key(self) -> Key:
@@ -203,7 +203,10 @@ def _public_half(half: Any, uri: Pkcs11Uri) -> Key:
     if half.key_type is not pkcs11.KeyType.EC:
         raise KeyUnsupported(f"The key {uri.what} on {uri.where} is no ECDSA key.", hint="Use P-256 or P-384.")
     try:
-        key = keypairs.public_half(load_der_public_key(pkcs11.util.ec.encode_ec_public_key(half)))
+        return keypairs.public_half(load_der_public_key(pkcs11.util.ec.encode_ec_public_key(half)))
+    except KeyUnsupported as error:
+        raise KeyUnsupported(
+            f"The key {uri.what} on {uri.where} can't be used. {error.message}", hint=error.hint
+        ) from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise KeyUnsupported(f"The public key {uri.what} on {uri.where} can't be read.") from error
-    return key

@@ -111,9 +111,9 @@ class FileKeyStore:
                 key_id=short_id,
                 place=self.place,
             )
-        if len(matching) > 1:
+        if matching[0].stem != matching[-1].stem:
             raise UsageError(f"{len(matching)} keys start with {short_id}.", hint="Give more of the id.")
-        return load(matching[0]).info
+        return load(matching[-1]).info  # the last: of a key that is here twice, the file that is then refused
 
     def generate(
         self,

@@ -107,7 +107,11 @@ class Tokens:
             return token.open(rw=True, user_pin=pkcs11.PROTECTED_AUTH), b""
         pin = self._pins.existing(subject)
         try:
-            return token.open(rw=True, user_pin=pin.value.decode("utf-8", "replace")), pin.value
+            text = pin.value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidSetting(f"The PIN from {pin.source} is no UTF-8 text, so it isn't tried.") from error
+        try:
+            return token.open(rw=True, user_pin=text), pin.value
         except pkcs11.UserAlreadyLoggedIn:  # another key store of this process has opened it
             return token.open(rw=True), pin.value
         except pkcs11.PinLocked as error:
