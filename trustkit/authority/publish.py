@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from securesystemslib.signer import Key, Signer
+from tuf.api.metadata import Metadata, Root
 
 from trustkit.authority.access import require
+from trustkit.authority.dropping import require_free, use_up
 from trustkit.authority.founders import require_founder
 from trustkit.authority.onlinekeys import OnlineKeys, slow
 from trustkit.authority.resign import resign_snapshot, resign_timestamp, stored
 from trustkit.authority.settings import require_content_trust
+from trustkit.authority.stored import judged, state_of
 from trustkit.core.access import Operation
 from trustkit.core.evaluate import evaluate
+from trustkit.core.formats.tuf1 import read
 from trustkit.core.judge import FOUNDING, Accepted, State, judge
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun, PrincipalName
 from trustkit.core.ports.service import AuditRow, CollectionRecord, Store, StoredFile, Transaction
-from trustkit.core.roots import ONLINE
-from trustkit.errors import CollectionReset, Conflict, NameTaken
+from trustkit.core.roots import check_root_keys
+from trustkit.errors import CollectionReset, NameTaken
+
+T = TypeVar("T")
 
 IN_LOOP_BYTES = 64 * 1024
 """Up to this size a state is judged on the event loop; above it in a thread, so that others are served meanwhile."""
@@ -89,32 +96,51 @@ class Publishing:
             FounderNotAllowed: a first root that no listed key signed (TRUST 3.8).
             RoleMissing, NameTaken, TrustDisabled: as ``online_keys``.
         """
+        return await self.transact(gun, lambda tx: self.accept(tx, gun, upload, who))
+
+    async def transact(self, gun: Gun, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Runs, in one write transaction, what may give the collection a new state."""
         async with self._store.write() as tx:
-            record = await admit_publisher(tx, gun, who)
-            now = self._clock()
-            current = await tx.collections.current(gun)
-            if record is not None and record.closed is not None and not set(upload) >= FOUNDING:
-                raise closed(record)
-            signers = await self._keys.ensure_open(tx, gun, now)
-            waiting = await self._keys.pending_signers(tx, gun) if "root" in upload else {}
-            state = await _state(tx, gun, record, current, signers, waiting)
-            prepare = partial(self._prepare, state, current, upload, signers, waiting, now)
-            size = sum(map(len, upload.values())) + sum(map(len, state.files.values()))
-            if size > IN_LOOP_BYTES or slow(signers):
-                accepted, files = await asyncio.to_thread(prepare)
-            else:
-                accepted, files = prepare()
-            if accepted.founding:
-                await require_founder(tx, gun, accepted.root)
-                await (tx.collections.found(gun, now) if record is None else tx.upkeep.close(gun, None))
-            await tx.collections.add_files(gun, files, now)
-            if adopted := _adopted(accepted, waiting):
-                await self._keys.adopt(tx, gun, adopted, now)
-            if accepted.jumped:
-                await tx.upkeep.set_jumps(gun, _without(state.ceilings, accepted.jumped))
-            versions = {role: file.version for role, file in {**current, **_by_role(files)}.items()}
-            await tx.audit.append(_row(gun, who, accepted, versions, now, adopted))
+            done = await work(tx)
         self._changed(gun)
+        return done
+
+    async def accept(
+        self, tx: Transaction, gun: Gun, upload: Mapping[str, bytes], who: Requester
+    ) -> Mapping[str, int]:
+        """``publish``, inside a write transaction."""
+        record = await admit_publisher(tx, gun, who)
+        now = self._clock()
+        current = await tx.collections.current(gun)
+        if record is not None and record.closed is not None:
+            if not set(upload) >= FOUNDING:
+                raise closed(record)
+            for proposal in await tx.proposals.list(gun):
+                await use_up(tx, gun, proposal, current)
+        await require_free(tx, gun, upload)
+        if "root" in upload and (record is None or record.closed is not None):
+            await require_founder(
+                tx, gun, _first_root(upload["root"])
+            )  # a signer keeps to the first one that it sees
+        signers = await self._keys.ensure_open(tx, gun, now)
+        waiting = await self._keys.pending_signers(tx, gun) if "root" in upload else {}
+        online, pending = _public(signers), _public(waiting)
+        state = await state_of(tx, gun, record, current, online=online, pending=pending)
+        prepare = partial(self._prepare, state, current, upload, signers, waiting, now)
+        size = sum(map(len, upload.values())) + sum(map(len, state.files.values()))
+        if size > IN_LOOP_BYTES or slow(signers):
+            accepted, files = await asyncio.to_thread(prepare)
+        else:
+            accepted, files = prepare()
+        if accepted.founding:
+            await (tx.collections.found(gun, now) if record is None else tx.upkeep.close(gun, None))
+        await tx.collections.add_files(gun, files, now)
+        if adopted := _adopted(accepted, waiting):
+            await self._keys.adopt(tx, gun, adopted, now)
+        if accepted.jumped:
+            await tx.upkeep.set_jumps(gun, _without(state.ceilings, accepted.jumped))
+        versions = {role: file.version for role, file in {**current, **_by_role(files)}.items()}
+        await tx.audit.append(_row(gun, who, accepted, versions, now, adopted))
         return versions
 
     def _prepare(
@@ -127,7 +153,7 @@ class Publishing:
         now: datetime,
     ) -> tuple[Accepted, Sequence[StoredFile]]:
         """Judges, signs, and then reads the new state as a client would, before any of it is stored."""
-        accepted = _judge(state, upload, current, now, self._lifetimes)
+        accepted = judged(judge, state, upload, current, now=now, lifetimes=self._lifetimes)
         signers = {**signers, **_adopted(accepted, waiting)}
         files = [stored(accepted.signed(role), upload[role], role) for role in sorted(upload)]
         versions = {"targets": accepted.targets.signed.version}
@@ -173,25 +199,14 @@ def closed(record: CollectionRecord) -> CollectionReset:
     )
 
 
-async def _state(
-    tx: Transaction,
-    gun: Gun,
-    record: CollectionRecord | None,
-    current: Mapping[str, StoredFile],
-    signers: Mapping[str, Signer],
-    waiting: Mapping[str, Signer],
-) -> State:
-    """What the judge holds an upload against; of a closed collection only its last versions count (TRUST 3.5)."""
-    online, pending = _public(signers), _public(waiting)
-    if record is not None and record.closed is not None:
-        return State(gun, {}, online, last={role: file.version for role, file in current.items()})
-    files = {role: file.data for role, file in current.items() if role not in ONLINE}
-    ceilings = await tx.upkeep.jumps(gun) if files else {}
-    return State(gun, files, online, pending=pending, ceilings=ceilings)
-
-
 def _public(signers: Mapping[str, Signer]) -> dict[str, Key]:
     return {role: signer.public_key for role, signer in signers.items()}
+
+
+def _first_root(data: bytes) -> Metadata[Root]:
+    root = read(data, Root)
+    check_root_keys(root.signed)
+    return root
 
 
 def _adopted(accepted: Accepted, waiting: Mapping[str, Signer]) -> dict[str, Signer]:
@@ -202,18 +217,6 @@ def _adopted(accepted: Accepted, waiting: Mapping[str, Signer]) -> dict[str, Sig
 
 def _without(ceilings: Mapping[str, int], roles: frozenset[str]) -> dict[str, int]:
     return {role: ceiling for role, ceiling in ceilings.items() if role not in roles}
-
-
-def _judge(
-    state: State, upload: Mapping[str, bytes], current: Mapping[str, StoredFile], now: datetime, lifetimes: Lifetimes
-) -> Accepted:
-    try:
-        return judge(state, upload, now=now, lifetimes=lifetimes)
-    except Conflict as error:
-        used = error.context.get("versions")
-        stored = {role: file.version for role, file in current.items()}
-        error.context["versions"] = {**stored, **used} if isinstance(used, dict) else stored
-        raise
 
 
 def _by_role(files: Sequence[StoredFile]) -> dict[str, StoredFile]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 from tuf.api.metadata import Metadata, Root, Signed
 
 from trustkit.authority.founders import require_founder
 from trustkit.authority.onlinekeys import OnlineKeys
-from trustkit.authority.publish import Publishing, Requester
+from trustkit.authority.publish import Publishing, T
 from trustkit.authority.resign import stored
 from trustkit.core.evaluate import evaluate
 from trustkit.core.formats.tuf1 import read, role_kind
@@ -112,8 +112,8 @@ class SettledPublishing(Publishing):
         super().__init__(store, keys, lifetimes=lifetimes, clock=clock, changed=changed)
         self._settling = settling
 
-    async def publish(self, gun: Gun, upload: Mapping[str, bytes], who: Requester) -> Mapping[str, int]:
-        """As ``Publishing.publish``.
+    async def transact(self, gun: Gun, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """As ``Publishing.transact``; ``work`` is done again where the signer had signed more than was stored.
 
         Raises:
             ServerFailed: the signer can't be reached.  Nothing was stored; a state that it has signed without our
@@ -121,10 +121,10 @@ class SettledPublishing(Publishing):
             StateError: the signer refuses.
         """
         try:
-            return await super().publish(gun, upload, who)
+            return await super().transact(gun, work)
         except SignerAhead:
             await self._settling.settle(gun)
-            return await super().publish(gun, upload, who)
+            return await super().transact(gun, work)
 
 
 def _stored(role: str, data: bytes) -> StoredFile:

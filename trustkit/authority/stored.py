@@ -1,0 +1,68 @@
+"""What is stored of a collection, as the judge wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+from securesystemslib.signer import Key
+
+from trustkit.core.judge import Accepted, State
+from trustkit.core.lifetimes import Lifetimes
+from trustkit.core.names import Gun
+from trustkit.core.ports.service import CollectionRecord, StoredFile, Transaction
+from trustkit.core.roots import ONLINE
+from trustkit.errors import Conflict
+
+
+class Judge(Protocol):
+    """``core.judge.judge``, or ``judge_start``."""
+
+    def __call__(
+        self, state: State, upload: Mapping[str, bytes], *, now: datetime, lifetimes: Lifetimes
+    ) -> Accepted: ...
+
+
+async def state_of(
+    tx: Transaction,
+    gun: Gun,
+    record: CollectionRecord | None,
+    current: Mapping[str, StoredFile],
+    *,
+    online: Mapping[str, Key],
+    pending: Mapping[str, Key],
+) -> State:
+    """What the judge holds an upload against; of a closed collection only its last versions count (TRUST 3.5).
+
+    Args:
+        online: the service's keys by role.
+        pending: those that wait for a root to name them.
+    """
+    consumed = await tx.proposals.consumed(gun)
+    dropped = frozenset(payload.digest for payload in await tx.proposals.dropped(gun))
+    if record is not None and record.closed is not None:
+        last = {role: file.version for role, file in current.items()}
+        return State(gun, {}, online, consumed=consumed, dropped=dropped, last=last)
+    files = {role: file.data for role, file in current.items() if role not in ONLINE}
+    ceilings = await tx.upkeep.jumps(gun) if files else {}
+    return State(gun, files, online, pending=pending, consumed=consumed, dropped=dropped, ceilings=ceilings)
+
+
+def judged(
+    judge: Judge,
+    state: State,
+    upload: Mapping[str, bytes],
+    current: Mapping[str, StoredFile],
+    *,
+    now: datetime,
+    lifetimes: Lifetimes,
+) -> Accepted:
+    """What a judge says; a Conflict tells the versions that are current, or used up."""
+    try:
+        return judge(state, upload, now=now, lifetimes=lifetimes)
+    except Conflict as error:
+        used = error.context.get("versions")
+        stored = {role: file.version for role, file in current.items()}
+        error.context["versions"] = {**stored, **used} if isinstance(used, dict) else stored
+        raise
