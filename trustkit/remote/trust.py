@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
 from securesystemslib.signer import Key
 
 from trustkit.core.names import Gun, Host
+from trustkit.core.ports.remote import ServiceKeys
 from trustkit.core.publickeys import check_keys
+from trustkit.core.strictjson import serialise
 from trustkit.errors import (
     CouldNotCheck,
     Garbage,
@@ -25,7 +27,10 @@ from trustkit.remote.http import Response
 from trustkit.remote.refusals import refusal
 
 _ONLINE_ROLES = frozenset({"snapshot", "timestamp"})
+_BESIDE = frozenset({"pending", "last", "ceilings"})
 _MAX_VERSION = 2**31
+_MAX_TOLD = 2**30
+_JSON = {"Content-Type": "application/json"}
 _PUBLISH_SECONDS = 120.0
 _MAX_REFUSAL = 64 * 1024
 _TOLD_OF_METADATA = (NoCollection, NotFound, NotAllowed, CouldNotCheck)
@@ -47,7 +52,7 @@ class HttpTrustService:
         Raises:
             LoginRequired, RoleMissing with every missing role, TrustDisabled, NameTaken, CouldNotCheck leaves.
         """
-        self._online_keys(gun)
+        self.service_keys(gun)
 
     def online_keys(self, gun: Gun) -> Mapping[str, Key]:
         """The service's keys for ``snapshot`` and ``timestamp``, ids recomputed (TRUST 2.1).
@@ -55,19 +60,40 @@ class HttpTrustService:
         Raises:
             As ``require_publish``; Garbage where the answer isn't exactly two allowed keys.
         """
-        return self._online_keys(gun)
+        return self.service_keys(gun).current
 
-    def _online_keys(self, gun: Gun) -> Mapping[str, Key]:
-        answer = self._publisher(gun, "GET", f"/v2/{gun}/_trust/online-keys")
-        listed = json_object(answer, gun.host)
-        try:
-            if listed.keys() != _ONLINE_ROLES:
-                raise KeyError("roles")
-            keys = {role: _key(value) for role, value in listed.items()}
-            check_keys(keys.values())
-        except (KeyError, ValueError, TypeError, AttributeError, KeyUnsupported) as error:
-            raise Garbage(f"{gun.host} answers with online keys that can't be used.") from error
-        return keys
+    def service_keys(self, gun: Gun) -> ServiceKeys:
+        """The keys in use, those that wait for the next root, and versions to go on from.
+
+        Raises:
+            As ``online_keys``; Garbage also for pending keys and versions that can't be.
+        """
+        return _service_keys(self._publisher(gun, "GET", f"/v2/{gun}/_trust/online-keys"), gun.host)
+
+    def stage_online_keys(self, gun: Gun, roles: Collection[str]) -> ServiceKeys:
+        """Has the service make new keys for these roles, where none wait yet; they are in use once a root names them.
+
+        Raises:
+            As ``service_keys``; NoCollection, CollectionReset, StateError.
+        """
+        path, body = f"/v2/{gun}/_trust/online-keys", serialise({"roles": sorted(roles)})
+        return _service_keys(self._publisher(gun, "POST", path, headers=_JSON, body=body), gun.host)
+
+    def reset(self, gun: Gun) -> Mapping[str, int]:
+        """Ends the collection, so that it can begin anew.
+
+        Returns:
+            The last version of each role.
+
+        Raises:
+            LoginRequired, RoleMissing for who is no Owner, NoCollection, Conflict where it is closed already,
+            CouldNotCheck leaves: then it isn't known whether it was reset.
+        """
+        path, body = f"/v2/{gun}/_trust/reset", serialise({"gun": str(gun)})
+        return _versions(
+            json_object(self._publisher(gun, "POST", path, headers=_JSON, body=body, actions=("reset",)), gun.host),
+            gun.host,
+        )
 
     def publish(self, gun: Gun, files: Mapping[str, bytes]) -> Mapping[str, int]:
         """Uploads all files in one request; none or all are published.
@@ -84,10 +110,7 @@ class HttpTrustService:
             headers={"Content-Type": f"multipart/form-data; boundary={boundary}"},
             body=_multipart(files, boundary),
         )
-        versions = json_object(answer, gun.host).get("versions")
-        if not isinstance(versions, dict) or not all(_is_version(n) for n in versions.values()):
-            raise Garbage(f"{gun.host} answers a publish without the versions that are current now.")
-        return versions
+        return _versions(json_object(answer, gun.host), gun.host)
 
     def fetcher(self, gun: Gun) -> Callable[[str, int], bytes]:
         """``fetch`` for one GUN, as the updater's adapter wants it."""
@@ -115,12 +138,19 @@ class HttpTrustService:
         return answer.body
 
     def _publisher(
-        self, gun: Gun, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+        self,
+        gun: Gun,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        actions: tuple[str, ...] = ("pull", "push", "sign"),
     ) -> Response:
         answer = self._sessions(gun.host).request(
             method,
             path,
-            scope=scope(gun, "pull", "push", "sign"),
+            scope=scope(gun, *actions),
             headers=headers,
             body=body,
             total=_PUBLISH_SECONDS,
@@ -135,6 +165,36 @@ def _of_metadata(told: TrustkitError, gun: Gun, file_name: str) -> TrustkitError
     if isinstance(told, _TOLD_OF_METADATA):
         return told
     return Garbage(f"{gun.host} refuses {file_name} in a way that says nothing ({told.slug}): {told.message}")
+
+
+def _versions(answer: Mapping[str, Any], host: Host) -> Mapping[str, int]:
+    versions = answer.get("versions")
+    if not isinstance(versions, dict) or not all(_is_version(n) for n in versions.values()):
+        raise Garbage(f"{host} answers a publish without the versions that are current now.")
+    return versions
+
+
+def _service_keys(answer: Response, host: Host) -> ServiceKeys:
+    listed: Mapping[str, Any] = json_object(answer, host)
+    try:
+        if not _ONLINE_ROLES <= listed.keys() <= _ONLINE_ROLES | _BESIDE:
+            raise KeyError("members")
+        current = {role: _key(listed[role]) for role in sorted(_ONLINE_ROLES)}
+        pending = {role: _key(value) for role, value in listed.get("pending", {}).items()}
+        if not pending.keys() <= _ONLINE_ROLES:
+            raise KeyError("pending")
+        check_keys([*current.values(), *pending.values()])
+        last, ceilings = (_bounded(listed.get(name, {})) for name in ("last", "ceilings"))
+    except (KeyError, ValueError, TypeError, AttributeError, KeyUnsupported) as error:
+        raise Garbage(f"{host} answers with online keys that can't be used.") from error
+    return ServiceKeys(current, pending, last, ceilings)
+
+
+def _bounded(versions: Any) -> Mapping[str, int]:
+    """Versions that a service tells of a collection whose files we can't see: believed up to 2^30."""
+    if not all(type(version) is int and 0 < version < _MAX_TOLD for version in versions.values()):
+        raise ValueError("versions")
+    return {str(role): version for role, version in versions.items()}
 
 
 def _key(value: Any) -> Key:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -11,6 +11,23 @@ from securesystemslib.signer import Key
 
 from trustkit.core.names import Digest, Gun, Tag
 from trustkit.core.ports.images import ManifestBytes
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceKeys:
+    """The service's keys for ``snapshot`` and ``timestamp``, and what else a publisher's next files depend on.
+
+    Attributes:
+        current: the keys in use, by role.
+        pending: keys that the next root should name in the place of those.
+        last: the last versions of a collection that was reset; the one that is founded anew goes on from them.
+        ceilings: by role the highest version that the next file may have, after the service's recovery.
+    """
+
+    current: Mapping[str, Key]
+    pending: Mapping[str, Key] = field(default_factory=dict)
+    last: Mapping[str, int] = field(default_factory=dict)
+    ceilings: Mapping[str, int] = field(default_factory=dict)
 
 
 class TrustService(Protocol):
@@ -28,6 +45,18 @@ class TrustService(Protocol):
 
     def online_keys(self, gun: Gun) -> Mapping[str, Key]:
         """The service's public keys for ``snapshot`` and ``timestamp``; it makes them where it has none."""
+        ...
+
+    def service_keys(self, gun: Gun) -> ServiceKeys:
+        """The same with what else the next root has to know."""
+        ...
+
+    def stage_online_keys(self, gun: Gun, roles: Collection[str]) -> ServiceKeys:
+        """Has new keys made for these roles, where none wait for the next root yet."""
+        ...
+
+    def reset(self, gun: Gun) -> Mapping[str, int]:
+        """Ends the collection; only an Owner of the repository may.  Returns the last versions by role."""
         ...
 
     def publish(self, gun: Gun, files: Mapping[str, bytes]) -> Mapping[str, int]:
