@@ -37,7 +37,7 @@ class Authority:
         self.file = folder / "ca.pem"
         self.file.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, usage: x509.ObjectIdentifier = CLIENT, *, days: int = 2) -> Certified:
+    def issue(self, name: str, usage: x509.ObjectIdentifier = CLIENT, *, days: int = 60) -> Certified:
         """A certificate with this common name, also for 127.0.0.1 and localhost where it is a server's."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(_name(name), key, days=days)
@@ -56,7 +56,7 @@ class Authority:
         return made
 
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: int = 2
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: int = 60
     ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -84,7 +85,8 @@ class Signing:
                 check_state(gun, after, before, signed_file(payload, signer.public_key.keyid, signature), now)
             if after != before:
                 entry.put_record(after)
-        log.info("signed %s version %d of %s", role, after.versions[role], gun)
+        digest = hashlib.sha256(payload).hexdigest()
+        log.info("signed %s version %d of %s, payload sha256:%s", role, after.versions[role], gun, digest)
         return signature
 
     def held(self, gun: Gun) -> Held:
