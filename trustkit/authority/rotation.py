@@ -62,8 +62,10 @@ class Rotation:
             if record is None:
                 return Outlook()
             if record.closed is not None:
-                current = await tx.collections.current(gun)
-                return Outlook(last={role: file.version for role, file in current.items()})
+                used = {role: file.version for role, file in (await tx.collections.current(gun)).items()}
+                for role, version in (await tx.proposals.consumed(gun)).items():
+                    used[role] = max(version, used.get(role, 0))
+                return Outlook(last=used)
             return Outlook(await self._keys.pending(tx, gun), {}, await tx.upkeep.jumps(gun))
 
     async def stage(self, gun: Gun, roles: Iterable[str], who: Requester) -> None:

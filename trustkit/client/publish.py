@@ -19,6 +19,7 @@ from trustkit.core.names import Digest, Gun, Tag
 from trustkit.core.ports.images import ManifestBytes
 from trustkit.core.ports.keys import KeyStore
 from trustkit.core.ports.remote import Pin, PinStore, TrustService
+from trustkit.core.rotation_online import adopt
 from trustkit.core.targets import KEEP_SUPERSEDED, make_target, read_target
 from trustkit.core.view import SignedTarget, SignedView
 from trustkit.errors import Conflict, KeyMissing, NoCollection, NoPin, RolledBack, TagMoved, Unsigned
@@ -163,6 +164,8 @@ class Publisher:
             began = self._clock()
             draft = Draft(gun, base.files, now=began, lifetimes=self._lifetimes, floors=floors)
             edit(draft)
+            if "root" in draft.changed:
+                adopt(draft, self._service.service_keys(gun).pending)
             draft.settle()
             if not draft.changed:
                 return base.view
