@@ -11,7 +11,7 @@ of a family is in ``trustkit.cli.status``, the HTTP status of a leaf in ``trustk
     |   +-- StateError, EngineFailed, RegistryFailed, NotFound, Conflict, ProposalOpen
     +-- Rejected                     the judge refuses an upload: correct it
     |   +-- Malformed, TooLarge, BadSignature, BadVersion, BadExpiry, BadKeys, BadDelegation,
-    |       WrongOnlineKeys, WrongGun, BadTarget, NameTaken, FounderNotAllowed
+    |       WrongOnlineKeys, WrongGun, BadTarget, NameTaken, FounderNotAllowed, BadCeremony
     +-- NotTrusted                   don't use the image
     |   +-- Unsigned, NoCollection, CollectionReset, Expired, NoPin, WrongRoot, RolledBack, DigestMismatch,
     |   |   WrongCollection, SignatureInvalid, TagMoved
@@ -188,10 +188,22 @@ class NameTaken(Rejected):
     slug = "name-taken"
 
 
+class ProposalStale(Rejected):
+    """What was proposed can't follow the current state any more: drop it and propose anew."""
+
+    slug = "proposal-stale"
+
+
 class FounderNotAllowed(Rejected):
     """The operator's list doesn't let this root key found a collection here (TRUST 3.8)."""
 
     slug = "founder-not-allowed"
+
+
+class BadCeremony(Rejected):
+    """A root ceremony's file that may not be signed or published: damaged, tampered with, or not what it shows."""
+
+    slug = "bad-ceremony"
 
 
 class NotTrusted(TrustkitError):

@@ -33,7 +33,8 @@ def signed(service: RunningService, alice: Person, carol: Person) -> str:
     """A collection with v1 and v2 signed, which carol has pinned and verified."""
     gun = f"{service.host}/rotation/app{next(numbers)}"
     alice.push(f"{gun}:v1"), alice.push(f"{gun}:v2")
-    assert alice("sign", f"{gun}:v1", f"{gun}:v2").status == 0
+    founder = [option for root in keys(alice, "root")[:1] for option in ("--root-key", root)]
+    assert alice("sign", f"{gun}:v1", f"{gun}:v2", *founder).status == 0
     assert carol("pin", "add", gun, "--root-key", root_of(alice, gun)).status == 0
     assert carol("verify", f"{gun}:v1", f"{gun}:v2").status == 0
     return gun

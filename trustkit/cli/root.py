@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from trustkit.cli.ceremony import propose, publish, sign
 from trustkit.cli.context import Context
-from trustkit.cli.options import passphrase_options
+from trustkit.cli.options import format_option, passphrase_options
+from trustkit.cli.output import data, data_json, table
 from trustkit.cli.rotating import after, chosen_guns, each, key_here, public_key, rotate_with, rotation_options
 
 
@@ -18,6 +20,33 @@ def command() -> None:
     Where the root key is on this machine, rotate does it in one step. Where it is offline or in several hands,
     propose writes a ceremony file, which each holder signs without a network, and publish takes it back.
     """
+
+
+for each_command in (propose, sign, publish):
+    command.add_command(each_command)
+
+
+@command.command("show")
+@click.argument("gun", metavar="GUN")
+@format_option
+@click.pass_obj
+def show(ctx: Context, gun: str, output: str) -> None:
+    """Show the root of GUN, verified against its pin: its keys, who of them signed it, thresholds, expiry."""
+    from trustkit.client.roots import root_shown
+    from trustkit.core.names import Gun
+
+    shown = root_shown(ctx.trust().current(Gun.parse(gun), ctx.now()).files["root"])
+    if output == "json":
+        data_json({"gun": gun, **shown.document()})
+        return
+    data(f"{gun}: root version {shown.version}, expires {shown.expires:%Y-%m-%d %H:%M} UTC")
+    data(f"sha256 {shown.digest}")
+    rows = [
+        (role.name, f"{role.threshold} of {len(role.keys)}", key.id, key.algorithm, "yes" if key.signed else "-")
+        for role in shown.roles
+        for key in role.keys
+    ]
+    table(("ROLE", "NEEDS", "KEY", "ALGORITHM", "SIGNED THIS ROOT"), rows)
 
 
 @command.command("rotate")

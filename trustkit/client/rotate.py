@@ -8,21 +8,21 @@ the same new key when the command is run again.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from securesystemslib.signer import Key
 from tuf.api.metadata import Root
 
 from trustkit.client.publish import Publisher
+from trustkit.client.repin import move_pin
 from trustkit.client.trust import Current
 from trustkit.core.delegations import TARGETS
 from trustkit.core.difference import Difference
 from trustkit.core.draft import Draft
 from trustkit.core.formats.tuf1 import read
-from trustkit.core.names import Gun, GunPattern, SignerName
-from trustkit.core.pinning import meets
+from trustkit.core.names import Gun, SignerName
 from trustkit.core.ports.keys import KeyInfo, KeyRole, KeyStore
-from trustkit.core.ports.remote import Pin, PinStore
+from trustkit.core.ports.remote import PinStore
 from trustkit.core.ports.rotation import Begun, Rotations
 from trustkit.core.rotation import key_to_replace, rotate_repository, rotate_root, rotate_signer, withdraw
 from trustkit.core.view import SignedView
@@ -238,20 +238,10 @@ class Rotate:
         return next(iter(self._keys.find(frozenset({key_id}))), None)
 
     def _repin(self, gun: Gun, done: Rotated) -> None:
-        """Moves this home's own pin to the new root, where that meets it; a pin of a pattern stays for the others."""
-        current = self._current(gun)
-        there, served = current.pin, current.files["root"]
-        key_ids = tuple(dict.fromkeys(done.new if key_id == done.old else key_id for key_id in there.key_ids))
-        moved = (
-            Pin(str(gun), root=served)
-            if there.root is not None
-            else replace(there, pattern=str(gun), key_ids=key_ids, threshold=min(there.threshold, len(key_ids)))
-        )
-        if moved == replace(there, pattern=str(gun)) or not (moved.root or meets(moved, gun, served)):
-            return
-        self._pins.add(moved, replace=GunPattern.parse(there.pattern).exact)
-        self._publisher.current(gun)
-        self._say(f"The pin of {gun} here is the new root now.")
+        """Moves this home's own pin to the new root, and verifies under it, so that it is warm."""
+        if move_pin(self._pins, gun, self._current(gun), {done.old}, [done.new]):
+            self._current(gun)
+            self._say(f"The pin of {gun} here is the new root now.")
 
 
 def _got_through(root: Root, role: KeyRole, begun: Begun) -> bool:

@@ -87,6 +87,11 @@ def _tag(path: str, old: tuple[str, TargetFile] | None, new: tuple[str, TargetFi
     )
 
 
+def root_changes(old: Root, new: Root) -> list[str]:
+    """What differs in who may sign what, a sentence each."""
+    return list(_of_root(old, new))
+
+
 def _of_root(old: Root, new: Root) -> Iterator[str]:
     for name, role in new.roles.items():
         before = old.roles[name]

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from trustkit.home.backups import BackupTimes
+from trustkit.home.ceremonies import SignedRoots
 from trustkit.home.files import private_folder
 from trustkit.home.metadata import MetadataFolders
 from trustkit.home.pins import FilePinStore
@@ -52,6 +53,11 @@ class Home:
     def rotations(self) -> FileRotations:
         """Rotations that were begun and not seen to end."""
         return FileRotations(private_folder(self.path) / "rotations.json")
+
+    @cached_property
+    def signed_roots(self) -> SignedRoots:
+        """What was signed here in root ceremonies."""
+        return SignedRoots(private_folder(self.path) / "ceremonies.json")
 
     @cached_property
     def metadata(self) -> MetadataFolders:
