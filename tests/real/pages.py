@@ -150,7 +150,7 @@ class Stage:
         home = self.folder / "home" / who
         home.mkdir(parents=True, exist_ok=True)
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"])
-        passphrases = {f"TRUSTKIT_{kind}_PASSPHRASE": PASSPHRASE for kind in ("ROOT", "REPOSITORY")}
+        passphrases = {f"TRUSTKIT_{kind}_PASSPHRASE": PASSPHRASE for kind in ("ROOT", "REPOSITORY", "SIGNER")}
         return {**kept, **passphrases, **self._environ, "HOME": str(home), "PATH": path}
 
     def _here(self, text: str) -> str:

@@ -17,11 +17,13 @@ HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 PAGES = [
     "back-up-keys",
     "operate-principals",
+    "sign-many",
     "upstream",
     "trust-only",
     "docker-registry-tokens",
     "pull-with-docker",
     "pull-with-skopeo",
+    "signers",
 ]
 PORTS = (5000, 5001, 5080)
 
