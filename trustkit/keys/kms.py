@@ -85,7 +85,7 @@ def _ours(said: Key, uri: KmsUri) -> Key:
         return keypairs.read_public_pem(keypairs.public_pem(public))
     try:
         ours = keypairs.public_half(load_pem_public_key(str(said.keyval["public"]).encode("ascii")))
-    except ValueError as error:
+    except (ValueError, KeyUnsupported) as error:
         raise _unsupported(uri) from error
     if (ours.keytype, ours.scheme) != (said.keytype, said.scheme):
         raise _unsupported(uri)
