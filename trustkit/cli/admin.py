@@ -12,6 +12,7 @@ import click
 from trustkit.cli import output
 from trustkit.cli.admin_founders import founders
 from trustkit.cli.admin_service import Service, format_option, now, pass_service, show
+from trustkit.cli.admin_upkeep import online_keys, recover
 from trustkit.core.access import Assignment, Role
 from trustkit.core.names import PrincipalName, RepositoryPattern
 from trustkit.errors import InvalidSetting
@@ -207,7 +208,8 @@ def policy_set(service: Service, name: str, value: str, *, force: bool) -> None:
     output.note(f"{name} is {value}.")
 
 
-command.add_command(founders)
+for each_command in (founders, online_keys, recover):
+    command.add_command(each_command)
 
 
 @command.group()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trustkit.cli.context import Context
+from trustkit.cli.key_rotate_online import ROLES, rotate_online
 from trustkit.cli.options import passphrase_options
 from trustkit.cli.output import note
 from trustkit.cli.rotating import after, chosen_guns, each, key_here, public_key, rotate_with, rotation_options
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 
 @click.command("rotate")
 @click.argument("guns", metavar="GUN...", nargs=-1)
-@click.option("--role", type=click.Choice(["repository", "root", "signer"]), required=True, help="Which key.")
+@click.option(
+    "--role",
+    type=click.Choice(["repository", "root", "signer", *ROLES]),
+    required=True,
+    help="Which key; snapshot and timestamp are the service's, online is both of them.",
+)
 @click.option("--name", metavar="NAME", help="The signer whose key is replaced.")
 @click.option("--key", metavar="ID", help="The new key, which is here; one is made otherwise.")
 @click.option(
@@ -56,13 +62,19 @@ def rotate(
     For a repository key it takes the root key, for a signer's the repository key, for root the old root key. Every
     file that needs it is signed anew, in one publish. An interrupted run is ended by the same command, with the same
     new key. The new key signs what the old one signed: after a theft, look at trustkit inspect first, and withdraw
-    what isn't yours with --revoke.
+    what isn't yours with --revoke. The service makes new keys of its own, which a new root names; that takes the
+    root key, too.
     """
     ctx: Context = click_context.obj
     _check(role, name, public, revoke, old, remove_old=remove_old)
     named = chosen_guns(ctx, guns, everything=everything)
     if revoke and len(named) > 1:
         raise UsageError("--revoke goes with one repository.")
+    if role in ROLES:
+        if key is not None:
+            raise UsageError(f"The service makes its {role} keys; --key is for a key that is here.")
+        rotate_online(click_context, named, role, passphrase_file, passphrase_fd, yes=yes)
+        return
     new = public_key(public) if public else key_here(ctx, key, role)
     rotation = rotate_with(ctx, passphrase_file, passphrase_fd)
     agree = ctx.agreeing(yes=yes)
@@ -83,6 +95,11 @@ def _check(
     role: str, name: str | None, public: Path | None, revoke: Sequence[str], old: str | None, *, remove_old: bool
 ) -> None:
     """Raises UsageError for options that don't go together."""
+    if role in ROLES and (name or public or revoke or old or remove_old):
+        raise UsageError(
+            f"The service makes and keeps its {role} keys; there is nothing to name, bring or remove.",
+            hint=f"trustkit key rotate GUN --role {role}",
+        )
     if (role == "signer") != (name is not None):
         raise UsageError("--name goes with --role signer.", hint="It says whose key is replaced.")
     if role == "signer" and old is not None:

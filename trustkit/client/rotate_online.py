@@ -72,8 +72,8 @@ class RotateOnline:
         here = self._keys.find(frozenset(role.keyids))
         if len(here) < role.threshold:
             raise KeyMissing(
-                f"A new root of {gun} takes {role.threshold} of its {len(role.keyids)} root keys; {len(here)} of them "
-                f"{'is' if len(here) == 1 else 'are'} in {self._keys.place}.",
+                f"A new root of {gun} takes {role.threshold} of its {len(role.keyids)} root keys; {len(here)} of "
+                f"them {'is' if len(here) == 1 else 'are'} in {self._keys.place}.",
                 hint="Where root keys are kept offline or by others, an operator makes the keys with trustkit admin "
                 "online-keys rotate, and the next root that you publish names them.",
                 key_ids=list(role.keyids),
