@@ -13,7 +13,18 @@ import pytest
 
 import trustkit
 
-SERVICE_ONLY = ("fastapi", "sqlalchemy", "alembic", "rich", "jwt", "argon2", "aiohttp", "uvicorn", "uvloop")
+SERVICE_ONLY = (
+    "fastapi",
+    "sqlalchemy",
+    "alembic",
+    "rich",
+    "jwt",
+    "argon2",
+    "aiohttp",
+    "uvicorn",
+    "uvloop",
+    "prometheus_client",
+)
 CLIENT_COMMANDS = ("verify", "pull", "sign", "inspect", "revoke")
 
 
@@ -90,6 +101,8 @@ def test_no_command_loads_what_reaches_devices_and_clouds(arguments: tuple[str, 
         "print('loaded', *(name for name, module in sys.modules.items() if module))"
     )
     command = [sys.executable, "-c", code, "--home", str(tmp_path), *arguments]
-    loaded = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.split("loaded ")[1]
+    loaded = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.split("loaded ")[
+        1
+    ]
     assert "securesystemslib.signer" in loaded.split()
     assert {"pkcs11", "boto3", "botocore", "hvac", "azure", "google.cloud"}.isdisjoint(loaded.split())

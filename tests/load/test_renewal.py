@@ -144,7 +144,7 @@ def test_timestamps_move_daily_and_snapshots_at_half_life(service: RunningServic
         assert datetime.fromisoformat(timestamp["expires"]) - now > timedelta(days=6, hours=23)
         assert timestamp["meta"]["snapshot.json"]["version"] == 1 + day // 7
         assert reader.verify() == (0, ""), day
-    assert get(service, "/readyz") == (200, b'{"status": "ok", "problems": []}')
+    assert get(service, "/readyz") == (200, b'{"status": "ok", "problems": [], "warnings": []}')
     snapshot = reader.served("3.snapshot.json")
     assert snapshot["meta"]["targets.json"]["version"] == 1, "nobody published"
 

@@ -6,7 +6,8 @@ import asyncio
 import signal
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import uvicorn
 
 from trustkit.asgi.certified import CertifiedProtocol
+from trustkit.asgi.logs import App
 from trustkit.asgi.strict import StrictProtocol
 from trustkit.core.names import Host
 from trustkit.errors import InvalidSetting, StateError
@@ -91,16 +93,40 @@ class _Server(uvicorn.Server):
             self._ready()
 
 
-async def serve(
-    app: Callable[..., Awaitable[None]], sock: socket.socket, *, tls: Tls | None, ready: Callable[[], None]
-) -> None:
+class _Beside(_Server):
+    """Leaves the signals to the main server."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(app: App, sock: socket.socket, *, tls: Tls | None, ready: Callable[[], None]) -> None:
     """Serves until SIGINT or SIGTERM, then lets requests in flight end for up to ten seconds.
 
     Args:
         app: the ASGI application.
         ready: called once connections are accepted.
     """
-    config = uvicorn.Config(
+    await _Server(_config(app, tls), ready).serve(sockets=[sock])
+
+
+@asynccontextmanager
+async def beside(app: App, sock: socket.socket) -> AsyncIterator[None]:
+    """Serves a second application, without TLS, while the block runs; what is in flight then has another second."""
+    started = asyncio.get_running_loop().create_future()
+    server = _Beside(_config(app, None, seconds=1), lambda: started.set_result(None))
+    serving = asyncio.create_task(server.serve(sockets=[sock]))
+    try:
+        await asyncio.wait([started, serving], return_when=asyncio.FIRST_COMPLETED)
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def _config(app: App, tls: Tls | None, *, seconds: int = SHUTDOWN_SECONDS) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         http=CertifiedProtocol if tls and tls.client_ca else StrictProtocol,
         ws="none",
@@ -110,11 +136,9 @@ async def serve(
         log_level="error",  # a client that tries TLS first is no event
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        timeout_graceful_shutdown=seconds,
         **(tls.options() if tls else {}),
     )
-    server = _Server(config, ready)
-    await server.serve(sockets=[sock])
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:

@@ -60,7 +60,9 @@ from trustkit.core.names import Host
 )
 @click.option("--behind-tls-proxy", is_flag=True, help="Clients reach this service over TLS, through a proxy.")
 @click.option("--access-log", is_flag=True, help="Write a line to stderr for each request.")
+@click.option("--metrics", metavar="HOST:PORT", help="Answer /metrics for Prometheus there. Port 0: any free one.")
 @click.option("--unsafe-plain-http", is_flag=True, help="Serve without TLS on an address that isn't loopback.")
+@click.option("--unsafe-open-metrics", is_flag=True, help="Take an address for --metrics that isn't loopback.")
 def command(
     data_dir: Path,
     listen: str,
@@ -81,7 +83,9 @@ def command(
     signer_key: Path | None,
     behind_tls_proxy: bool,
     access_log: bool,
+    metrics: str | None,
     unsafe_plain_http: bool,
+    unsafe_open_metrics: bool,
 ) -> None:
     """Run the service: registry, tokens and trust, on one origin.
 
@@ -96,7 +100,7 @@ def command(
 
     settings = ServeSettings(
         data_dir=data_dir.absolute(),
-        listen=Host.parse(listen.removesuffix(":0")) if listen.endswith(":0") else Host.parse(listen),
+        listen=_address(listen),
         public_names=tuple(Host.parse(name) for name in public_names),
         upstream=Upstream.of(upstream, upstream_username, upstream_password_file, upstream_service),
         token_services=token_services,
@@ -108,8 +112,14 @@ def command(
         access_log=access_log,
         lifetimes=lifetimes(os.environ).value,
         online_key_age=online_key_age(os.environ).value,
+        metrics=_address(metrics) if metrics else None,
         unsafe_plain_http=unsafe_plain_http,
+        unsafe_open_metrics=unsafe_open_metrics,
     )
     settings.check()
     configure()
     run(Service(settings, say=note, ready=data).run)
+
+
+def _address(text: str) -> Host:
+    return Host.parse(text.removesuffix(":0"))

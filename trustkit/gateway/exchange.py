@@ -76,6 +76,9 @@ class Exchange:
         query: the raw query.
         peer: the client's address, or an empty string.
         replied: whether the reply's status is out already.
+        status: the reply's status; None until it is out.
+        kind: what sort of path this is, one of a few words that whoever routes the request sets.
+        refusal: the slug of the error that the reply tells of; None for none.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, pace: Pace | None = None) -> None:
@@ -89,6 +92,9 @@ class Exchange:
         self.scheme: str = scope.get("scheme", "http")
         self.peer: str = (scope.get("client") or ("",))[0]
         self.replied = False
+        self.status: int | None = None
+        self.kind = "other"
+        self.refusal: str | None = None
         self._receive, self._send = receive, send
         self._pace = pace or Pace()
         self._ended = False
@@ -226,7 +232,7 @@ class Exchange:
             pass
 
     async def _start(self, status: int, headers: HeaderPairs) -> None:
-        self.replied = True
+        self.replied, self.status = True, status
         pairs = [(name.lower().encode("latin-1"), _value(value)) for name, value in headers]
         await self._send({"type": "http.response.start", "status": status, "headers": pairs})
 

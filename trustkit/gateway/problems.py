@@ -107,6 +107,7 @@ def as_refused(error: TrustkitError) -> Refused:
 async def refuse(exchange: Exchange, error: TrustkitError) -> None:
     """Replies with a refusal; a HEAD request, which has no body, gets the sentence as a Warning header."""
     refused = as_refused(error)
+    exchange.refusal = str(refused.context.get("slug", refused.slug))
     headers = [("content-type", JSON), *dict([API_VERSION, *refused.headers]).items()]
     if exchange.head:
         headers.append(("warning", f"299 - {_quoted(refused.message)}"))

@@ -50,6 +50,7 @@ def body_of(error: TrustkitError) -> bytes:
 
 async def refuse(exchange: Exchange, error: TrustkitError, headers: HeaderPairs = ()) -> None:
     """Replies with the refusal."""
+    exchange.refusal = error.slug
     extra = [("content-type", "application/json"), ("cache-control", "no-store"), *headers]
     if isinstance(error, errors.RateLimited):
         extra.append(("retry-after", str(error.context.get("retry_after", 1))))

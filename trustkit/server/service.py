@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trustkit.asgi.listen import bind, serve
+from trustkit.asgi.listen import beside, bind, serve
 from trustkit.asgi.logs import AccessLog
+from trustkit.authority.expiry import Expiries
 from trustkit.authority.login import TokenService
 from trustkit.authority.passwords import Passwords
 from trustkit.authority.renew import Renewal
@@ -24,7 +25,7 @@ from trustkit.authority.switches import Switches
 from trustkit.authority.tokenkeys import TokenKeys
 from trustkit.authority.tokens import TokenIssuer, TokenVerifier
 from trustkit.authority.views import Views
-from trustkit.core.names import Host, Repository, RepositoryPattern
+from trustkit.core.names import Gun, Host, Repository, RepositoryPattern
 from trustkit.core.view import SignedView
 from trustkit.errors import TrustkitError
 from trustkit.gateway.app import RegistryGateway, Trust
@@ -33,6 +34,7 @@ from trustkit.gateway.embedded import EmbeddedRegistry
 from trustkit.gateway.exchange import Exchange
 from trustkit.server.callers import Callers, Challenges
 from trustkit.server.health import Health
+from trustkit.server.metrics import Metrics, MetricsApp
 from trustkit.server.online import open_online
 from trustkit.server.settings import ServeSettings
 from trustkit.server.token_routes import TokenRoutes
@@ -58,6 +60,7 @@ class _Wired:
     app: Application
     renewal: Renewal
     rotation: Rotation
+    metrics: Metrics | None
 
 
 class Service:
@@ -88,6 +91,8 @@ class Service:
             wired = await self._wire(stack, hosts)
             renewing = asyncio.create_task(self._renew(wired))
             stack.callback(renewing.cancel)
+            if settings.metrics and wired.metrics:
+                await _open_metrics(stack, settings.metrics, wired.metrics)
             url = f"{'https' if settings.tls else 'http'}://{Host(settings.listen.name, port)}"
             app = AccessLog(wired.app) if settings.access_log else wired.app
             await serve(app, sock, tls=settings.tls, ready=lambda: self._ready(url))
@@ -105,10 +110,16 @@ class Service:
         _write_certificate(settings.data_dir / "token-ca.crt", tokens.pem)
         if settings.trust_only:
             await self._default_trust_only(store)
-        views = Views(store, clock=clock)
-        online = await open_online(store, sealer, settings, clock=clock, changed=views.forget)
+        views, expiries = Views(store, clock=clock), Expiries(store, clock=clock)
+
+        def changed(gun: Gun) -> None:
+            views.forget(gun)
+            expiries.forget(gun)
+
+        online = await open_online(store, sealer, settings, clock=clock, changed=changed)
+        metrics = Metrics(report=lambda: online.renewal.report, expiry=expiries.now) if settings.metrics else None
         rotation = Rotation(store, online.keys, clock=clock)
-        resetting = Resetting(store, online.keys, clock=clock, changed=views.forget)
+        resetting = Resetting(store, online.keys, clock=clock, changed=changed)
         upkeep = UpkeepRoutes(online.publishing, rotation, resetting)
         issuer = TokenIssuer(tokens, issuer=name)
         services = {name: False, **dict.fromkeys(settings.token_services, True)}
@@ -123,7 +134,9 @@ class Service:
             hosts=hosts,
             clock=clock,
         )
-        health = Health(store, report=lambda: online.renewal.report, clock=clock, trouble=online.trouble)
+        health = Health(
+            report=lambda: online.renewal.report, expiry=expiries.lately, clock=clock, trouble=online.trouble
+        )
         parts = Parts(
             gateway=RegistryGateway(backend, trust=_trust(Switches(store, clock=clock), views), challenge=challenges),
             trust=TrustRoutes(
@@ -133,8 +146,9 @@ class Service:
             challenge=challenges,
             come_by=challenges.come_by,
             other=_other(TokenRoutes(login), health),
+            answered=metrics.answered if metrics else None,
         )
-        return _Wired(Application(parts), online.renewal, rotation)
+        return _Wired(Application(parts), online.renewal, rotation, metrics)
 
     async def _backend(self, stack: AsyncExitStack, issuer: TokenIssuer, services: frozenset[str]) -> Backend:
         if self._settings.upstream is None:
@@ -156,6 +170,8 @@ class Service:
         while True:
             try:
                 report = await wired.renewal.round()
+                if wired.metrics:
+                    wired.metrics.renewed(report)
                 for gun, reason in report.failed.items():
                     log.error("%s could not be renewed: %s", gun, reason)
                 aged = await wired.rotation.stage_aged(age) if age else {}
@@ -168,6 +184,13 @@ class Service:
             await asyncio.sleep(RENEW_SECONDS)
 
 
+async def _open_metrics(stack: AsyncExitStack, listen: Host, metrics: Metrics) -> None:
+    sock = bind(listen)
+    stack.callback(sock.close)
+    await stack.enter_async_context(beside(MetricsApp(metrics), sock))
+    log.info("metrics at http://%s/metrics", Host(listen.name, int(sock.getsockname()[1])))
+
+
 def _trust(switches: Switches, views: Views) -> Trust:
     async def view(repository: Repository) -> SignedView | None:
         await switches.require_content_trust()
@@ -178,15 +201,16 @@ def _trust(switches: Switches, views: Views) -> Trust:
 
 def _other(tokens: TokenRoutes, health: Health) -> Callable[[Exchange], Any]:
     routes = {
-        b"/oauth2/token": tokens.handle,
-        b"/healthz": health.alive,
-        b"/readyz": health.ready,
+        b"/oauth2/token": ("token", tokens.handle),
+        b"/healthz": ("healthz", health.alive),
+        b"/readyz": ("readyz", health.ready),
     }
 
     async def other(exchange: Exchange) -> bool:
         route = routes.get(exchange.path)
         if route is not None:
-            await route(exchange)
+            exchange.kind, handle = route
+            await handle(exchange)
         return route is not None
 
     return other

@@ -94,7 +94,9 @@ class ServeSettings:
     access_log: bool = False
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     online_key_age: timedelta | None = None
+    metrics: Host | None = None
     unsafe_plain_http: bool = False
+    unsafe_open_metrics: bool = False
 
     def check(self) -> None:
         """Raises InvalidSetting for what must not be served (TRUST 7.5, 8.3)."""
@@ -102,6 +104,11 @@ class ServeSettings:
             raise InvalidSetting(
                 f"{self.listen} is not loopback, and there is no TLS: passwords and tokens would go in the clear.",
                 hint="Give --tls-cert and --tls-key, or listen on loopback behind a proxy with TLS.",
+            )
+        if self.metrics and not self.metrics.loopback and not self.unsafe_open_metrics:
+            raise InvalidSetting(
+                f"{self.metrics} is not loopback: whoever reaches it could read the metrics, and on the way, too.",
+                hint="Give --metrics an address on loopback, and let a proxy or an agent there ask for them.",
             )
         upstream = self.upstream
         if upstream and upstream.service and upstream.service in self.token_services:

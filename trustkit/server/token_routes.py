@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qs
 
 from trustkit.authority.login import Granted, TokenRequest, TokenService
-from trustkit.errors import LoginRequired, Malformed, RateLimited, TooLarge, TrustkitError
+from trustkit.errors import LoginRequired, Malformed, RateLimited, TooLarge, TrustkitError, UsageError
 from trustkit.gateway.exchange import Exchange
 
 PATH = b"/oauth2/token"
@@ -47,6 +47,7 @@ class TokenRoutes:
             elif exchange.method == "POST":
                 granted = await self._post(exchange)
             else:
+                exchange.refusal = UsageError.slug
                 await _refuse(
                     exchange, 405, "UNSUPPORTED", "Tokens are got by GET or POST.", [("allow", "GET, POST")]
                 )
@@ -125,6 +126,7 @@ def _body(granted: Granted) -> bytes:
 
 
 async def _refuse_for(exchange: Exchange, error: TrustkitError) -> None:
+    exchange.refusal = error.slug
     status, code = next((status, code) for kind, status, code in _REFUSALS if isinstance(error, kind))
     headers: list[tuple[str, str]] = []
     if status == 401:

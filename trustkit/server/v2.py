@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import get_args
 
 from trustkit.core.access import Action
 from trustkit.core.names import Repository
-from trustkit.core.paths import Metadata, OnlineKeys, Publish, Reset, Target, parse_v2
+from trustkit.core.paths import RegistryRoute, TrustRoute, parse_v2
 from trustkit.errors import LoginRequired, NotFound, TrustkitError
 from trustkit.gateway.app import RegistryGateway
 from trustkit.gateway.caller import ANONYMOUS, Caller
@@ -18,6 +21,12 @@ from trustkit.server.problems import refuse
 from trustkit.server.trust_routes import InsufficientScope, TrustRoutes
 
 log = logging.getLogger("trustkit.service")
+
+KINDS: dict[type, str] = {
+    route: re.sub(r"(?<!^)(?=[A-Z])", "_", route.__name__).lower()
+    for route in (*get_args(TrustRoute), *get_args(RegistryRoute))
+}
+"""What each route is called where requests are counted."""
 
 Challenge = Callable[[Repository | None, frozenset[Action], str | None], str]
 
@@ -31,6 +40,7 @@ class Parts:
         challenge: makes a WWW-Authenticate value for this request's own origin.
         come_by: told each request's Host header first.
         other: answers paths outside ``/v2``; false where it has no such path.
+        answered: told each request once it is over, with the seconds that it took; None for nobody.
     """
 
     gateway: RegistryGateway
@@ -39,6 +49,7 @@ class Parts:
     challenge: Challenge
     come_by: Callable[[str], None]
     other: Callable[[Exchange], Awaitable[bool]]
+    answered: Callable[[Exchange, float], None] | None = None
 
 
 class Application:
@@ -51,7 +62,14 @@ class Application:
         """As ASGI 3.0."""
         if scope["type"] != "http":
             return
-        exchange = Exchange(scope, receive, send)
+        exchange, began = Exchange(scope, receive, send), time.perf_counter()
+        try:
+            await self._whatever_happens(exchange)
+        finally:
+            if self._parts.answered is not None:
+                self._parts.answered(exchange, time.perf_counter() - began)
+
+    async def _whatever_happens(self, exchange: Exchange) -> None:
         self._parts.come_by(exchange.headers.get("host", ""))
         try:
             await self._answer(exchange)
@@ -75,8 +93,9 @@ class Application:
         route = parse_v2(exchange.path)
         if route is None:
             raise NotFound("There is nothing at this path.")
+        exchange.kind = KINDS[type(route)]
         caller = await self._caller(exchange)
-        if isinstance(route, Metadata | Target | OnlineKeys | Publish | Reset):
+        if isinstance(route, TrustRoute):
             await self._parts.trust.handle(exchange, route, caller)
         else:
             await self._parts.gateway.handle(exchange, route, caller)

@@ -133,25 +133,31 @@ class SqlCollections:
 
     async def expiry(self, roles: Iterable[str], *, now: datetime, due: datetime) -> Mapping[str, RoleExpiry]:
         statement = (
-            select(heads.c.role, func.count(), _count_until(now), _count_until(due), func.min(heads.c.expires))
+            select(
+                heads.c.role,
+                func.count().label("files"),
+                _count_until(now).label("expired"),
+                _count_until(due).label("due"),
+                func.min(heads.c.expires).label("soonest"),
+            )
             .join(collections, collections.c.id == heads.c.collection)
             .where(heads.c.role.in_(list(roles)), collections.c.closed.is_(None))
             .group_by(heads.c.role)
         )
         rows = (await self._run(statement, scans=True)).rows
-        return {row[0]: RoleExpiry(*row[1:]) for row in rows}
+        return {row.role: RoleExpiry(row.files, row.expired, row.due, row.soonest) for row in rows}
 
     async def other_heads(self, roles: Iterable[str]) -> Sequence[Head]:
         top = heads.alias()
         statement = (
-            select(collections.c.gun, heads.c.role, heads.c.expires, top.c.version)
+            select(collections.c.gun, heads.c.role, heads.c.expires, top.c.version.label("targets"))
             .join(heads, heads.c.collection == collections.c.id)
             .join(top, (top.c.collection == collections.c.id) & (top.c.role == "targets"))
             .where(heads.c.role.not_in(list(roles)), collections.c.closed.is_(None))
             .order_by(heads.c.expires, collections.c.gun, heads.c.role)
         )
         rows = (await self._run(statement, scans=True)).rows
-        return [Head(Gun.parse(row[0]), *row[1:]) for row in rows]
+        return [Head(Gun.parse(row.gun), row.role, row.expires, row.targets) for row in rows]
 
     async def _one(self, statement: Select[Any], **values: str) -> CollectionRecord | None:
         row = (await self._run(statement, values)).first
