@@ -85,7 +85,7 @@ def test_the_signer_is_killed_in_publishes(split: tuple[RunningSigner, Collectio
     usual = one_publish_takes(it)
     while kills < KILLS:
         assert lives < 6 * KILLS, f"only {kills} of {lives} kills came in the middle of a publish"
-        kills += publish_until_killed(signer, it, lives, chance.uniform(0, 3 * usual))
+        kills += publish_until_killed(signer, it, lives, chance.uniform(0.2 * usual, 5 * usual))
         lives += 1
         signer.start()
 
@@ -102,5 +102,5 @@ def test_the_signer_is_killed_in_publishes(split: tuple[RunningSigner, Collectio
             break
     assert it.check().version > last.version
     signed = payloads(signer)
-    assert len(signed) > 2 * KILLS
+    assert len(signed) > KILLS
     assert {key: digests for key, digests in signed.items() if len(digests) > 1} == {}

@@ -132,8 +132,8 @@ def test_a_service_that_is_started_without_its_signer_says_so(split: Split) -> N
     try:
         split.service.start()
         refused = split.alice("revoke", f"{gun}:v1")
-        assert (refused.status, refused.slug) == (1, "state"), refused.err
-        assert "Start it with --signer." in refused.err
+        assert (refused.status, refused.slug) == (4, "server-failed"), refused.err
+        assert "this service was started without --signer" in refused.err
         assert split.carol("verify", f"{gun}:v1").status == 0
         split.sign(f"{split.gun('local')}:v1")
     finally:

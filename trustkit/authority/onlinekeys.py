@@ -195,8 +195,7 @@ class OnlineKeys:
             return self._sealed.signer(gun, sealed)
         if self._separate is None:
             raise StateError(
-                f"The online keys of {gun} are at a separate signer, and this service was started without one.",
-                hint="Start it with --signer.",
+                f"The online keys of {gun} are at a separate signer, and this service was started without --signer."
             )
         used = self._used.get(gun, {}).get(sealed.role, 0)
         return JudgedSigner(self._separate, gun, sealed.role, public_half(sealed), used=used)
