@@ -64,19 +64,28 @@ def test_generate_list_and_show(run: Run, tmp_path: Path) -> None:
     environ = {"TRUSTKIT_REPOSITORY_PASSPHRASE": "battery staple"}
     other = run("key", "generate", "--role", "repository", "--gun", gun, "--algorithm", "ecdsa-p256", environ=environ)
     assert json.loads(run("key", "list", "--format", "json").stdout) == [
-        {"id": key_id, "role": "root", "gun": None, "name": None, "algorithm": "ed25519", "backed_up": None},
+        {
+            "id": key_id,
+            "role": "root",
+            "gun": None,
+            "name": None,
+            "algorithm": "ed25519",
+            "uri": None,
+            "backed_up": None,
+        },
         {
             "id": other.stdout.strip(),
             "role": "repository",
             "gun": gun,
             "name": None,
             "algorithm": "ecdsa-p256",
+            "uri": None,
             "backed_up": None,
         },
     ]
     table = run("key", "list").stdout.splitlines()
     assert table[0].split()[0] == "ID"
-    assert table[1].split() == [key_id, "root", "-", "ed25519", "never"]
+    assert table[1].split() == [key_id, "root", "-", "ed25519", "never", "file"]
     shown = json.loads(run("key", "show", key_id[:8]).stdout)
     assert shown["public"].startswith("-----BEGIN PUBLIC KEY-----")
     assert shown["file"] == str(tmp_path / "home" / "keys" / f"{key_id}.pem")

@@ -1,6 +1,6 @@
 """moto's server, with one flaw of its key service mended: it hashes a digest once more where it is told not to.
 
-``python -m tests.keys.aws_server PORT``.  moto 5.2.5 ignores ``MessageType=DIGEST`` (getmoto/moto, pull request 10202,
+``python -m tests.keys.aws_server PORT``.  moto 5.2.5 ignores ``MessageType=DIGEST`` (its pull request 10202
 implements it), so its signatures don't verify as those of AWS do; and its salts are as long as fits, where AWS's are
 as long as the hash.
 """

@@ -21,6 +21,7 @@ PAGES = [
     "upstream",
     "trust-only",
     "docker-registry-tokens",
+    "hardware-keys",
     "pull-with-docker",
     "pull-with-skopeo",
     "signers",
@@ -31,6 +32,7 @@ PORTS = (5000, 5001, 5080)
 @pytest.fixture
 def stage(tmp_path: Path, docker: Docker, skopeo: Path, need: Callable[[str, str], Path]) -> Iterator[Stage]:
     need("docker-registry", "docker-registry")
+    need("softhsm2-util", "softhsm2")
     docker.make("app:build", "what alice has built")
     docker.make("app:other", "another build")
     made = Stage(tmp_path, {port: free_port() for port in PORTS}, {"DOCKER_HOST": docker.host})
