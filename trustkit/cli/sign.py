@@ -34,6 +34,7 @@ _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
     help="Sign what a build made: FILE is from docker buildx build --metadata-file, or bake.",
 )
 @click.option("--recursive", is_flag=True, help="Let each manifest below an index be trusted by digest, too.")
+@click.option("--forget-previous", is_flag=True, help="Let nobody pull by digest what these tags were before.")
 @root_key_option
 @passphrase_options
 @click.pass_context
@@ -47,6 +48,7 @@ def command(
     passphrase_fd: int | None,
     *,
     recursive: bool,
+    forget_previous: bool,
 ) -> None:
     """Sign what each REF points at, and publish it.
 
@@ -62,12 +64,13 @@ def command(
         raise UsageError("The passphrase and a list can't both come from stdin.")
     named = _named(refs, files, builds)
     if named.wrong:
-        click_context.exit(_told(named.wrong))
+        click_context.exit(_told([("", error) for error in named.wrong]))
     signing = ctx.signing(passphrase_file, passphrase_fd)
     outcomes = signing.resolve(named.refs, recursive=recursive)
-    if failed := [outcome.error for outcome in outcomes if isinstance(outcome, Unresolved)]:
+    if failed := [(str(outcome.ref), outcome.error) for outcome in outcomes if isinstance(outcome, Unresolved)]:
         click_context.exit(_told(failed))
-    _publish(signing, [outcome for outcome in outcomes if isinstance(outcome, Resolved)], root_key)
+    found = [outcome for outcome in outcomes if isinstance(outcome, Resolved)]
+    _publish(signing, found, root_key, forget=forget_previous)
 
 
 def _named(refs: Iterable[str], files: Iterable[str], builds: Iterable[str]) -> RefList:
@@ -104,18 +107,21 @@ def _read(file: str, limit: int, parse: Callable[[bytes, str], RefList]) -> RefL
         raise StateError(f"{file} can't be read: {(error.strerror or '').lower()}.") from error
 
 
-def _told(errors: Sequence[TrustkitError]) -> int:
-    """Reports each error once, in order; the first one's exit status."""
-    for error in {str(error): error for error in errors}.values():
-        report(error)
-    return exit_status(errors[0])
+def _told(failed: Sequence[tuple[str, TrustkitError]]) -> int:
+    """Reports each error with what it is about, once where several share it; the first one's exit status."""
+    told: set[int] = set()
+    for subject, error in failed:
+        if id(error) not in told:
+            report(error, "" if subject in error.message else subject)
+            told.add(id(error))
+    return exit_status(failed[0][1])
 
 
-def _publish(signing: Sign, resolved: list[Resolved], root_key: str | None) -> None:
+def _publish(signing: Sign, resolved: list[Resolved], root_key: str | None, *, forget: bool) -> None:
     """Publishes, and prints in the order of the arguments what was signed, also where a later repository failed."""
     signed: set[SignedTag] = set()
     try:
-        for published in signing.publish(resolved, root_key=root_key):
+        for published in signing.publish(resolved, root_key=root_key, forget=forget):
             signed.update(published)
     finally:
         tags = dict.fromkeys(SignedTag(r.ref.gun, r.ref.required_tag, r.manifest.digest) for r in resolved)

@@ -35,12 +35,14 @@ DOUBLINGS = 3
 class Change:
     """What one command wants of one collection: tags to sign with their manifests, and tags to withdraw.
 
-    ``children`` has, for tags of ``put``, the manifests below their index that are signed along with it.
+    ``children`` has, for tags of ``put``, the manifests below their index that are signed along with it.  With
+    ``forget`` what the tags were before can't be pulled by digest any more, as after a theft (TRUST 4.4).
     """
 
     put: Mapping[Tag, ManifestBytes] = field(default_factory=dict)
     drop: frozenset[Tag] = frozenset()
     children: Mapping[Tag, tuple[Digest, ...]] = field(default_factory=dict)
+    forget: bool = False
 
     def edit(self, draft: Draft) -> None:
         """Puts and drops in a draft; raises Unsigned for a tag to withdraw that isn't signed."""
@@ -58,7 +60,7 @@ class Change:
             make_target(
                 tag,
                 manifest,
-                before.get(tag) if before else None,
+                before.get(tag) if before and not self.forget else None,
                 now=now,
                 keep=KEEP_SUPERSEDED,
                 children=self.children.get(tag, ()),

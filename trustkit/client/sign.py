@@ -102,8 +102,13 @@ class Sign:
                 self._show(outcome)
         return outcomes
 
-    def publish(self, resolved: Sequence[Resolved], *, root_key: str | None = None) -> Iterator[list[SignedTag]]:
+    def publish(
+        self, resolved: Sequence[Resolved], *, root_key: str | None = None, forget: bool = False
+    ) -> Iterator[list[SignedTag]]:
         """Signs what was resolved and publishes each GUN once; yields a GUN's tags as soon as they are signed.
+
+        Args:
+            forget: what these tags were before can't be pulled by digest any more.
 
         What was yielded stays signed, whatever happens to a later GUN.
 
@@ -114,7 +119,7 @@ class Sign:
         for each in resolved:
             wanted.setdefault(each.ref.gun, {})[each.ref.required_tag] = each
         for gun, tags in wanted.items():
-            self._publisher.publish(gun, _change(tags), root_key=root_key)
+            self._publisher.publish(gun, _change(tags, forget=forget), root_key=root_key)
             yield [SignedTag(gun, tag, each.manifest.digest) for tag, each in tags.items()]
 
     def revoke(self, refs: Sequence[ImageRef]) -> None:
@@ -149,8 +154,9 @@ class Sign:
             self._say(f"  with {child.digest} ({describe(child)})")
 
 
-def _change(tags: dict[Tag, Resolved]) -> Change:
+def _change(tags: dict[Tag, Resolved], *, forget: bool) -> Change:
     return Change(
         put={tag: each.manifest for tag, each in tags.items()},
         children={tag: tuple(child.digest for child in each.children) for tag, each in tags.items() if each.children},
+        forget=forget,
     )
