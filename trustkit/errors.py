@@ -11,7 +11,7 @@ of a family is in ``trustkit.cli.status``, the HTTP status of a leaf in ``trustk
     |   +-- StateError, EngineFailed, RegistryFailed, NotFound, Conflict, ProposalOpen
     +-- Rejected                     the judge refuses an upload: correct it
     |   +-- Malformed, TooLarge, BadSignature, BadVersion, BadExpiry, BadKeys, BadDelegation,
-    |       WrongOnlineKeys, WrongGun, BadTarget, NameTaken, FounderNotAllowed, BadCeremony
+    |       WrongOnlineKeys, WrongGun, BadTarget, NameTaken, FounderNotAllowed, BadCeremony, ProposalStale
     +-- NotTrusted                   don't use the image
     |   +-- Unsigned, NoCollection, CollectionReset, Expired, NoPin, WrongRoot, RolledBack, DigestMismatch,
     |   |   WrongCollection, SignatureInvalid, TagMoved

@@ -94,6 +94,11 @@ class Draft:
         self._root = signed.signed
         self.ready["root"] = data
 
+    def take(self, root: Root | None, files: Mapping[str, Targets]) -> None:
+        """Takes the files that somebody else proposes, which have been examined (``core.approval``), as edited."""
+        self._root = root or self._root
+        self._edited |= files
+
     def targets(self, role: str = TARGETS) -> Targets | None:
         """A role's file as the draft has it; None where it has none yet."""
         if role in self._edited:
@@ -107,7 +112,7 @@ class Draft:
         """
         if role not in self._edited:
             life = self._life["targets"]
-            used = max(meta_version(self._snapshot.meta, role) or 0, self._floor(role))
+            used = max(self.version(role), self._floor(role))
             if role in self._old:
                 following = next_targets(self._old[role].signed, now=self.now, life=life)
                 following.version = used + 1
@@ -116,8 +121,12 @@ class Draft:
             self._edited[role] = following
         return self._edited[role]
 
+    def version(self, role: str) -> int:
+        """The version of a role's file that the draft started from, 0 where it never had one; not for root."""
+        return meta_version(self._snapshot.meta, role) or 0
+
     def _floor(self, role: str) -> int:
-        current = meta_version(self._snapshot.meta, role) or 0
+        current = self.version(role)
         floor = self._floors.get(role, 0)
         if floor > current + MAX_JUMP:
             raise Rejected(

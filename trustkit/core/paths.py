@@ -16,6 +16,7 @@ MAX_PATH = 1024
 _ALLOWED = re.compile(rb"[A-Za-z0-9._:/@\[\]-]*\Z")
 _VERSIONED = re.compile(r"([1-9][0-9]{0,9})\.([A-Za-z0-9][A-Za-z0-9_-]{0,127})\.json\Z")
 _TARGET = re.compile(r"([0-9a-f]{64})\.(.+)\Z")
+_PROPOSAL = re.compile(r"[0-9a-f]{16}\Z")
 _UPLOAD = re.compile(r"[A-Za-z0-9_=.-]{1,256}\Z")
 
 
@@ -57,6 +58,21 @@ class Reset:
     """``POST .../_trust/reset``: an Owner ends the collection, so that it can begin anew."""
 
     gun: Gun
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """``.../_trust/proposals``: lists the open ones, or opens one."""
+
+    gun: Gun
+
+
+@dataclass(frozen=True, slots=True)
+class OneProposal:
+    """``.../_trust/proposals/<id>``: shows, approves or drops one."""
+
+    gun: Gun
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +130,7 @@ class Referrers:
     digest: Digest
 
 
-TrustRoute = Metadata | Publish | OnlineKeys | Reset | Target
+TrustRoute = Metadata | Publish | OnlineKeys | Reset | Proposals | OneProposal | Target
 RegistryRoute = Base | Catalog | Manifest | Blob | Uploads | Upload | TagList | Referrers
 Route = TrustRoute | RegistryRoute
 
@@ -166,6 +182,10 @@ def _trust(segments: list[str]) -> TrustRoute | None:
             return OnlineKeys(gun)
         case ["reset"]:
             return Reset(gun)
+        case ["proposals"]:
+            return Proposals(gun)
+        case ["proposals", identifier] if _PROPOSAL.match(identifier):
+            return OneProposal(gun, identifier)
         case ["metadata", "timestamp.json"]:
             return Metadata(gun, "timestamp", None)
         case ["metadata", file] if found := _VERSIONED.match(file):

@@ -101,8 +101,8 @@ def merged(role: str, there: Metadata[Any], given: Metadata[Any], needs: Collect
     if not given.signatures or set(given.signatures) - counting:
         strange = min(set(given.signatures) - counting, default="")
         raise BadSignature(
-            f"{role} came with a signature of {strange[:16] or 'nobody'} that doesn't count: the key may not sign it, "
-            "or the signature is not valid.",
+            f"{role} came with a signature of {strange[:16] or 'nobody'} that doesn't count: the key may not sign "
+            "it, or the signature is not valid.",
             role=role,
         )
     return Metadata(there.signed, {**there.signatures, **given.signatures})

@@ -31,7 +31,7 @@ _BESIDE = frozenset({"pending", "last", "ceilings"})
 _MAX_VERSION = 2**31
 _MAX_TOLD = 2**30
 _JSON = {"Content-Type": "application/json"}
-_PUBLISH_SECONDS = 120.0
+PUBLISH_SECONDS = 120.0
 _MAX_REFUSAL = 64 * 1024
 _TOLD_OF_METADATA = (NoCollection, NotFound, NotAllowed, CouldNotCheck)
 
@@ -102,14 +102,9 @@ class HttpTrustService:
             Rejected leaves, Conflict with ``context["versions"]``, NotAllowed leaves, TrustDisabled, CouldNotCheck
             leaves: then it isn't known whether anything was published.
         """
-        boundary = secrets.token_hex(24)
-        answer = self._publisher(
-            gun,
-            "POST",
-            f"/v2/{gun}/_trust/metadata",
-            headers={"Content-Type": f"multipart/form-data; boundary={boundary}"},
-            body=_multipart(files, boundary),
-        )
+        body, kind = multipart(files)
+        path, headers = f"/v2/{gun}/_trust/metadata", {"Content-Type": kind}
+        answer = self._publisher(gun, "POST", path, headers=headers, body=body)
         return _versions(json_object(answer, gun.host), gun.host)
 
     def fetcher(self, gun: Gun) -> Callable[[str, int], bytes]:
@@ -153,7 +148,7 @@ class HttpTrustService:
             scope=scope(gun, *actions),
             headers=headers,
             body=body,
-            total=_PUBLISH_SECONDS,
+            total=PUBLISH_SECONDS,
         )
         if answer.status != 200:
             raise refusal(answer, gun.host)
@@ -169,7 +164,7 @@ def _of_metadata(told: TrustkitError, gun: Gun, file_name: str) -> TrustkitError
 
 def _versions(answer: Mapping[str, Any], host: Host) -> Mapping[str, int]:
     versions = answer.get("versions")
-    if not isinstance(versions, dict) or not all(_is_version(n) for n in versions.values()):
+    if not isinstance(versions, dict) or not all(is_version(n) for n in versions.values()):
         raise Garbage(f"{host} answers a publish without the versions that are current now.")
     return versions
 
@@ -202,16 +197,18 @@ def _key(value: Any) -> Key:
     return Key.from_dict(members.pop("keyid"), members)
 
 
-def _is_version(value: object) -> bool:
+def is_version(value: object) -> bool:
+    """Whether a service's number can be a version."""
     return type(value) is int and 0 < value < _MAX_VERSION
 
 
-def _multipart(files: Mapping[str, bytes], boundary: str) -> bytes:
-    parts = bytearray()
+def multipart(files: Mapping[str, bytes]) -> tuple[bytes, str]:
+    """The body of an upload, and its content type."""
+    boundary, parts = secrets.token_hex(24), bytearray()
     for role, data in files.items():
         parts += (
             f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{role}.json"\r\n'
             "Content-Type: application/json\r\n\r\n"
         ).encode("ascii")
         parts += data + b"\r\n"
-    return bytes(parts + f"--{boundary}--\r\n".encode("ascii"))
+    return bytes(parts + f"--{boundary}--\r\n".encode("ascii")), f"multipart/form-data; boundary={boundary}"

@@ -16,6 +16,7 @@ from trustkit.asgi.logs import AccessLog
 from trustkit.authority.expiry import Expiries
 from trustkit.authority.login import TokenService
 from trustkit.authority.passwords import Passwords
+from trustkit.authority.proposals import Proposing
 from trustkit.authority.renew import Renewal
 from trustkit.authority.reset import Resetting
 from trustkit.authority.rotation import Rotation
@@ -36,6 +37,7 @@ from trustkit.server.callers import Callers, Challenges
 from trustkit.server.health import Health
 from trustkit.server.metrics import Metrics, MetricsApp
 from trustkit.server.online import open_online
+from trustkit.server.proposal_routes import ProposalRoutes
 from trustkit.server.settings import ServeSettings
 from trustkit.server.token_routes import TokenRoutes
 from trustkit.server.trust_routes import TrustRoutes
@@ -120,6 +122,7 @@ class Service:
         metrics = Metrics(report=lambda: online.renewal.report, expiry=expiries.now) if settings.metrics else None
         rotation = Rotation(store, online.keys, clock=clock)
         resetting = Resetting(store, online.keys, clock=clock, changed=changed)
+        proposing = Proposing(store, online.keys, online.publishing, lifetimes=settings.lifetimes, clock=clock)
         upkeep = UpkeepRoutes(online.publishing, rotation, resetting)
         issuer = TokenIssuer(tokens, issuer=name)
         services = {name: False, **dict.fromkeys(settings.token_services, True)}
@@ -140,7 +143,13 @@ class Service:
         parts = Parts(
             gateway=RegistryGateway(backend, trust=_trust(Switches(store, clock=clock), views), challenge=challenges),
             trust=TrustRoutes(
-                store, online.publishing, backend, upkeep=upkeep, hosts=frozenset(hosts), view=views.view
+                store,
+                online.publishing,
+                backend,
+                upkeep=upkeep,
+                proposals=ProposalRoutes(proposing),
+                hosts=frozenset(hosts),
+                view=views.view,
             ),
             authenticate=Callers(store, verifier, hosts=hosts, clock=clock).authenticate,
             challenge=challenges,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import assert_never
 from weakref import WeakValueDictionary
 
@@ -13,7 +14,7 @@ from trustkit.authority.publish import Publishing, Requester, closed
 from trustkit.authority.settings import require_content_trust
 from trustkit.core.access import Action, Operation
 from trustkit.core.names import Gun, Host, PrincipalName, Repository
-from trustkit.core.paths import Metadata, OnlineKeys, Publish, Reset, Target, TrustRoute
+from trustkit.core.paths import Metadata, OneProposal, OnlineKeys, Proposals, Publish, Reset, Target, TrustRoute
 from trustkit.core.ports.images import Images
 from trustkit.core.ports.service import Store
 from trustkit.core.view import SignedView
@@ -21,6 +22,7 @@ from trustkit.errors import LoginRequired, Malformed, NoCollection, NotFound, Us
 from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange
 from trustkit.server.multipart import MAX_BODY, read_upload
+from trustkit.server.proposal_routes import ProposalRoutes
 from trustkit.server.upkeep_routes import JSON, NO_CACHE, UpkeepRoutes
 
 IMMUTABLE = ("cache-control", "private, max-age=31536000, immutable")
@@ -33,6 +35,8 @@ _METHODS: dict[type, frozenset[str]] = {
     Target: frozenset({"GET", "HEAD"}),
     OnlineKeys: frozenset({"GET", "POST"}),
     Reset: frozenset({"POST"}),
+    Proposals: frozenset({"GET", "POST"}),
+    OneProposal: frozenset({"GET", "POST", "DELETE"}),
     Publish: frozenset({"POST"}),
 }
 
@@ -52,6 +56,7 @@ class TrustRoutes:
         hosts: the service's public names; a GUN with another host does not exist here (TRUST 1.1).
         images: the registry's own manifests, for ``targets/``.
         upkeep: new online keys and resets.
+        proposals: changes that wait for signatures.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class TrustRoutes:
         images: Images,
         *,
         upkeep: UpkeepRoutes,
+        proposals: ProposalRoutes,
         hosts: frozenset[Host],
         view: Callable[[Repository], Awaitable[SignedView | None]],
     ) -> None:
@@ -68,6 +74,7 @@ class TrustRoutes:
         self._publishing = publishing
         self._images = images
         self._upkeep = upkeep
+        self._proposals = proposals
         self._hosts = hosts
         self._view = view
         self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
@@ -90,6 +97,8 @@ class TrustRoutes:
             case Reset():
                 await self._admit(caller, route.gun, Operation.RESET_COLLECTION)
                 await self._upkeep.reset(exchange, route.gun, _requester(exchange, caller))
+            case Proposals() | OneProposal():
+                await self._proposal(exchange, route, caller)
             case Publish():
                 await self._publish(exchange, route, caller)
             case _:
@@ -132,14 +141,36 @@ class TrustRoutes:
 
     async def _publish(self, exchange: Exchange, route: Publish, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.PUBLISH)
+        async with self._uploaded(exchange, caller) as upload:
+            versions = await self._publishing.publish(route.gun, upload, _requester(exchange, caller))
+        await exchange.reply(200, [JSON, NO_CACHE], json.dumps({"versions": dict(versions)}).encode())
+
+    async def _proposal(self, exchange: Exchange, route: Proposals | OneProposal, caller: Caller) -> None:
+        await self._admit(caller, route.gun, Operation.PUBLISH)
+        gun, identifier, routes = route.gun, getattr(route, "id", ""), self._proposals
+        who = _requester(exchange, caller)
+        if exchange.method == "POST":
+            async with self._uploaded(exchange, caller) as upload:
+                if identifier:
+                    await routes.approve(exchange, gun, identifier, upload, who)
+                else:
+                    await routes.open(exchange, gun, upload, who)
+        elif exchange.method == "DELETE":
+            await routes.drop(exchange, gun, identifier, who)
+        elif identifier:
+            await routes.show(exchange, gun, identifier, who)
+        else:
+            await routes.list(exchange, gun, who)
+
+    @asynccontextmanager
+    async def _uploaded(self, exchange: Exchange, caller: Caller) -> AsyncIterator[Mapping[str, bytes]]:
+        """The uploaded files by role, once it is the caller's turn."""
         if exchange.headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise Malformed("The upload has a content encoding.", hint="Send it as it is.")
         turn = self._turns.setdefault(caller.principal, asyncio.Semaphore(UPLOADS_OF_ONE))
         async with turn, self._uploads:
             body = await exchange.body(MAX_BODY)
-            upload = read_upload(exchange.headers.get("content-type", ""), body)
-            versions = await self._publishing.publish(route.gun, upload, _requester(exchange, caller))
-        await exchange.reply(200, [JSON, NO_CACHE], json.dumps({"versions": dict(versions)}).encode())
+            yield read_upload(exchange.headers.get("content-type", ""), body)
 
     async def _admit(self, caller: Caller, gun: Gun, operation: Operation) -> None:
         """A token is an upper bound; where it falls short, the roles say what to ask for (TRUST 8.1).
