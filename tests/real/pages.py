@@ -31,7 +31,8 @@ FOLDER, PUBLISHER = "/srv/registry", "alice"
 class Step:
     """One command: who types it, and the lines that it prints.
 
-    A ``trustkit serve`` or ``docker-registry serve`` goes on running; a later one at the same address replaces it.
+    A ``trustkit serve``, ``trustkit serve-signer`` or ``docker-registry serve`` goes on running; a later one at the same
+    address replaces it.
     """
 
     who: str
@@ -125,7 +126,7 @@ class Stage:
                 stderr=out,
             )
         self._servers[address] = process
-        assert within(SECONDS, lambda: process.poll() is not None or _answers(address)), command
+        assert within(SECONDS, lambda: process.poll() is not None or _answers(address) or _speaks_tls(log)), command
         step.compare(self._there(log.read_text()), failed=process.poll() is not None)
 
     def close(self) -> None:
@@ -169,6 +170,11 @@ class Stage:
         command = [sys.executable, "-m", "trustkit", "key", "list", "--format", "json"]
         listed = subprocess.run(command, env=self._environment(PUBLISHER), capture_output=True, check=True).stdout
         return next(str(key["id"]) for key in json.loads(listed) if key["role"] == "root")
+
+
+def _speaks_tls(log: Path) -> bool:
+    """Whether a server has said that it takes connections which a plain request can't try."""
+    return log.read_text().startswith("https://")
 
 
 def _answers(address: str) -> bool:

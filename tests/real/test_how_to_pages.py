@@ -24,9 +24,10 @@ PAGES = [
     "hardware-keys",
     "pull-with-docker",
     "pull-with-skopeo",
+    "separate-signer",
     "signers",
 ]
-PORTS = (5000, 5001, 5080)
+PORTS = (5000, 5001, 5080, 5081)
 
 
 @pytest.fixture

@@ -193,6 +193,14 @@ class TestStates:
         assert why in str(caught.value)
         assert intruder.ask_timestamp(timestamp, files)
 
+    def test_a_name_is_not_used_up_in_advance(self, intruder: Intruder) -> None:
+        """Nothing delegates to ``ci`` yet; a version of it that nobody holds would keep its first file out."""
+        upload = intruder.upload("v2")
+        files = {**upload, "ci": upload["targets"]}
+        files["snapshot"] = intruder.ask_snapshot(intruder.snapshot(files, named(ci=2, targets=2)))
+        with pytest.raises(StateError, match="Nothing delegates to ci"):
+            intruder.ask_timestamp(intruder.timestamp(2), files)
+
     def test_files_that_nothing_names_are_refused(self, intruder: Intruder) -> None:
         with pytest.raises(StateError, match="files come with it"):
             intruder.ask_timestamp(intruder.timestamp(1), intruder.upload("v2"))

@@ -7,7 +7,7 @@ refuse (TRUST 3.3, 3.4, 3.6).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -20,7 +20,7 @@ from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.roots import ONLINE, check_root_keys, check_threshold
 from trustkit.core.strictjson import serialise
-from trustkit.errors import BadExpiry, BadVersion, Conflict, Malformed, NotTrusted, WrongGun
+from trustkit.errors import BadDelegation, BadExpiry, BadVersion, Conflict, Malformed, NotTrusted, WrongGun
 
 SKEW = timedelta(minutes=5)
 """How far the service's clock may be from the signer's."""
@@ -143,6 +143,18 @@ def check_state(gun: Gun, record: Record, before: Record, timestamp: bytes, now:
         evaluate({**record.files, "timestamp": timestamp}, gun, now)
     except NotTrusted as error:
         raise Malformed(f"No client would take this state: {error.message}") from error
+    changed = {role for role, data in _publishers(record).items() if data != before.files.get(role)}
+    _check_delegated(record.files, changed - {"root", "targets"})
+
+
+def _check_delegated(files: Mapping[str, bytes], changed: Set[str]) -> None:
+    """Also what no client reads may rise only by its holders' signatures, or a name could be used up in advance."""
+    targets = read(files["targets"], Targets).signed
+    known = targets.delegations.roles or {} if targets.delegations else {}
+    for role in sorted(changed):
+        if role not in known:
+            raise BadDelegation(f"Nothing delegates to {role[:80]}, and its version rises.")
+        check_threshold(targets, role, read(files[role], Targets, f"{role[:80]}.json"))
 
 
 def signed_file(data: bytes, key_id: str, signature: str) -> bytes:
