@@ -31,8 +31,8 @@ FOLDER, PUBLISHER = "/srv/registry", "alice"
 class Step:
     """One command: who types it, and the lines that it prints.
 
-    A ``trustkit serve``, ``trustkit serve-signer`` or ``docker-registry serve`` goes on running; a later one at the same
-    address replaces it.
+    A ``trustkit serve``, ``trustkit serve-signer`` or ``docker-registry serve`` goes on running; a later one at the
+    same address replaces it.
     """
 
     who: str
