@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from trustkit.keys.store import FileKeyStore
     from trustkit.remote.dockerconfig import DockerConfig
     from trustkit.remote.http import HttpClient
+    from trustkit.remote.proposals import HttpProposals
     from trustkit.remote.registry import HttpImageRegistry
     from trustkit.remote.sessions import Sessions
     from trustkit.remote.trust import HttpTrustService
@@ -116,6 +117,13 @@ class Context:
         return HttpTrustService(self.sessions)
 
     @cached_property
+    def proposals(self) -> HttpProposals:
+        """The proposals of whatever host a GUN names."""
+        from trustkit.remote.proposals import HttpProposals
+
+        return HttpProposals(self.sessions)
+
+    @cached_property
     def registry(self) -> HttpImageRegistry:
         """The registry of whatever host a GUN names."""
         from trustkit.remote.registry import HttpImageRegistry
@@ -171,7 +179,7 @@ class Context:
         """The verify use case."""
         from trustkit.client.verify import Verify
 
-        return Verify(self.trust(), clock=self.now)
+        return Verify(self.trust(), clock=self.now, demand=self.home.policies.find)
 
     def signing(self, passphrase_file: Path | None = None, passphrase_fd: int | None = None) -> Sign:
         """The sign, revoke and init use cases."""
@@ -208,6 +216,7 @@ class Context:
             keys,
             self.home.pins,
             trust,
+            proposals=self.proposals,
             lifetimes=lifetimes(self.environ).value,
             clock=self.now,
             sleep=time.sleep,

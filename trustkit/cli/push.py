@@ -45,7 +45,10 @@ def command(
     image = ctx.layout_image(folder, tag)
     if signing:
         sign = ctx.signing(passphrase_file, passphrase_fd)
-        digest = push_signed(image, target, ctx.registry, sign, say=note, root_key=root_key, recursive=recursive)
+        signed = push_signed(image, target, ctx.registry, sign, say=note, root_key=root_key, recursive=recursive)
+        if signed is None:
+            return
+        digest = signed
     elif recursive or root_key or passphrase_file or passphrase_fd is not None:
         raise UsageError("Pushing alone needs no key.", hint="Add --sign, or leave out what is about signing.")
     else:

@@ -22,6 +22,5 @@ def command(ctx: Context, refs: tuple[str, ...], passphrase_file: Path | None, p
     The image stays in the registry. The digest, and those it superseded under this tag, are refused at once wherever
     signatures are demanded, unless another signed tag has them.
     """
-    ctx.signing(passphrase_file, passphrase_fd).revoke([ImageRef.parse(ref) for ref in refs])
-    for ref in refs:
+    for ref in ctx.signing(passphrase_file, passphrase_fd).revoke([ImageRef.parse(ref) for ref in refs]):
         note(f"Revoked {ref}.")

@@ -94,11 +94,11 @@ def add(
             )
         return
     if replace:
-        signers.replace(named, wanted, ctx.agreeing(yes=yes), resign=resign)
+        done = signers.replace(named, wanted, ctx.agreeing(yes=yes), resign=resign)
     else:
-        signers.add(named, wanted, ctx.agreeing(yes=yes))
+        done = signers.add(named, wanted, ctx.agreeing(yes=yes))
     rights = "signs with its new key" if replace else f"signs {', '.join(paths) or 'every other tag'}"
-    for gun in named:
+    for gun in done:
         data(f"{gun}: {wanted.name} {rights}")
 
 
@@ -130,8 +130,7 @@ def remove(
         for gun in named:
             _show(gun, signers.preview_remove(gun, signer, resign=resign))
         return
-    signers.remove(named, signer, ctx.agreeing(yes=yes), resign=resign)
-    for gun in named:
+    for gun in signers.remove(named, signer, ctx.agreeing(yes=yes), resign=resign):
         data(f"{gun}: {signer} signs nothing any more")
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from tuf.api.metadata import TargetFile
 
 from trustkit.client.founding import Founding
+from trustkit.client.outcome import Leave, Outcome, holders, waiting
 from trustkit.client.signing import Signing
 from trustkit.client.trust import Current, Trust
 from trustkit.core.difference import Difference, difference
@@ -18,11 +19,12 @@ from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Digest, Gun, Tag
 from trustkit.core.ports.images import ManifestBytes
 from trustkit.core.ports.keys import KeyStore
+from trustkit.core.ports.proposing import ProposalService, Step
 from trustkit.core.ports.remote import Pin, PinStore, TrustService
 from trustkit.core.rotation_online import adopt
 from trustkit.core.targets import KEEP_SUPERSEDED, make_target, read_target
 from trustkit.core.view import SignedTarget, SignedView
-from trustkit.errors import Conflict, KeyMissing, NoCollection, NoPin, RolledBack, TagMoved, Unsigned
+from trustkit.errors import Conflict, KeyMissing, NoCollection, NoPin, RolledBack, TagMoved, Unsigned, UsageError
 
 TRIES = 100
 LEAST_PAUSE = 0.02
@@ -86,12 +88,14 @@ class Publisher:
         pins: PinStore,
         trust: Trust,
         *,
+        proposals: ProposalService,
         lifetimes: Lifetimes,
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
         say: Callable[[str], None],
     ) -> None:
         self._service = service
+        self._proposals = proposals
         self._pins = pins
         self._trust = trust
         self._lifetimes = lifetimes
@@ -116,24 +120,33 @@ class Publisher:
                 raise error from None
             return None
 
-    def publish(self, gun: Gun, change: Change, *, root_key: str | None = None, found: bool = True) -> SignedView:
-        """Publishes the change and returns the view that a consumer gets afterwards.
+    def publish(
+        self,
+        gun: Gun,
+        change: Change,
+        *,
+        root_key: str | None = None,
+        found: bool = True,
+        leave: Leave = Leave.IF_NEEDED,
+    ) -> Outcome:
+        """Publishes the change, or leaves a proposal for others to sign.
 
         Args:
             root_key: the root key to found with.
             found: whether a collection that isn't there is made.
+            leave: as for ``change``.
 
         Raises:
             Unsigned: a tag to withdraw isn't signed.
             NoCollection: there is none and ``found`` is False.
-            everything that ``apply`` raises.
+            everything that ``change`` raises.
         """
         base = self.current(gun)
         if base is not None:
-            return self.apply(gun, change.edit, check=change.check, base=base)
-        if not found:
+            return self.change(gun, change.edit, check=change.check, base=base, leave=leave)
+        if not found or leave is Leave.ALWAYS:
             raise NoCollection(f"Nothing is signed under {gun}.")
-        return self._publish_first(gun, change, root_key)
+        return Outcome(self._publish_first(gun, change, root_key))
 
     def apply(
         self,
@@ -144,6 +157,19 @@ class Publisher:
         agree: Callable[[Difference], None] = lambda _difference: None,
         base: Current | None = None,
     ) -> SignedView:
+        """As ``change`` where nothing is left as a proposal: KeyMissing where the keys here don't suffice."""
+        return self.change(gun, edit, check=check, agree=agree, base=base, leave=Leave.NEVER).view
+
+    def change(
+        self,
+        gun: Gun,
+        edit: Callable[[Draft], None],
+        *,
+        check: Callable[[Gun, SignedView], None] = lambda _gun, _view: None,
+        agree: Callable[[Difference], None] = lambda _difference: None,
+        base: Current | None = None,
+        leave: Leave = Leave.IF_NEEDED,
+    ) -> Outcome:
         """Publishes what ``edit`` makes of the current state, again on each new state that others publish meanwhile.
 
         Args:
@@ -153,9 +179,12 @@ class Publisher:
             agree: is shown what a try would change before a key is touched, and raises where it may not; called
                 again only where another state makes it something else.
             base: the verified current state, where the caller has it.
+            leave: when a proposal is left, about which is said who else has to sign.
 
         Raises:
-            KeyMissing: keys here don't suffice.
+            KeyMissing: keys here don't suffice, and no proposal may be left, or none of a role is here.
+            ProposalOpen: a proposal has one of the roles that this changes.
+            UsageError: a proposal shall be left, and the change takes one signature only.
             Conflict: others kept changing the collection for a hundred tries.
             everything that ``Trust.current``, the key store and the service raise.
         """
@@ -170,19 +199,23 @@ class Publisher:
                 adopt(draft, self._service.service_keys(gun).pending)
             draft.settle()
             if not draft.changed:
-                return base.view
+                return Outcome(base.view)
             if (shown := difference(draft.before, draft.after)) != agreed:
                 agree(shown)
                 agreed = shown
             try:
-                versions = self._service.publish(gun, self._signed(draft))
+                step = self._send(draft, leave)
             except Conflict as conflict:
                 self._pause(attempt, self._clock() - began)
                 before, base = base, self._trust.under(base.pin, gun, self._clock())
-                floors = _floors(conflict)
+                floors = floors_of(conflict)
                 self._tell_difference(gun, before.view, base.view)
                 continue
-            return self._read_back(gun, base.pin, versions, check)
+            if step.proposal is not None:
+                for line in waiting(gun, step.proposal, holders(draft.delegations, draft.root)):
+                    self._say(line)
+                return Outcome(base.view, step.proposal)
+            return Outcome(self.read_back(gun, base.pin, step.versions, check))
         raise Conflict(f"{gun} was changed by others {TRIES} times in a row.", hint="Try again.")
 
     def preview(self, gun: Gun, edit: Callable[[Draft], None]) -> Difference:
@@ -193,8 +226,16 @@ class Publisher:
         draft.settle()
         return difference(draft.before, draft.after)
 
-    def _signed(self, draft: Draft) -> Mapping[str, bytes]:
-        signed = self._sign(draft)
+    def _send(self, draft: Draft, leave: Leave) -> Step:
+        """Publishes a draft, signed by the keys here, or proposes it."""
+        signed = self._sign(draft, spare=leave is Leave.ALWAYS)
+        if leave is Leave.ALWAYS and not signed.missing:
+            raise UsageError(
+                f"What this changes in {draft.gun} takes one signature; nobody else has to approve it.",
+                hint="Publish it with trustkit sign, or raise the threshold with trustkit threshold set.",
+            )
+        if signed.missing and leave is not Leave.NEVER:
+            return self._proposals.propose(draft.gun, signed.files)
         for lack in signed.missing:
             raise KeyMissing(
                 f"{lack.need.role} of {draft.gun} takes {lack.need.threshold} signatures of its keys, as "
@@ -202,7 +243,7 @@ class Publisher:
                 key_ids=list(lack.key_ids),
                 role=lack.need.role,
             )
-        return signed.files
+        return Step(None, self._service.publish(draft.gun, signed.files))
 
     def _pause(self, attempt: int, took: timedelta) -> None:
         """Waits a random time that grows with the tries and with how long one takes here.
@@ -221,9 +262,9 @@ class Publisher:
         versions = self._service.publish(gun, founded.upload)
         if pin is None:
             self._pins.add(founded.pin)
-        return self._read_back(gun, founded.pin, versions, change.check)
+        return self.read_back(gun, founded.pin, versions, change.check)
 
-    def _read_back(
+    def read_back(
         self, gun: Gun, pin: Pin, versions: Mapping[str, int], check: Callable[[Gun, SignedView], None]
     ) -> SignedView:
         """Fetches what is served and verifies it as a consumer with this pin would (TRUST 3.9)."""
@@ -247,7 +288,7 @@ class Publisher:
                 )
 
 
-def _floors(conflict: Conflict) -> Mapping[str, int]:
+def floors_of(conflict: Conflict) -> Mapping[str, int]:
     """The versions that the service says are used up; what it says is believed within bounds only (``Draft``)."""
     told = conflict.context.get("versions")
     return (

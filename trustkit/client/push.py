@@ -39,7 +39,7 @@ def push_signed(
     say: Callable[[str], None],
     root_key: str | None = None,
     recursive: bool = False,
-) -> Digest:
+) -> Digest | None:
     """Pushes an image by digest, signs it, and only then moves the tag to it.
 
     The rights to push and to sign are checked before anything is sent (TRUST 8.1).  A signature that is refused
@@ -50,7 +50,8 @@ def push_signed(
         recursive: record the manifests below an index as its children.
 
     Returns:
-        The digest that the tag is signed for, and that the registry's tag has.
+        The digest that the tag is signed for, and that the registry's tag has; None where a proposal was left, which
+        moves no tag.
 
     Raises:
         As ``push`` and ``Sign.sign``.
@@ -58,7 +59,9 @@ def push_signed(
     tag = ref.required_tag
     sign.require(ref.gun)
     manifest = source.push(ref.gun, ref.digest)
-    sign.sign([ImageRef(ref.gun, tag, manifest.digest)], root_key=root_key, recursive=recursive)
+    if not sign.sign([ImageRef(ref.gun, tag, manifest.digest)], root_key=root_key, recursive=recursive):
+        say(f"{ref.gun}:{tag} stays as it was until that is approved; the image is in the registry by its digest.")
+        return None
     try:
         registry.put_manifest(ref.gun, tag, manifest)
     except TrustkitError:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from trustkit.client.outcome import Leave
 from trustkit.client.publish import Change, Publisher
 from trustkit.client.resolve import Outcome, Resolved, Resolver, Unresolved
 from trustkit.core.manifests import describe
@@ -103,12 +104,20 @@ class Sign:
         return outcomes
 
     def publish(
-        self, resolved: Sequence[Resolved], *, root_key: str | None = None, forget: bool = False
+        self,
+        resolved: Sequence[Resolved],
+        *,
+        root_key: str | None = None,
+        forget: bool = False,
+        leave: Leave = Leave.IF_NEEDED,
     ) -> Iterator[list[SignedTag]]:
         """Signs what was resolved and publishes each GUN once; yields a GUN's tags as soon as they are signed.
 
+        Of a GUN where others have to sign, too, a proposal is left, and nothing is yielded.
+
         Args:
             forget: what these tags were before can't be pulled by digest any more.
+            leave: when a proposal is left.
 
         What was yielded stays signed, whatever happens to a later GUN.
 
@@ -119,11 +128,15 @@ class Sign:
         for each in resolved:
             wanted.setdefault(each.ref.gun, {})[each.ref.required_tag] = each
         for gun, tags in wanted.items():
-            self._publisher.publish(gun, _change(tags, forget=forget), root_key=root_key)
-            yield [SignedTag(gun, tag, each.manifest.digest) for tag, each in tags.items()]
+            change = _change(tags, forget=forget)
+            if self._publisher.publish(gun, change, root_key=root_key, leave=leave).proposal is None:
+                yield [SignedTag(gun, tag, each.manifest.digest) for tag, each in tags.items()]
 
-    def revoke(self, refs: Sequence[ImageRef]) -> None:
+    def revoke(self, refs: Sequence[ImageRef]) -> list[ImageRef]:
         """Withdraws the signatures of these tags, publishing each GUN once.
+
+        Returns:
+            Those that are withdrawn now; for the others a proposal was left.
 
         Raises:
             UsageError: a reference with a digest.
@@ -136,8 +149,12 @@ class Sign:
             drops.setdefault(ref.gun, set()).add(ref.required_tag)
         for gun in drops:
             self._publisher.require(gun)
-        for gun, tags in drops.items():
-            self._publisher.publish(gun, Change(drop=frozenset(tags)), found=False)
+        done = {
+            gun
+            for gun, tags in drops.items()
+            if self._publisher.publish(gun, Change(drop=frozenset(tags)), found=False).proposal is None
+        }
+        return [ref for ref in refs if ref.gun in done]
 
     def init(self, gun: Gun, *, root_key: str | None = None) -> SignedView:
         """Founds a collection that signs nothing yet; raises UsageError where there is one."""
@@ -145,7 +162,7 @@ class Sign:
         there = self._publisher.current(gun)
         if there is not None:
             raise UsageError(f"{gun} has a collection already, with {len(there.view.targets)} signed tags.")
-        return self._publisher.publish(gun, Change(), root_key=root_key)
+        return self._publisher.publish(gun, Change(), root_key=root_key).view
 
     def _show(self, found: Resolved) -> None:
         manifest = found.manifest

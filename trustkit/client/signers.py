@@ -47,23 +47,25 @@ class Signers:
         self._publisher = publisher
         self._say = say
 
-    def add(self, guns: Sequence[Gun], wanted: Added, agree: Agree) -> None:
-        """Adds a signer to each collection; raises Conflict where it, or its key, signs there already."""
+    def add(self, guns: Sequence[Gun], wanted: Added, agree: Agree) -> list[Gun]:
+        """Adds a signer to each collection; gives back where that is done, not proposed.  Raises Conflict where it
+        or its key signs already.
+        """
 
         def edit(draft: Draft) -> None:
             add_signer(draft, wanted.name, wanted.key, paths=wanted.paths, before=wanted.before)
 
         for gun in guns:
             self._warn_of_overlaps(gun, wanted)
-        self._each(guns, edit, agree)
+        return self._each(guns, edit, agree)
 
-    def replace(self, guns: Sequence[Gun], wanted: Added, agree: Agree, *, resign: bool) -> None:
+    def replace(self, guns: Sequence[Gun], wanted: Added, agree: Agree, *, resign: bool) -> list[Gun]:
         """Gives the signer another key; raises NotFound where it doesn't sign."""
-        self._each(guns, lambda draft: replace_signer(draft, wanted.name, wanted.key, resign=resign), agree)
+        return self._each(guns, lambda draft: replace_signer(draft, wanted.name, wanted.key, resign=resign), agree)
 
-    def remove(self, guns: Sequence[Gun], name: SignerName, agree: Agree, *, resign: bool) -> None:
+    def remove(self, guns: Sequence[Gun], name: SignerName, agree: Agree, *, resign: bool) -> list[Gun]:
         """Removes the signer; raises NotFound where it doesn't sign."""
-        self._each(guns, lambda draft: remove_signer(draft, name, resign=resign), agree)
+        return self._each(guns, lambda draft: remove_signer(draft, name, resign=resign), agree)
 
     def preview_add(self, gun: Gun, wanted: Added) -> Difference:
         """What ``add`` would change."""
@@ -81,16 +83,19 @@ class Signers:
         """What ``remove`` would change."""
         return self._publisher.preview(gun, lambda draft: remove_signer(draft, name, resign=resign))
 
-    def _each(self, guns: Sequence[Gun], edit: Callable[[Draft], None], agree: Agree) -> None:
+    def _each(self, guns: Sequence[Gun], edit: Callable[[Draft], None], agree: Agree) -> list[Gun]:
+        done = []
         for gun in guns:
             self._publisher.require(gun)
         for gun in guns:
             self._say(f"{gun}:")
             try:
-                self._publisher.apply(gun, edit, agree=agree)
+                outcome = self._publisher.change(gun, edit, agree=agree)
             except NoCollection as error:
                 error.hint = f"Make its collection first: trustkit init {gun}, or sign a tag."
                 raise
+            done += [gun] if outcome.proposal is None else []
+        return done
 
     def _warn_of_overlaps(self, gun: Gun, wanted: Added) -> None:
         current = self._publisher.current(gun)

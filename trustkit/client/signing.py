@@ -36,17 +36,27 @@ class SignedDraft:
     missing: tuple[Missing, ...]
 
 
+def keys_for(keys: KeyStore, need: Need, key_ids: Collection[str]) -> list[KeyInfo]:
+    """Those of these keys that are here and kept for what has to be signed, a signer's own first."""
+    roles = _ROLES.get(need.role, _OF_DELEGATIONS)
+    here = [info for info in keys.find(frozenset(key_ids)) if info.role in roles]
+    return sorted(here, key=lambda info: roles.index(info.role))
+
+
 class Signing:
     """Signs drafts with the keys of one store."""
 
     def __init__(self, keys: KeyStore) -> None:
         self._keys = keys
 
-    def __call__(self, draft: Draft) -> SignedDraft:
+    def __call__(self, draft: Draft, *, spare: bool = False) -> SignedDraft:
         """Signs every changed file with as many of the keys here as it needs.
 
         A role that none of the keys here may sign is refused rather than left unsigned: nobody's signature would be
         on it, and nothing says that its other signers want it.
+
+        Args:
+            spare: leave the last signature of each file that takes several to somebody else.
 
         Raises:
             KeyMissing: no key of a role is here; says which paths the signers' keys that are here may sign.
@@ -59,12 +69,14 @@ class Signing:
             chosen[role] = {}
             for need in draft.needs(role):
                 used = {key_id for infos in chosen.values() for key_id in infos}
-                chosen[role] |= self._choose(draft, need, used, missing)
+                chosen[role] |= self._choose(draft, need, used, missing, spare=spare)
         self._attribute(draft, chosen)
         files = {role: self._sign(signed, chosen[role]) for role, signed in own.items()}
         return SignedDraft({**draft.ready, **files}, tuple(missing))
 
-    def _choose(self, draft: Draft, need: Need, used: Collection[str], missing: list[Missing]) -> dict[str, KeyInfo]:
+    def _choose(
+        self, draft: Draft, need: Need, used: Collection[str], missing: list[Missing], *, spare: bool
+    ) -> dict[str, KeyInfo]:
         """Keys for one need: those that sign another file of the draft anyway come first.
 
         A root gets the signatures of all its keys that are here: a pinned key id is met only by a root that this key
@@ -79,7 +91,8 @@ class Signing:
             raise self._wrong_role(draft, need, found[0])
         if not here:
             raise self._none_here(draft, need)
-        wanted = here if need.role == "root" else here[: need.threshold]
+        most = max(need.threshold - 1, 1) if spare else need.threshold
+        wanted = here if need.role == "root" and not spare else here[:most]
         picked = {info.id: info for info in wanted}
         if len(picked) < need.threshold:
             rest = tuple(key_id for key_id in need.keys if key_id not in picked)

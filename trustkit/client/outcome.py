@@ -1,0 +1,50 @@
+"""What becomes of a change: published, or left as a proposal for others to sign (TRUST 3.10)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tuf.api.metadata import Root
+
+from trustkit.core.delegations import Delegations, Kind
+from trustkit.core.names import Gun
+from trustkit.core.proposals import Proposal
+from trustkit.core.view import SignedView
+
+
+class Leave(enum.Enum):
+    """Whether a change is left as a proposal: not at all, where signatures are missing, or in any case."""
+
+    NEVER = "never"
+    IF_NEEDED = "if needed"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``view`` is what a consumer gets now; with a proposal, the change is not in it."""
+
+    view: SignedView
+    proposal: Proposal | None = None
+
+
+def holders(delegations: Delegations | None, root: Root) -> Mapping[str, str]:
+    """By key id in words whose key it is: a signer's name, or the role of the root that it has."""
+    words = dict.fromkeys(root.roles["root"].keyids, "a root key")
+    words |= dict.fromkeys(root.roles["targets"].keyids, "a repository key")
+    for role in delegations.roles if delegations else ():
+        if role.kind is not Kind.RELEASES:
+            words |= {key_id: role.name for key_id in role.key_ids if key_id not in words}
+    return words
+
+
+def waiting(gun: Gun, proposal: Proposal, names: Mapping[str, str]) -> list[str]:
+    """Who else has to sign, a sentence a line."""
+    lines = []
+    for lack in proposal.lacks:
+        more = f"{lack.count} more signature{'s' if lack.count > 1 else ''}"
+        lines.append(f"Proposal {proposal.id}: {lack.role} takes {more}, as {lack.delegator} says, by the keys")
+        lines += [f"  {key_id}  {names.get(key_id, '')}".rstrip() for key_id in lack.key_ids]
+    return [*lines, f"Whoever has one of them runs: trustkit approve {gun} {proposal.id}"]
