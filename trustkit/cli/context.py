@@ -17,6 +17,7 @@ from trustkit.config import home_folder
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trustkit.client.proposals import Proposals
     from trustkit.client.publish import Publisher
     from trustkit.client.sign import Sign
     from trustkit.client.trust import Trust
@@ -220,6 +221,23 @@ class Context:
             lifetimes=lifetimes(self.environ).value,
             clock=self.now,
             sleep=time.sleep,
+            say=note,
+        )
+
+    def approvals(self, passphrase_file: Path | None = None, passphrase_fd: int | None = None) -> Proposals:
+        """What lists, shows, approves and drops proposals."""
+        from trustkit.cli.output import note
+        from trustkit.client.proposals import Proposals
+        from trustkit.config import lifetimes
+
+        keys = self.key_store(passphrase_file, passphrase_fd)
+        return Proposals(
+            self.proposals,
+            keys,
+            self.trust(),
+            self.publisher(store=keys),
+            lifetimes=lifetimes(self.environ).value,
+            clock=self.now,
             say=note,
         )
 

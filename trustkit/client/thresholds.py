@@ -1,0 +1,79 @@
+"""Seeing and setting how many signatures a role takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trustkit.client.outcome import Leave, Outcome
+from trustkit.client.publish import Publisher
+from trustkit.core.delegations import RELEASES
+from trustkit.core.difference import Difference
+from trustkit.core.draft import Draft
+from trustkit.core.names import Gun
+from trustkit.core.thresholds import set_threshold
+from trustkit.core.view import SignedView
+from trustkit.errors import KeyMissing
+
+ROLES = ("root", "targets", RELEASES)
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdRow:
+    """One role that can sign: how many of which keys it takes."""
+
+    role: str
+    threshold: int
+    key_ids: tuple[str, ...]
+
+
+class Thresholds:
+    """The use cases of ``trustkit threshold``."""
+
+    def __init__(self, publisher: Publisher, *, say: Callable[[str], None]) -> None:
+        self._publisher = publisher
+        self._say = say
+
+    def set(
+        self, gun: Gun, role: str, number: int, agree: Callable[[Difference], None], *, withdraw: bool = False
+    ) -> Outcome:
+        """Sets a threshold; where others have to sign for it, a proposal is left and nothing is lost meanwhile.
+
+        Raises:
+            UsageError: the role has fewer keys; or ``withdraw``, and even empty files take more keys than are here.
+            everything that ``Publisher.change`` raises.
+        """
+        self._publisher.require(gun)
+        leave = Leave.NEVER if withdraw else Leave.IF_NEEDED
+        try:
+            done = self._publisher.change(
+                gun, lambda draft: set_threshold(draft, role, number, withdraw=withdraw), agree=agree, leave=leave
+            )
+        except KeyMissing as error:
+            if withdraw:
+                error.hint = "Even a file without tags takes these signatures; without --withdraw others can approve."
+            raise
+        self._warn(done.view, role, number)
+        return done
+
+    def preview(self, gun: Gun, role: str, number: int, *, withdraw: bool) -> Difference:
+        """What ``set`` would change, once everybody who has to has signed."""
+
+        def edit(draft: Draft) -> None:
+            set_threshold(draft, role, number, withdraw=withdraw)
+
+        return self._publisher.preview(gun, edit)
+
+    def _warn(self, view: SignedView, role: str, number: int) -> None:
+        known = {row.role: row for row in threshold_rows(view)}
+        if role == RELEASES and number > known["targets"].threshold:
+            self._say(
+                f"targets of {view.gun} takes {known['targets'].threshold} signature: whoever has a repository key "
+                "can change who signs. With several repository keys, raise it, too."
+            )
+
+
+def threshold_rows(view: SignedView) -> list[ThresholdRow]:
+    """The roles of a verified collection that people's keys sign, the top ones first."""
+    rows = [role for role in view.roles if role.name not in ("snapshot", "timestamp") and role.grants]
+    return [ThresholdRow(role.name, role.threshold, role.key_ids) for role in rows]
