@@ -234,19 +234,3 @@ def test_a_publisher_s_pin_by_key_moves(
     pins = {pin["pattern"]: pin["root_keys"] for pin in json.loads(owner("pin", "list", "--format", "json").out)}
     assert pins[signed] == [new]
     assert exact or pins[pattern] == [old], "other collections still have the old root key"
-
-
-def test_a_refused_upload_loses_nothing_and_the_key_is_used_again(
-    service: RunningService, alice: Person, carol: Person, signed: str
-) -> None:
-    """The service refuses root's expiry, as if the upload had failed; the second run is as it should be."""
-    before = set(keys(alice, "repository", signed))
-    refused = alice("key", "rotate", signed, "--role", "repository", environ={"TRUSTKIT_ROOT_DAYS": "7400"})
-    assert refused.status in (1, 2), refused.err
-    made = set(keys(alice, "repository", signed)) - before
-    assert carol("verify", f"{signed}:v1").status == 0
-    done = alice("key", "rotate", signed, "--role", "repository")
-    assert done.status == 0, done.err
-    assert set(keys(alice, "repository", signed)) - before == (made or {repository_of(alice, signed)})
-    assert not made or repository_of(alice, signed) in made
-    assert len(made) == 1, "the refused run had made a key"
