@@ -37,6 +37,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "threshold": ("trustkit.cli.threshold", "Have a role take the signatures of several keys."),
     "pin": ("trustkit.cli.pin", "Say which root keys to accept for which repositories."),
     "key": ("trustkit.cli.key", "Make, list, export, import and remove signing keys."),
+    "reset": ("trustkit.cli.reset", "End a collection whose root key is lost, so that it begins anew."),
+    "recover": ("trustkit.cli.recover", "Put back what a service lost that was restored from a backup."),
     "serve": ("trustkit.cli.serve", "Run the service: registry, tokens and trust."),
     "serve-signer": ("trustkit.cli.serve_signer", "Run a separate signer that holds a service's online keys."),
     "admin": ("trustkit.cli.admin", "Principals, roles and policies of a service."),

@@ -30,7 +30,8 @@ class Founding:
     """Builds the first upload of a collection; nothing is published here.
 
     A root key that is here is unlocked, otherwise one is made; the repository key is made, or taken from an earlier
-    try that didn't get through.
+    try that didn't get through.  After a reset it goes on from the versions that the service tells: nothing here
+    remembers any under a new root (TRUST 3.5).
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Founding:
             UsageError: several root keys and none named.
             KeyProblem: keys, passphrases.
         """
-        online = self._service.online_keys(gun)
+        keys = self._service.service_keys(gun)
         root_info = self._root(pin, root_key)
         root_signer = self._keys.unlock(root_info)
         repository_info = self._repository(gun)
@@ -64,11 +65,12 @@ class Founding:
             gun,
             root=[root_info.public],
             targets=[repository_info.public],
-            online=online,
+            online=keys.current,
             now=now,
             life=life["root"],
+            version=keys.last.get("root", 0) + 1,
         )
-        first = first_targets(gun, now=now, life=life["targets"])
+        first = first_targets(gun, now=now, life=life["targets"], version=keys.last.get("targets", 0) + 1)
         first.targets = {target.path: target for target in targets}
         upload = {
             "root": sign(root, _by_id(root_info, root_signer)),

@@ -23,7 +23,7 @@ from tuf.api.exceptions import (
     RepositoryError,
     UnsignedMetadataError,
 )
-from tuf.api.metadata import Root
+from tuf.api.metadata import Root, Targets
 from tuf.ngclient import FetcherInterface, Updater
 
 from trustkit.core.delegations import Kind, read_delegations
@@ -35,6 +35,7 @@ from trustkit.core.ports.remote import CollectionFiles, Pin
 from trustkit.errors import (
     BadDelegation,
     CollectionGone,
+    CollectionReset,
     Expired,
     Garbage,
     Malformed,
@@ -61,6 +62,10 @@ LAG_SECONDS = 2.0
 REFRESH_SECONDS = 300.0
 ROOT_BYTES = 512_000
 _BASE = "tuf://"
+REPLACED = (
+    "Its Owner may have reset the collection, or somebody else signs here. Ask its publisher over another channel: "
+    "if the new root key is theirs, trustkit pin add GUN --root-key ID --replace."
+)
 
 
 class _Fetcher(FetcherInterface):
@@ -182,7 +187,10 @@ def _raise_ours(error: RepositoryError | DownloadError, last: str) -> NoReturn:
         ) from error
     if isinstance(error, UnsignedMetadataError):
         if not last or last.endswith("root.json"):
-            raise WrongRoot(f"{last or 'The root'} is not signed by the root keys before it: {error}.") from error
+            raise WrongRoot(
+                f"{last or 'The root'} is not signed by the root keys before it: {error}.",
+                hint=REPLACED,
+            ) from error
         raise SignatureInvalid(f"{last} is not signed as its root asks: {error}.") from error
     raise Garbage(f"{last or 'The root'} can't be used: {error}.") from error
 
@@ -226,15 +234,23 @@ class UpdaterSource:
                 delegated = self._refresh(folder, _checked(fetch, gun), bootstrap, now, tags)
                 return CollectionFiles(_read(folder, delegated))
             except NoCollection as error:
-                if pin.root is not None or _anchor_file(folder).exists() or self._seen(gun):
-                    raise CollectionGone(
-                        f"The service says that {gun} has no collection, but it had one.",
-                        hint="Ask the service's operator; nothing is believed until it is back.",
-                    ) from error
+                had = pin.root is not None or _anchor_file(folder).exists()
+                if had or (self._seen(gun) and not isinstance(error, CollectionReset)):
+                    raise _gone(gun, error) from error
                 raise
             except NotTrusted as error:
                 error.message = error.message if str(gun) in error.message else f"{gun}: {error.message}"
                 raise
+
+    def kept(self, gun: Gun, pin: Pin) -> Mapping[str, bytes] | None:
+        """As ``KeptMetadata.kept``."""
+        with self._folder(gun, pin) as folder:
+            if not all((folder / f"{role}.json").exists() for role in ROLES):
+                return None
+            files = dict(_read(folder, ()))
+            delegations = read_delegations(read(files["targets"], Targets).signed, read(files["root"], Root).signed)
+            names = [role.name for role in delegations.roles] if delegations else []
+            return files | dict(_read(folder, [name for name in names if (folder / f"{name}.json").exists()]))
 
     def _in_time(self, gun: Gun) -> Fetch:
         """The fetch for one refresh: each file has a deadline of its own, and all of them together have one."""
@@ -273,6 +289,21 @@ class UpdaterSource:
             self._sleep(pause)
             waited += pause
             pause *= 2
+
+
+def _gone(gun: Gun, told: NoCollection) -> CollectionGone:
+    """A service's word alone ends no trust: what had a collection under this pin could not be checked (TRUST 6.4)."""
+    if isinstance(told, CollectionReset):
+        return CollectionGone(
+            f"The service says that an Owner reset {gun}; nothing counts any more under the root that is pinned.",
+            hint="Ask its publisher. Once it is founded anew, get its new root key ids over another channel, then: "
+            f"trustkit pin add {gun} --root-key ID --replace. Who founds it anew first: trustkit pin remove {gun}",
+            reset=True,
+        )
+    return CollectionGone(
+        f"The service says that {gun} has no collection, but it had one.",
+        hint="Ask the service's operator; nothing is believed until it is back.",
+    )
 
 
 def _anchor_file(folder: Path) -> Path:

@@ -138,6 +138,14 @@ class CollectionFiles:
     files: Mapping[str, bytes]
 
 
+class KeptMetadata(Protocol):
+    """What was verified here before, without asking anybody."""
+
+    def kept(self, gun: Gun, pin: Pin) -> Mapping[str, bytes] | None:
+        """The files that were verified last under a pin, by role, expired or not; None where there are none."""
+        ...
+
+
 class MetadataSource(Protocol):
     """Fetches a collection's metadata and verifies it against a pin (TRUST 6)."""
 

@@ -1,0 +1,140 @@
+"""Putting back what a service lost, whose database came from a backup, out of what was verified here (TRUST 3.7).
+
+The service is behind what consumers have seen, and they refuse it.  After the operator's recovery each role may jump
+ahead once; this signs the files that this home verified last, at the version that the jump reaches, which lies above
+whatever was served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from tuf.api.metadata import Root, Snapshot
+
+from trustkit.client.signing import Signing
+from trustkit.client.trust import Trust
+from trustkit.core.difference import Difference, difference
+from trustkit.core.draft import Draft
+from trustkit.core.formats.tuf1 import meta_version, read
+from trustkit.core.lifetimes import Lifetimes
+from trustkit.core.names import Gun
+from trustkit.core.ports.keys import KeyStore
+from trustkit.core.ports.remote import KeptMetadata, TrustService
+from trustkit.core.view import SignedView
+from trustkit.errors import BadVersion, Conflict, KeyMissing, NoCollection
+
+FARTHEST = 2_000_000
+"""How far above what is known here a service's ceiling may lie; an operator's jump goes a million at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """What came of it.
+
+    Attributes:
+        versions: by role the version that was published.
+        left: the roles that may jump still, and whose keys aren't here.
+        view: what is served now, verified.
+    """
+
+    versions: Mapping[str, int]
+    left: tuple[str, ...]
+    view: SignedView
+
+
+class PutBackLost:
+    """The use case of ``trustkit recover``."""
+
+    def __init__(
+        self,
+        service: TrustService,
+        kept: KeptMetadata,
+        keys: KeyStore,
+        trust: Trust,
+        *,
+        lifetimes: Lifetimes,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._service = service
+        self._kept = kept
+        self._keys = keys
+        self._trust = trust
+        self._lifetimes = lifetimes
+        self._clock = clock
+        self._sign = Signing(keys)
+
+    def __call__(self, gun: Gun, *, agree: Callable[[Difference], None]) -> PutBack:
+        """Signs what was verified here last once more, ahead of whatever was served, and publishes it.
+
+        Raises:
+            NoCollection: nothing of it was verified here under its pin.
+            Conflict: the operator allowed no jump, or all were made.
+            BadVersion: the service is more than two million versions off.
+            KeyMissing: no key of a role that may jump is here.
+            everything that the service and the verification afterwards raise.
+        """
+        pin, now = self._trust.pin(gun), self._clock()
+        files = self._kept.kept(gun, pin)
+        if files is None:
+            raise NoCollection(
+                f"Nothing of {gun} was verified here, so there is nothing to put back.",
+                hint="Run it where the newest tags were signed, or sign the tags anew.",
+            )
+        keys = self._service.service_keys(gun)
+        if not keys.ceilings:
+            raise Conflict(
+                f"No jump is allowed for {gun}.",
+                hint="An operator allows it after a restore: trustkit admin recover.",
+            )
+        draft, left = self._draft(gun, files, keys.ceilings, now)
+        agree(difference(draft.before, draft.after))
+        signed = self._sign(draft)
+        if signed.missing:
+            lack = signed.missing[0]
+            raise KeyMissing(
+                f"{lack.need.role} of {gun} takes {lack.count} more signatures than there are keys here."
+            )
+        upload = dict(signed.files)
+        self._publish(gun, files, upload)
+        view = self._trust.under(pin, gun, self._clock()).view
+        return PutBack({role: file.version for role, file in draft.changed.items()}, left, view)
+
+    def _draft(
+        self, gun: Gun, files: Mapping[str, bytes], ceilings: Mapping[str, int], now: datetime
+    ) -> tuple[Draft, tuple[str, ...]]:
+        draft = Draft(gun, files, now=now, lifetimes=self._lifetimes)
+        meta = read(files["snapshot"], Snapshot).signed.meta
+        delegated = {role.name for role in draft.delegations.roles} if draft.delegations else set()
+        left = []
+        for role, ceiling in sorted(ceilings.items()):
+            if role != "targets" and role not in delegated:
+                continue
+            known = meta_version(meta, role) or 0
+            if not known < ceiling <= known + FARTHEST:
+                raise BadVersion(
+                    f"{role} of {gun} was at version {known}, and may jump to {ceiling}.",
+                    hint="An operator has to let it jump farther: trustkit admin recover --jump N.",
+                )
+            need = (draft.needs(role) if role == "targets" or draft.targets(role) else [])[:1]
+            if not need or not self._keys.find(frozenset(need[0].keys)):
+                left.append(role)
+                continue
+            draft.edit(role).version = ceiling
+        if not draft.changed:
+            raise KeyMissing(
+                f"Of {', '.join(left) or gun} no key is in {self._keys.place}.", hint="Run it where those keys are."
+            )
+        return draft, tuple(left)
+
+    def _publish(self, gun: Gun, files: Mapping[str, bytes], upload: Mapping[str, bytes]) -> None:
+        """Publishes; where the service lost the newest root, too, that one goes with it."""
+        try:
+            self._service.publish(gun, {"root": files["root"], **upload})
+        except Conflict as conflict:
+            told = conflict.context.get("versions")
+            stored = told.get("root") if isinstance(told, dict) else None
+            if stored is None or stored < read(files["root"], Root).signed.version:
+                raise
+            self._service.publish(gun, upload)
