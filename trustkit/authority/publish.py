@@ -20,13 +20,13 @@ from trustkit.authority.resign import resign_snapshot, resign_timestamp, stored
 from trustkit.authority.settings import require_content_trust
 from trustkit.authority.stored import judged, state_of
 from trustkit.core.access import Operation
-from trustkit.core.evaluate import evaluate
+from trustkit.core.evaluate import evaluate_but_expiry
 from trustkit.core.formats.tuf1 import read
 from trustkit.core.judge import FOUNDING, Accepted, State, judge
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun, PrincipalName
 from trustkit.core.ports.service import AuditRow, CollectionRecord, Store, StoredFile, Transaction
-from trustkit.core.roots import check_root_keys
+from trustkit.core.roots import ONLINE, check_root_keys
 from trustkit.errors import CollectionReset, NameTaken
 
 T = TypeVar("T")
@@ -152,7 +152,11 @@ class Publishing:
         waiting: Mapping[str, Signer],
         now: datetime,
     ) -> tuple[Accepted, Sequence[StoredFile]]:
-        """Judges, signs, and then reads the new state as a client would, before any of it is stored."""
+        """Judges, signs, and then reads the new state as a client would, before any of it is stored.
+
+        What expired before may stay so: root and targets may be in different hands, and who renews one can't wait for
+        the other.  Clients and the gate refuse the state until the last of it is renewed.
+        """
         accepted = judged(judge, state, upload, current, now=now, lifetimes=self._lifetimes)
         signers = {**signers, **_adopted(accepted, waiting)}
         files = [stored(accepted.signed(role), upload[role], role) for role in sorted(upload)]
@@ -166,7 +170,8 @@ class Publishing:
         )
         files.append(timestamp)
         after = {role: file.data for role, file in {**current, **_by_role(files)}.items()}
-        evaluate(after, gun, now, known=(accepted.root, accepted.targets, accepted.delegated))
+        known = (accepted.root, accepted.targets, accepted.delegated)
+        evaluate_but_expiry(after, gun, now, fresh={*upload, *ONLINE}, known=known)
         return accepted, files
 
 

@@ -26,6 +26,8 @@ from trustkit.core.targets import KEEP_SUPERSEDED, make_target, read_target
 from trustkit.core.view import SignedTarget, SignedView
 from trustkit.errors import Conflict, KeyMissing, NoCollection, NoPin, RolledBack, TagMoved, Unsigned, UsageError
 
+Read = Callable[[Pin, Gun, datetime], Current]
+
 TRIES = 100
 LEAST_PAUSE = 0.02
 LONGEST_TRY = 2.0
@@ -169,6 +171,7 @@ class Publisher:
         agree: Callable[[Difference], None] = lambda _difference: None,
         base: Current | None = None,
         leave: Leave = Leave.IF_NEEDED,
+        read: Read | None = None,
     ) -> Outcome:
         """Publishes what ``edit`` makes of the current state, again on each new state that others publish meanwhile.
 
@@ -180,6 +183,8 @@ class Publisher:
                 again only where another state makes it something else.
             base: the verified current state, where the caller has it.
             leave: when a proposal is left, about which is said who else has to sign.
+            read: what reads the state that others made meanwhile, and the one served afterwards; a renewal takes
+                ``Trust.renewable``, everything else the trusted state.
 
         Raises:
             KeyMissing: keys here don't suffice, and no proposal may be left, or none of a role is here.
@@ -207,7 +212,7 @@ class Publisher:
                 step = self._send(draft, leave)
             except Conflict as conflict:
                 self._pause(attempt, self._clock() - began)
-                before, base = base, self._trust.under(base.pin, gun, self._clock())
+                before, base = base, (read or self._trust.under)(base.pin, gun, self._clock())
                 floors = floors_of(conflict)
                 self._tell_difference(gun, before.view, base.view)
                 continue
@@ -215,7 +220,7 @@ class Publisher:
                 for line in waiting(gun, step.proposal, holders(draft.delegations, draft.root)):
                     self._say(line)
                 return Outcome(base.view, step.proposal)
-            return Outcome(self.read_back(gun, base.pin, step.versions, check))
+            return Outcome(self.read_back(gun, base.pin, step.versions, check, read=read))
         raise Conflict(f"{gun} was changed by others {TRIES} times in a row.", hint="Try again.")
 
     def preview(self, gun: Gun, edit: Callable[[Draft], None]) -> Difference:
@@ -265,10 +270,16 @@ class Publisher:
         return self.read_back(gun, founded.pin, versions, change.check)
 
     def read_back(
-        self, gun: Gun, pin: Pin, versions: Mapping[str, int], check: Callable[[Gun, SignedView], None]
+        self,
+        gun: Gun,
+        pin: Pin,
+        versions: Mapping[str, int],
+        check: Callable[[Gun, SignedView], None],
+        *,
+        read: Read | None = None,
     ) -> SignedView:
-        """Fetches what is served and verifies it as a consumer with this pin would (TRUST 3.9)."""
-        view = self._trust.under(pin, gun, self._clock()).view
+        """Fetches what is served and verifies it as a consumer with this pin would (TRUST 3.9); ``read`` as above."""
+        view = (read or self._trust.under)(pin, gun, self._clock()).view
         known = {role.name: role.version for role in view.roles}
         behind = {role for role, version in versions.items() if role in known and known[role] < version}
         if behind:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from trustkit.core.evaluate import evaluate
+from trustkit.core.clocks import clock_words
+from trustkit.core.evaluate import evaluate, evaluate_but_expiry
 from trustkit.core.names import Gun, Tag
 from trustkit.core.pinning import meets, root_key_ids
-from trustkit.core.ports.remote import MetadataSource, Pin, PinStore
+from trustkit.core.ports.remote import LookingSource, MetadataSource, Pin, PinStore
+from trustkit.core.roots import ONLINE
 from trustkit.core.view import SignedView
-from trustkit.errors import NoCollection, NoPin, Rejected, WrongRoot
+from trustkit.errors import Expired, NoCollection, NoPin, Rejected, WrongRoot
 
 Ask = Callable[[str], bool]
 
@@ -33,6 +35,8 @@ class Trust:
         warn: says one line to stderr.
         unsafe_trust_on_first_use: accept any root where there is no pin; warns at every use.
         own_root_keys: the ids of root keys whose private half is here; a root that they signed is one's own.
+        looking: looks at states that may have expired; ``seen`` and ``renewable`` take it.
+        offset: how far the clock of a GUN's host is ahead of this machine's, where that is known.
     """
 
     def __init__(
@@ -44,6 +48,8 @@ class Trust:
         warn: Callable[[str], None] = lambda _: None,
         unsafe_trust_on_first_use: bool = False,
         own_root_keys: Callable[[], Iterable[str]] = tuple,
+        looking: LookingSource | None = None,
+        offset: Callable[[Gun], timedelta | None] = lambda _: None,
     ) -> None:
         self._pins = pins
         self._source = source
@@ -51,6 +57,9 @@ class Trust:
         self._warn = warn
         self._first_use = unsafe_trust_on_first_use
         self._own = own_root_keys
+        self._looking = looking
+        self._offset = offset
+        self._told: set[str] = set()
 
     def current(self, gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None) -> Current:
         """The collection's verified state at ``now``.
@@ -74,8 +83,59 @@ class Trust:
 
     def under(self, pin: Pin, gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None) -> Current:
         """As ``current``, under this pin."""
-        files = self._source.refresh(gun, pin, now, tags=tags).files
-        return Current(pin, files, evaluate(files, gun, now, tags=tags))
+        try:
+            files = self._source.refresh(gun, pin, now, tags=tags).files
+            view = evaluate(files, gun, now, tags=tags)
+        except Expired as error:
+            words = self.clock_words(gun, None, now)
+            error.hint = f"{words} Set it, then try again." if words else _renewal(gun, str(error.context.get("role")))
+            raise
+        self._warn_of_clock(gun, view.issued, now)
+        return Current(pin, files, view)
+
+    def seen(self, gun: Gun, now: datetime, *, fresh: Collection[str] = ()) -> Current:
+        """What the service serves, verified from the pin in everything but expiry: to be told of, never trusted.
+
+        Nothing of it is kept in the home.  Signatures, the walk from the pin, and versions against what this home has
+        seen are checked as ever.
+
+        Args:
+            fresh: roles that must not have expired.
+
+        Raises:
+            NoPin, NotTrusted and its leaves, NotAllowed.
+        """
+        return self.seen_under(self.pin(gun), gun, now, fresh=fresh)
+
+    def seen_under(self, pin: Pin, gun: Gun, now: datetime, *, fresh: Collection[str] = ()) -> Current:
+        """As ``seen``, under this pin."""
+        assert self._looking is not None  # noqa: S101 - a programming error: the wiring gives it
+        files = self._looking.look(gun, pin).files
+        return Current(pin, files, evaluate_but_expiry(files, gun, now, fresh=fresh))
+
+    def renewable(self, pin: Pin, gun: Gun, now: datetime) -> Current:
+        """The state that a renewal goes on from: publishers' files may have expired (TRUST 3.1).
+
+        The service's own may not, so that it is the state that it vouches for now, and no old one.
+
+        Raises:
+            Expired: snapshot or timestamp; and as ``seen``.
+        """
+        return self.seen_under(pin, gun, now, fresh=ONLINE)
+
+    def clock_words(self, gun: Gun, issued: datetime | None, now: datetime) -> str:
+        """A sentence where this machine's clock seems wrong; empty where it doesn't.
+
+        Args:
+            issued: when the service signed the timestamp, as that says.
+        """
+        return clock_words(gun.host, now, issued=issued, offset=self._offset(gun))
+
+    def _warn_of_clock(self, gun: Gun, issued: datetime | None, now: datetime) -> None:
+        words = self.clock_words(gun, issued, now)
+        if words and str(gun.host) not in self._told:
+            self._told.add(str(gun.host))
+            self._warn(f"WARNING: {words}")
 
     def pin(self, gun: Gun) -> Pin:
         """The pin for a GUN: a stored one, one's own root key, or what a person accepts now (TRUST 5.3)."""
@@ -115,3 +175,8 @@ class Trust:
             raise NoPin(f"The root keys of {gun} were not accepted.", gun=str(gun))
         self._pins.add(pin)
         return pin
+
+
+def _renewal(gun: Gun, role: str) -> str:
+    who = "The service renews it" if role in ONLINE else f"Its publisher renews it: trustkit renew {gun}"
+    return f"{who}; who can is said by trustkit status {gun}. Check this machine's clock, too."

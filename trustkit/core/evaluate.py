@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 from tuf.api.exceptions import LengthOrHashMismatchError
@@ -45,6 +45,9 @@ _AS_NOT_TRUSTED: Mapping[type[Exception], type[NotTrusted]] = {
     BadSignature: SignatureInvalid,
 }
 
+
+BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+"""A moment at which nothing has expired."""
 
 Delegated: TypeAlias = Mapping[str, Metadata[Targets]]
 Known: TypeAlias = tuple[Metadata[Root], Metadata[Targets], Delegated]
@@ -136,16 +139,43 @@ def check_received(role: str, data: bytes, gun: Gun) -> None:
         raise _AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
 
 
+def evaluate_but_expiry(
+    files: Mapping[str, bytes],
+    gun: Gun,
+    now: datetime,
+    *,
+    fresh: Collection[str],
+    known: Known | None = None,
+) -> SignedView:
+    """As ``evaluate``, but only the roles of ``fresh`` have to be unexpired; the rest counts as if time stood still.
+
+    For who renews what has expired, and who tells of it.  No tag of this view may be used as trusted: it says what
+    was signed, and nobody vouches that it is current.
+
+    Raises:
+        Expired: one of ``fresh``; and as ``evaluate``.
+    """
+    view = evaluate(files, gun, BEFORE_ALL, known=known)
+    for role in view.roles:
+        if role.name in fresh and role.expires is not None and role.expires <= now:
+            raise has_expired(role.name, role.expires, gun)
+    return view
+
+
 def check_not_expired(signed: Signed, gun: Gun, now: datetime, role: str = "") -> None:
     """Raises Expired where the file's expiry has come; ``role`` names a delegation's file."""
     if signed.expires <= now:
-        role = role or signed.type
-        raise Expired(
-            f"{gun}: {role} expired at {signed.expires:%Y-%m-%d %H:%M} UTC.",
-            hint="Its publisher or the service's operator has to renew it; check this machine's clock, too.",
-            role=role,
-            expires=signed.expires.isoformat(),
-        )
+        raise has_expired(role or signed.type, signed.expires, gun)
+
+
+def has_expired(role: str, expires: datetime, gun: Gun | None = None) -> Expired:
+    """The error for a role whose expiry has come: which one, since when, and what to do."""
+    return Expired(
+        f"{f'{gun}: ' if gun else ''}{role} expired at {expires:%Y-%m-%d %H:%M} UTC.",
+        hint="Its publisher or the service's operator has to renew it; check this machine's clock, too.",
+        role=role,
+        expires=expires.isoformat(),
+    )
 
 
 def _read(files: Mapping[str, bytes], known: Known | None, tags: Collection[Tag] | None) -> _Roles:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
-from trustkit.core.evaluate import evaluate
+from trustkit.core.evaluate import evaluate_but_expiry
 from trustkit.core.formats.tuf1 import guns, issued, payload, read
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
@@ -139,11 +139,11 @@ def check_state(gun: Gun, record: Record, before: Record, timestamp: bytes, now:
     old = read(before.files["root"], Root) if "root" in before.files else None
     if old is None or payload(root.signed) != payload(old.signed):
         check_root_follows(root, old)
-    try:
-        evaluate({**record.files, "timestamp": timestamp}, gun, now)
+    changed = {role for role, data in _publishers(record).items() if data != before.files.get(role)}
+    try:  # what expired before may stay so: who renews root can't wait for who renews targets
+        evaluate_but_expiry({**record.files, "timestamp": timestamp}, gun, now, fresh={*changed, *ONLINE})
     except NotTrusted as error:
         raise Malformed(f"No client would take this state: {error.message}") from error
-    changed = {role for role, data in _publishers(record).items() if data != before.files.get(role)}
     _check_delegated(record.files, changed - {"root", "targets"})
 
 

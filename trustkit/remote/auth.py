@@ -20,7 +20,7 @@ from trustkit.core.ports.tokens import AccessToken, TokenCache
 from trustkit.errors import Garbage, LoginRequired, RateLimited, RegistryFailed, TrustkitError
 from trustkit.remote.challenge import Challenge, parse_challenges
 from trustkit.remote.dockerconfig import Credentials
-from trustkit.remote.http import MAX_BODY, Body, HttpClient, Response, Stream
+from trustkit.remote.http import MAX_BODY, Body, Headers, HttpClient, Response, Stream
 from trustkit.remote.realm import CLIENT_ID, MAX_TOKEN_BODY, find_realm, post_form, realm_client, unprotected
 from trustkit.remote.refusals import refusal, retry_after
 
@@ -65,6 +65,7 @@ class Session:
         connect: makes a client for a configured token host.
         token_hosts: hosts, other than the registry, that may be asked for tokens.
         now: seconds since the epoch.
+        heard: is given the headers of each answer.
     """
 
     client: HttpClient
@@ -73,6 +74,7 @@ class Session:
     connect: Callable[[Host], HttpClient] | None = None
     token_hosts: frozenset[Host] = frozenset()
     now: Callable[[], float] = time.time
+    heard: Callable[[Headers], None] = lambda _: None
     _known: tuple[Credentials | None] | None = field(default=None, init=False, repr=False)
     _basic: bool = field(default=False, init=False)
     _lock: Lock = field(default_factory=Lock, init=False, repr=False)
@@ -131,6 +133,7 @@ class Session:
                 total=total,
                 follow=follow,
             ) as answer:
+                self.heard(answer.headers)
                 if answer.status != 401:
                     yield answer
                     return

@@ -9,7 +9,7 @@ from trustkit.core.names import Host
 from trustkit.core.ports.tokens import TokenCache
 from trustkit.remote.auth import Session
 from trustkit.remote.dockerconfig import Credentials, DockerConfig
-from trustkit.remote.http import HttpClient
+from trustkit.remote.http import Headers, HttpClient
 
 
 class Sessions:
@@ -20,6 +20,7 @@ class Sessions:
         config: reads Docker's configuration; asked once, and only when a registry wants to know who is asking.
         tokens: where access tokens are kept between runs.
         token_hosts: hosts, other than the registry itself, that may be asked for tokens (TRUST 8.3).
+        heard: is given the headers of each host's answers.
     """
 
     def __init__(
@@ -29,11 +30,13 @@ class Sessions:
         tokens: TokenCache,
         *,
         token_hosts: frozenset[Host] = frozenset(),
+        heard: Callable[[Host, Headers], None] = lambda _host, _headers: None,
     ) -> None:
         self._connect = connect
         self._config = config
         self._tokens = tokens
         self._token_hosts = token_hosts
+        self._heard = heard
         self._lock = Lock()
         self._sessions: dict[Host, Session] = {}
 
@@ -47,6 +50,7 @@ class Sessions:
                     tokens=self._tokens,
                     connect=self._connect,
                     token_hosts=self._token_hosts,
+                    heard=lambda headers: self._heard(host, headers),
                 )
             return self._sessions[host]
 

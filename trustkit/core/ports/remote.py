@@ -167,3 +167,15 @@ class MetadataSource(Protocol):
             NotTrusted and its leaves, NotAllowed.
         """
         ...
+
+
+class LookingSource(Protocol):
+    """Fetches a collection's metadata as it stands, for who renews it or tells of it; never to be trusted."""
+
+    def look(self, gun: Gun, pin: Pin) -> CollectionFiles:
+        """The current files, verified in everything but expiry and kept nowhere.
+
+        Raises:
+            NotTrusted and its leaves, Expired excepted; NotAllowed.
+        """
+        ...
