@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from trustkit.engines.oci import LayoutImage
     from trustkit.home import Home
     from trustkit.keys.store import FileKeyStore
+    from trustkit.remote.clocks import Clocks
     from trustkit.remote.dockerconfig import DockerConfig
     from trustkit.remote.http import HttpClient
     from trustkit.remote.proposals import HttpProposals
     from trustkit.remote.registry import HttpImageRegistry
     from trustkit.remote.sessions import Sessions
     from trustkit.remote.trust import HttpTrustService
+    from trustkit.remote.scratch import ScratchSource
     from trustkit.remote.updater import Fetch, UpdaterSource
 
 FIRST_USE = "TRUSTKIT_UNSAFE_TRUST_ON_FIRST_USE"
@@ -108,7 +110,20 @@ class Context:
         from trustkit.config import token_hosts
         from trustkit.remote.sessions import Sessions
 
-        return Sessions(self.http, self.docker_config, self.home.tokens, token_hosts=token_hosts(self.environ).value)
+        return Sessions(
+            self.http,
+            self.docker_config,
+            self.home.tokens,
+            token_hosts=token_hosts(self.environ).value,
+            heard=self.clocks.hear,
+        )
+
+    @cached_property
+    def clocks(self) -> Clocks:
+        """What the hosts that were asked say the time is."""
+        from trustkit.remote.clocks import Clocks
+
+        return Clocks(self.now)
 
     @cached_property
     def service(self) -> HttpTrustService:
@@ -138,11 +153,22 @@ class Context:
 
         return UpdaterSource(fetcher=self._fetcher, folder=self.home.metadata.locked, seen=self.home.metadata.seen)
 
+    @cached_property
+    def looking(self) -> ScratchSource:
+        """Collections as they stand, verified in all but expiry, and kept nowhere."""
+        from trustkit.remote.scratch import ScratchSource
+
+        return ScratchSource(fetcher=self._fetcher, folder=self.home.metadata.locked, seen=self.home.metadata.seen)
+
     def _fetcher(self, gun: Gun) -> Fetch:
         return self.service.fetcher(gun)
 
-    def trust(self, own_root_keys: Callable[[], list[str]] = list) -> Trust:
-        """Pins and verified state, with a person to ask where there is one."""
+    def trust(self, own_root_keys: Callable[[], list[str]] = list, looking: ScratchSource | None = None) -> Trust:
+        """Pins and verified state, with a person to ask where there is one.
+
+        Args:
+            looking: for who renews or tells of what has expired (``self.looking``).
+        """
         from trustkit.cli.output import note
         from trustkit.client.trust import Trust
         from trustkit.config import switched_on
@@ -154,6 +180,8 @@ class Context:
             warn=note,
             unsafe_trust_on_first_use=switched_on(FIRST_USE, self.environ).value,
             own_root_keys=own_root_keys,
+            looking=looking,
+            offset=lambda gun: self.clocks.offset(gun.host),
         )
 
     @staticmethod
