@@ -22,6 +22,7 @@ PAGES = [
     "trust-only",
     "docker-registry-tokens",
     "hardware-keys",
+    "monitor",
     "pull-with-docker",
     "pull-with-skopeo",
     "separate-signer",

@@ -93,7 +93,7 @@ class Metrics(Collector):
         )
         yield self._durations()
         for name, about, counts, label in (
-            ("trustkit_publishes", "Publishes by who was logged in.", self._publishes, "outcome"),
+            ("trustkit_publishes", "Uploads of metadata by somebody who is logged in.", self._publishes, "outcome"),
             ("trustkit_refusals", "Refused requests, by the error's slug.", self._refusals, "slug"),
             ("trustkit_renewals", "Renewals of a collection's timestamp or snapshot.", self._renewals, "outcome"),
         ):
@@ -162,7 +162,7 @@ class _Histogram:
 def _of_collections(expiry: Expiry) -> Iterator[Metric]:
     yield GaugeMetricFamily("trustkit_collections", "Open collections.", value=expiry.collections)
     moments = [((role,), each.soonest.timestamp()) for role, each in expiry.roles.items()]
-    about = "When the first file of the role expires, of all open collections."
+    about = "When the first current file of the role expires."
     yield _gauge("trustkit_soonest_expiry_timestamp_seconds", about, moments, "role")
     expired = [((role,), each.expired) for role, each in expiry.roles.items()]
     yield _gauge("trustkit_expired_files", "Current files of the role that are expired.", expired, "role")

@@ -197,6 +197,8 @@ async def _open_metrics(stack: AsyncExitStack, listen: Host, metrics: Metrics) -
     sock = bind(listen)
     stack.callback(sock.close)
     await stack.enter_async_context(beside(MetricsApp(metrics), sock))
+    if not listen.loopback:
+        log.warning("metrics are open to whoever reaches %s", listen.name)
     log.info("metrics at http://%s/metrics", Host(listen.name, int(sock.getsockname()[1])))
 
 
