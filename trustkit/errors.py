@@ -14,7 +14,7 @@ of a family is in ``trustkit.cli.status``, the HTTP status of a leaf in ``trustk
     |       WrongOnlineKeys, WrongGun, BadTarget, NameTaken, FounderNotAllowed, BadCeremony, ProposalStale
     +-- NotTrusted                   don't use the image
     |   +-- Unsigned, NoCollection, CollectionReset, Expired, NoPin, WrongRoot, RolledBack, DigestMismatch,
-    |   |   WrongCollection, SignatureInvalid, TagMoved
+    |   |   WrongCollection, SignatureInvalid, TagMoved, SignersMissing
     |   +-- CouldNotCheck            don't use the image *and* find out why; never "unsigned"
     |       +-- Unreachable, TimedOut, Garbage, ServerFailed, TrustDisabled, CollectionGone
     +-- NotAllowed                   log in, or ask for the role
@@ -276,6 +276,12 @@ class TagMoved(NotTrusted):
     """The tag no longer is what was named or shown."""
 
     slug = "tag-moved"
+
+
+class SignersMissing(NotTrusted):
+    """It is signed, and not by the signers that the consumer's policy demands."""
+
+    slug = "signers-missing"
 
 
 class CouldNotCheck(NotTrusted):

@@ -64,14 +64,13 @@ class Signing:
         """
         chosen: dict[str, dict[str, KeyInfo]] = {}
         missing: list[Missing] = []
-        own = {role: signed for role, signed in draft.changed.items() if role not in draft.ready}
-        for role in own:
+        for role in [role for role in draft.changed if role not in draft.ready]:
             chosen[role] = {}
             for need in draft.needs(role):
                 used = {key_id for infos in chosen.values() for key_id in infos}
                 chosen[role] |= self._choose(draft, need, used, missing, spare=spare)
         self._attribute(draft, chosen)
-        files = {role: self._sign(signed, chosen[role]) for role, signed in own.items()}
+        files = {role: self._sign(signed, chosen[role]) for role, signed in draft.changed.items() if role in chosen}
         return SignedDraft({**draft.ready, **files}, tuple(missing))
 
     def _choose(

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from trustkit.client.trust import Trust
+from trustkit.core.attribution import attributions
 from trustkit.core.names import Digest, Gun, ImageRef
+from trustkit.core.policy import Demand
 from trustkit.core.view import SignedTarget, SignedView
 from trustkit.errors import InvalidReference, TagMoved, Unsigned
 
@@ -35,11 +37,22 @@ class Trusted:
 
 
 class Verify:
-    """The verify use case; the clock is read once a call and rules all of its checks."""
+    """The verify use case; the clock is read once a call and rules all of its checks.
 
-    def __init__(self, trust: Trust, *, clock: Callable[[], datetime]) -> None:
+    Args:
+        demand: the policy for a GUN; None for none.
+    """
+
+    def __init__(
+        self,
+        trust: Trust,
+        *,
+        clock: Callable[[], datetime],
+        demand: Callable[[Gun], Demand | None] = lambda _: None,
+    ) -> None:
         self._trust = trust
         self._clock = clock
+        self._demand = demand
 
     def __call__(self, ref: ImageRef) -> Trusted:
         """What a tag is signed for, or a digest that a tag is signed for now, itself or as a child of an index.
@@ -47,12 +60,18 @@ class Verify:
         Raises:
             Unsigned: the tag isn't signed, or no signed tag has the digest.
             TagMoved: tag and digest are both given and don't agree.
+            SignersMissing: a policy demands signers who haven't signed it.
             NotTrusted and its leaves, NotAllowed.
         """
         if ref.tag is None and ref.digest is None:
             raise InvalidReference(f"{ref} names no tag and no digest.", hint="Write NAME:TAG; no tag is assumed.")
-        tags = None if ref.tag is None else {ref.tag}
-        return find(self._trust.current(ref.gun, self._clock(), tags=tags).view, ref)
+        demand, now = self._demand(ref.gun), self._clock()
+        tags = None if ref.tag is None or demand else {ref.tag}
+        current = self._trust.current(ref.gun, now, tags=tags)
+        found = find(current.view, ref)
+        if demand is not None:
+            demand.check(ref, attributions(current.files, ref.gun, now).get(found.by.tag, frozenset()))
+        return found
 
 
 def find(view: SignedView, ref: ImageRef) -> Trusted:

@@ -1,0 +1,63 @@
+"""Which signers signed a tag, by their own keys: for policies that demand names, and for showing (TRUST 4.2).
+
+Nothing here grants trust: it is asked about tags that ``evaluate`` has accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from securesystemslib.signer import Key
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets
+
+from trustkit.core.delegations import RELEASES, Delegation, Delegations, Kind, read_delegations
+from trustkit.core.formats.tuf1 import meta_version, read
+from trustkit.core.names import Gun, Tag
+from trustkit.core.roots import check_gun, signed_by
+from trustkit.errors import Rejected
+
+
+def attributions(files: Mapping[str, bytes], gun: Gun, now: datetime) -> Mapping[Tag, frozenset[str]]:
+    """By tag the names of the signers whose own key has signed it for the digest that it is trusted for.
+
+    A signer counts where its current, unexpired file lists the tag as it is: the file of its own paths, if its own
+    key is among those that signed it, or the file that says what it signed of ``releases``.
+
+    Args:
+        files: the files of a state that ``evaluate`` has accepted at ``now``, those of the signers among them.
+    """
+    root, targets = read(files["root"], Root).signed, read(files["targets"], Targets).signed
+    delegations = read_delegations(targets, root)
+    found: dict[Tag, set[str]] = {}
+    if delegations is None:
+        return {}
+    snapshot = read(files["snapshot"], Snapshot).signed
+    releases = read(files[RELEASES], Targets, "releases.json").signed if RELEASES in files else None
+    for role, metadata in _current(files, delegations, snapshot, gun, now):
+        if not signed_by(metadata, _own(role, delegations, frozenset(root.roles["targets"].keyids))):
+            continue
+        for path, entry in metadata.signed.targets.items():
+            if role.kind is Kind.LIMITED or (releases is not None and releases.targets.get(path) == entry):
+                found.setdefault(Tag.parse(path), set()).add(role.name)
+    return {tag: frozenset(names) for tag, names in found.items()}
+
+
+def _current(
+    files: Mapping[str, bytes], delegations: Delegations, snapshot: Snapshot, gun: Gun, now: datetime
+) -> Iterator[tuple[Delegation, Metadata[Targets]]]:
+    """The signers' files that belong to this state."""
+    for role in delegations.roles:
+        if role.kind is Kind.RELEASES or role.name not in files:
+            continue
+        try:
+            metadata = read(files[role.name], Targets, f"{role.name}.json")
+            check_gun(metadata.signed, gun)
+        except Rejected:
+            continue  # it says nothing about anybody, then
+        if metadata.signed.expires > now and meta_version(snapshot.meta, role.name) == metadata.signed.version:
+            yield role, metadata
+
+
+def _own(role: Delegation, delegations: Delegations, repository: frozenset[str]) -> Mapping[str, Key]:
+    return {key_id: delegations.keys[key_id] for key_id in role.key_ids if key_id not in repository}
