@@ -23,7 +23,7 @@ MOMENTS = {
     "noted, nothing published": f"HttpTrustService.publish = lambda *a, **k: {KILL}",
     "published, no answer seen": f"publish = HttpTrustService.publish\n"
     f"HttpTrustService.publish = lambda *a, **k: (publish(*a, **k), {KILL})",
-    "published, not read back": f"Publisher._read_back = lambda *a, **k: {KILL}",
+    "published, not read back": f"Publisher.read_back = lambda *a, **k: {KILL}",
     "read back, nothing noted": f"FileRotations.end = lambda *a, **k: {KILL}",
 }
 """By the moment: what has the client end as kill -9 would end it then."""

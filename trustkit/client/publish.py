@@ -200,7 +200,7 @@ class Publisher:
             began = self._clock()
             draft = Draft(gun, base.files, now=began, lifetimes=self._lifetimes, floors=floors)
             edit(draft)
-            if "root" in draft.changed:
+            if "root" in draft.changed and "root" not in draft.ready:
                 adopt(draft, self._service.service_keys(gun).pending)
             draft.settle()
             if not draft.changed:
