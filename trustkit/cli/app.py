@@ -32,6 +32,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pull": ("trustkit.cli.pull", "Pull the signed digest of a tag, then tag it."),
     "inspect": ("trustkit.cli.inspect", "Show what a collection signs, and by which keys."),
     "policy": ("trustkit.cli.policy", "Demand that named signers have signed what is pulled here."),
+    "status": ("trustkit.cli.status_command", "When what expires, what that breaks, who renews it."),
+    "renew": ("trustkit.cli.renew", "Sign anew what has expired or soon will."),
     "signer": ("trustkit.cli.signer", "Let other keys sign: all tags, or tags of some patterns."),
     "root": ("trustkit.cli.root", "Show and change a collection's root: rotate its keys, offline ceremonies."),
     "threshold": ("trustkit.cli.threshold", "Have a role take the signatures of several keys."),

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from trustkit.remote.http import HttpClient
     from trustkit.remote.proposals import HttpProposals
     from trustkit.remote.registry import HttpImageRegistry
+    from trustkit.remote.scratch import ScratchSource
     from trustkit.remote.sessions import Sessions
     from trustkit.remote.trust import HttpTrustService
-    from trustkit.remote.scratch import ScratchSource
     from trustkit.remote.updater import Fetch, UpdaterSource
 
 FIRST_USE = "TRUSTKIT_UNSAFE_TRUST_ON_FIRST_USE"

@@ -1,0 +1,178 @@
+"""``trustkit status``."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trustkit.cli.app import report
+from trustkit.cli.context import Context
+from trustkit.cli.options import format_option
+from trustkit.cli.output import data, data_json, note, table
+from trustkit.cli.status import DONE, FAILED, exit_status
+from trustkit.core.names import Gun
+from trustkit.errors import Expired, TrustkitError, UsageError
+
+if TYPE_CHECKING:
+    from trustkit.client.status import KeyStanding, Standing
+    from trustkit.core.health import RoleHealth
+    from trustkit.core.ports.keys import KeyStore
+
+EXPIRED = exit_status(Expired(""))
+
+
+@click.command("status")
+@click.argument("guns", metavar="[GUN...]", nargs=-1)
+@click.option(
+    "--warn-days",
+    type=click.IntRange(min=0),
+    default=30,
+    show_default=True,
+    metavar="N",
+    help="Warn of what publishers have to renew within N days.",
+)
+@format_option
+@click.pass_context
+def command(click_context: click.Context, guns: tuple[str, ...], warn_days: int, output: str) -> None:
+    """Show when each role of each GUN expires, what that would break, and who can renew it.
+
+    Without GUN: every repository whose repository key is here, or that is pinned by its own name. Works when
+    something has expired, too; nothing that it reads is trusted by it. For monitoring: status 0 all is fine, 1
+    something expires soon, 3 something that pulls depend on has expired.
+    """
+    ctx: Context = click_context.obj
+    store = ctx.key_store()
+    named = _named(ctx, guns, store)
+    status = _status(ctx, store, timedelta(days=warn_days))
+    found: list[dict[str, Any]] = []
+    ends: list[int] = []
+    for number, gun in enumerate(named):
+        try:
+            standing = status(gun)
+        except TrustkitError as error:
+            report(error, "" if str(gun) in error.message else str(gun))
+            found.append(_failed(gun, error))
+            ends.append(exit_status(error))
+            continue
+        ends.append(_END[standing.grade.value])
+        found.append(_as_json(standing))
+        if output == "table":
+            _show(standing, first=number == 0)
+    if output == "json":
+        data_json(found)
+    click_context.exit(next((end for end in ends if end not in (DONE, FAILED)), max(ends)))
+
+
+_END = {"fine": DONE, "soon": FAILED, "expired": EXPIRED}
+
+
+def _named(ctx: Context, guns: tuple[str, ...], store: KeyStore) -> list[Gun]:
+    from trustkit.client.status import known_guns
+
+    named = [Gun.parse(gun) for gun in guns] or known_guns(store, ctx.home.pins)
+    if not named:
+        raise UsageError(
+            "This home has no repository key, and no repository is pinned by its name.",
+            hint="Name one: trustkit status GUN",
+        )
+    return list(dict.fromkeys(named))
+
+
+def _status(ctx: Context, store: KeyStore, within: timedelta) -> Any:
+    from trustkit.client.status import Status
+    from trustkit.core.ports.keys import KeyRole
+
+    trust = ctx.trust(lambda: [info.id for info in store.list() if info.role is KeyRole.ROOT], ctx.looking)
+    return Status(
+        trust, store, ctx.service, ctx.proposals, backups=ctx.home.backups.times, clock=ctx.now, within=within
+    )
+
+
+def _show(standing: Standing, *, first: bool) -> None:
+    if not first:
+        data("")
+    soonest = standing.health.soonest
+    until = f" until {_day(soonest.expires)} ({soonest.name})" if soonest else ""
+    data(f"{standing.gun}: " + (f"trusted{until}" if standing.health.trusted else "EXPIRED"))
+    rows = [
+        (role.name, str(role.version or "-"), _expiry(role), role.breaks, role.renewer)
+        for role in standing.health.roles
+    ]
+    table(("ROLE", "VERSION", "EXPIRES", "BREAKS", "RENEWED BY"), rows)
+    data("")
+    keys = [(key.id[:16], key.holder, ", ".join(key.roles), _where(key)) for key in standing.keys]
+    table(("KEY", "OF", "SIGNS", "WHERE"), keys)
+    for warning in standing.warnings:
+        note(f"{standing.gun}: {warning}")
+
+
+def _expiry(role: RoleHealth) -> str:
+    return _day(role.expires) + (" EXPIRED" if role.expired else " soon" if role.soon else "")
+
+
+def _where(key: KeyStanding) -> str:
+    if not key.here:
+        return "elsewhere"
+    return f"here, backed up {_day(key.backup)}" if key.backup else "here, in no backup"
+
+
+def _day(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else "-"
+
+
+def _failed(gun: Gun, error: TrustkitError) -> dict[str, Any]:
+    """The same members as ``_as_json``, empty: what couldn't be verified isn't told of."""
+    return {
+        "gun": str(gun),
+        "trusted": False,
+        "grade": "unknown",
+        "error": {"slug": error.slug, "message": error.message},
+        "soonest": None,
+        "roles": [],
+        "keys": [],
+        "pending": {},
+        "proposals": [],
+        "warnings": [],
+    }
+
+
+def _as_json(standing: Standing) -> dict[str, Any]:
+    soonest = standing.health.soonest
+    return {
+        "gun": str(standing.gun),
+        "trusted": standing.health.trusted,
+        "grade": standing.grade.value,
+        "error": None,
+        "soonest": {"role": soonest.name, "expires": _iso(soonest.expires)} if soonest else None,
+        "roles": [_role(role) for role in standing.health.roles],
+        "keys": [
+            {"id": k.id, "holder": k.holder, "roles": list(k.roles), "here": k.here, "backup": _iso(k.backup)}
+            for k in standing.keys
+        ],
+        "pending": dict(standing.pending),
+        "proposals": [{"id": p.id, "role": p.role, "missing": p.missing} for p in standing.proposals],
+        "warnings": list(standing.warnings),
+    }
+
+
+def _role(role: RoleHealth) -> dict[str, Any]:
+    return {
+        "name": role.name,
+        "version": role.version,
+        "expires": _iso(role.expires),
+        "expired": role.expired,
+        "soon": role.soon,
+        "breaks": role.breaks,
+        "blocks": role.blocks,
+        "threshold": role.threshold,
+        "keys": list(role.key_ids),
+        "here": list(role.here),
+        "renewable": role.renewable,
+        "renewer": role.renewer,
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

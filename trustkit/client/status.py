@@ -1,0 +1,187 @@
+"""How collections stand: told of what is served, whether or not it has expired, and never trusted."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tuf.api.metadata import Targets
+
+from trustkit.client.trust import Current, Trust
+from trustkit.core.clocks import words_of
+from trustkit.core.formats.tuf1 import read
+from trustkit.core.health import Health, RoleHealth, health
+from trustkit.core.names import Gun, GunPattern
+from trustkit.core.ports.keys import KeyRole, KeyStore
+from trustkit.core.ports.proposing import ProposalService
+from trustkit.core.ports.remote import PinStore, TrustService
+from trustkit.core.proposals import Proposal
+from trustkit.core.view import SignedView
+from trustkit.errors import TrustkitError
+
+
+class Grade(enum.Enum):
+    """Fine; something to do before long; something that pulls depend on has expired."""
+
+    FINE = "fine"
+    SOON = "soon"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStanding:
+    """A key of a collection: whose it is, which roles it signs, whether its private half is here and backed up."""
+
+    id: str
+    holder: str
+    roles: tuple[str, ...]
+    here: bool
+    backup: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one collection stands.
+
+    Attributes:
+        pending: online keys that the service wants the next root to name, by role.
+        proposals: changes that wait for signatures, as the service tells of them.
+        warnings: what somebody should do something about, a sentence each.
+    """
+
+    gun: Gun
+    grade: Grade
+    health: Health
+    keys: tuple[KeyStanding, ...]
+    pending: Mapping[str, str]
+    proposals: tuple[Proposal, ...]
+    warnings: tuple[str, ...]
+
+
+class Status:
+    """The use case of ``trustkit status``.
+
+    Args:
+        backups: when each key was last backed up, by id.
+        within: publishers' files that expire in less than this are warned of.
+    """
+
+    def __init__(
+        self,
+        trust: Trust,
+        keys: KeyStore,
+        service: TrustService,
+        proposals: ProposalService,
+        *,
+        backups: Callable[[], Mapping[str, datetime]],
+        clock: Callable[[], datetime],
+        within: timedelta,
+    ) -> None:
+        self._trust = trust
+        self._keys = keys
+        self._service = service
+        self._proposals = proposals
+        self._backups = backups
+        self._clock = clock
+        self._within = within
+
+    def __call__(self, gun: Gun) -> Standing:
+        """How a collection stands now, verified in everything but expiry.
+
+        Raises:
+            NoPin, NotTrusted and its leaves, Expired excepted; NotAllowed.
+        """
+        now = self._clock()
+        current = self._trust.seen(gun, now)
+        found = standing_of(current, self._keys, now=now, within=self._within)
+        keys = tuple(self._of_keys(found))
+        ours = any(key.here for key in keys)
+        pending, proposals, unheard = self._asked(gun) if ours else ({}, (), [])
+        warnings = [
+            *_clock(self._trust.clock_words(gun, current.view.issued, now)),
+            *(_due(gun, role, now) for role in found.due),
+            *_backup(keys),
+            *(f"{gun.host} has a new {role} key waiting; the next root names it." for role in pending),
+            *(_open(gun, proposal) for proposal in proposals),
+            *unheard,
+        ]
+        grade = Grade.EXPIRED if not found.trusted else Grade.SOON if found.due else Grade.FINE
+        return Standing(gun, grade, found, keys, pending, proposals, tuple(warnings))
+
+    def _of_keys(self, found: Health) -> Iterator[KeyStanding]:
+        saved = self._backups()
+        roles: dict[str, list[RoleHealth]] = {}
+        for role in found.roles:
+            for key_id in role.key_ids:
+                roles.setdefault(key_id, []).append(role)
+        for key_id, signs in roles.items():
+            names = tuple(role.name for role in signs)
+            here = any(key_id in role.here for role in signs)
+            yield KeyStanding(key_id, signs[0].names[key_id], names, here, saved.get(key_id))
+
+    def _asked(self, gun: Gun) -> tuple[Mapping[str, str], tuple[Proposal, ...], list[str]]:
+        """What the service tells to publishers; that it can't be had spoils no status."""
+        try:
+            pending = {role: key.keyid for role, key in self._service.service_keys(gun).pending.items()}
+            return pending, tuple(self._proposals.proposals(gun)), []
+        except TrustkitError as error:
+            return {}, (), [f"Keys that wait and proposals can't be told: {error.message}"]
+
+
+def standing_of(current: Current, keys: KeyStore, *, now: datetime, within: timedelta) -> Health:
+    """The health of a state, with the keys of this home."""
+    ids = {key_id for role in current.view.roles for key_id in role.key_ids}
+    here = {info.id for info in keys.find(frozenset(ids))}
+    return health(
+        current.view, now=now, within=within, here=here, attributed=_attributed(current.view, current.files)
+    )
+
+
+def known_guns(keys: KeyStore, pins: PinStore) -> list[Gun]:
+    """The repositories that this home has a repository key for, or a pin of their own; patterns name none."""
+    guns = {info.gun for info in keys.list() if info.role is KeyRole.REPOSITORY and info.gun is not None}
+    guns |= {Gun.parse(pin.pattern) for pin in pins.list() if GunPattern.parse(pin.pattern).exact}
+    return sorted(guns)
+
+
+def _attributed(view: SignedView, files: Mapping[str, bytes]) -> Mapping[str, datetime]:
+    return {
+        role.name: read(files[role.name], Targets, f"{role.name}.json").signed.expires
+        for role in view.roles
+        if not role.grants and role.name in files
+    }
+
+
+def _clock(words: str) -> list[str]:
+    return [words] if words else []
+
+
+def _due(gun: Gun, role: RoleHealth, now: datetime) -> str:
+    assert role.expires is not None  # noqa: S101 - what is due has an expiry
+    away = words_of(abs(role.expires - now))
+    when = f"expired {away} ago" if role.expired else f"expires in {away}"
+    if role.online:
+        return f"{role.name} {when}: {gun.host} is late with renewing it; tell its operator."
+    does = "breaks" if role.expired else "then breaks"
+    return f"{role.name} {when}; that {does} {role.breaks}. {_mending(gun, role)}"
+
+
+def _mending(gun: Gun, role: RoleHealth) -> str:
+    if role.renewable or role.here:
+        return f"Renew it: trustkit renew {gun}"
+    ceremony = f"; a root that is kept offline: trustkit root propose {gun}" if role.name == "root" else ""
+    return f"Its key isn't here; it takes {role.renewer}{ceremony}."
+
+
+def _backup(keys: tuple[KeyStanding, ...]) -> Iterator[str]:
+    for key in keys:
+        if key.here and key.backup is None:
+            holder = key.holder if key.holder in ("root key", "repository key") else f"key of {key.holder}"
+            yield f"The {holder} {key.id[:16]} is in no backup: trustkit key backup --to FILE"
+
+
+def _open(gun: Gun, proposal: Proposal) -> str:
+    lacks = f"{proposal.missing} more signature{'s' if proposal.missing != 1 else ''}"
+    return f"Proposal {proposal.id} for {proposal.role} waits for {lacks}: trustkit proposal show {gun} {proposal.id}"
