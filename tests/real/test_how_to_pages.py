@@ -15,6 +15,9 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 PAGES = [
+    "rotate-keys",
+    "root-ceremony",
+    "compromise-drill",
     "back-up-keys",
     "operate-principals",
     "sign-many",
@@ -27,6 +30,7 @@ PAGES = [
     "pull-with-skopeo",
     "separate-signer",
     "signers",
+    "thresholds",
 ]
 PORTS = (5000, 5001, 5080, 5081)
 
