@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,14 @@ def test_a_policy_that_can_not_be_met_or_is_another(
 ) -> None:
     assert_done(carol("policy", "add", gun, "--signer", "dora", "--replace"))
     assert carol("policy", "add", gun, *arguments).slug == slug
+
+
+def test_inspect_names_who_signed_each_tag(carol: Person, gun: str) -> None:
+    shown = json.loads(assert_done(carol("inspect", gun, "--format", "json")).out)[0]
+    assert {tag["SignedTag"]: tag["Signers"] for tag in shown["SignedTags"]} == {
+        "doras": ["dora"],
+        "own": ["Repo Admin"],
+        "v1": ["ci"],
+        "v2": ["ci"],
+    }
+    assert [signer["Name"] for signer in shown["Signers"]] == ["ci", "dora"]

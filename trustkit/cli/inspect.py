@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import click
@@ -9,8 +10,12 @@ import click
 from trustkit.cli.context import Context
 from trustkit.cli.options import format_option
 from trustkit.cli.output import data, data_json, table
-from trustkit.core.names import Gun
+from trustkit.client.signers import signer_rows
+from trustkit.core.names import Gun, Tag
 from trustkit.core.view import SignedView
+
+ADMINISTRATOR = "Repo Admin"
+"""What Docker calls the holder of the repository key."""
 
 
 @click.command("inspect")
@@ -22,34 +27,49 @@ def command(ctx: Context, gun: str, output: str) -> None:
 
     The JSON form is the array of `docker trust inspect`, with the expiry and versions added.
     """
-    name = Gun.parse(gun)
-    view = ctx.trust().current(name, ctx.now()).view
+    from trustkit.core.attribution import attributions
+
+    name, now = Gun.parse(gun), ctx.now()
+    current = ctx.trust().current(name, now)
+    signers = attributions(current.files, name, now)
     if output == "json":
-        data_json([as_json(view)])
+        data_json([as_json(current.view, signers)])
     else:
-        _table(view)
+        _table(current.view, signers)
 
 
-def as_json(view: SignedView) -> dict[str, Any]:
-    """The view in the shape of ``docker trust inspect``."""
+def as_json(view: SignedView, signers: Mapping[Tag, Set[str]]) -> dict[str, Any]:
+    """The view in the shape of ``docker trust inspect``.
+
+    Args:
+        signers: by tag the names of the signers whose own key signed it; a tag without is the repository key's.
+    """
     tags = [
-        {"SignedTag": str(target.tag), "Digest": target.digest.hex, "Signers": ["Repo Admin"]}
+        {"SignedTag": str(target.tag), "Digest": target.digest.hex, "Signers": _names(signers, target.tag)}
         for target in sorted(view.targets.values(), key=lambda target: target.tag)
     ]
     keys = {"Root": view.root_keys, "Repository": view.target_keys}
     return {
         "Name": str(view.gun),
         "SignedTags": tags,
-        "Signers": [],
-        "AdministrativeKeys": [{"Name": name, "Keys": [{"ID": key} for key in ids]} for name, ids in keys.items()],
+        "Signers": [{"Name": row.name, "Keys": _ids(row.key_ids)} for row in signer_rows(view)],
+        "AdministrativeKeys": [{"Name": name, "Keys": _ids(ids)} for name, ids in keys.items()],
         "Versions": dict(view.versions),
         "Expires": view.expires.isoformat(),
     }
 
 
-def _table(view: SignedView) -> None:
+def _names(signers: Mapping[Tag, Set[str]], tag: Tag) -> list[str]:
+    return sorted(signers.get(tag, ())) or [ADMINISTRATOR]
+
+
+def _ids(key_ids: Iterable[str]) -> list[dict[str, str]]:
+    return [{"ID": key_id} for key_id in key_ids]
+
+
+def _table(view: SignedView, signers: Mapping[Tag, Set[str]]) -> None:
     rows = [
-        (str(target.tag), target.digest.hex, "Repo Admin")
+        (str(target.tag), target.digest.hex, ", ".join(_names(signers, target.tag)))
         for target in sorted(view.targets.values(), key=lambda target: target.tag)
     ]
     if rows:
@@ -57,6 +77,8 @@ def _table(view: SignedView) -> None:
     else:
         data(f"{view.gun} signs nothing.")
     data("")
+    for row in signer_rows(view):
+        data(f"Signer {row.name} ({', '.join(row.paths) or 'all other tags'}): {', '.join(row.key_ids)}")
     data(f"Root keys:        {', '.join(view.root_keys)}")
     data(f"Repository keys:  {', '.join(view.target_keys)}")
     data(f"Valid until:      {view.expires:%Y-%m-%d %H:%M} UTC")
