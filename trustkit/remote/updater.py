@@ -27,8 +27,8 @@ from tuf.api.metadata import Root, Targets
 from tuf.ngclient import FetcherInterface, Updater
 
 from trustkit.core.delegations import Kind, read_delegations
-from trustkit.core.evaluate import check_received, trusted_roles
-from trustkit.core.formats.tuf1 import read
+from trustkit.core.evaluate import check_received, has_expired, trusted_roles
+from trustkit.core.formats.tuf1 import read, role_kind
 from trustkit.core.names import Gun, Tag
 from trustkit.core.pinning import MAX_ROOTS, anchor
 from trustkit.core.ports.remote import CollectionFiles, Pin
@@ -74,6 +74,7 @@ class _Fetcher(FetcherInterface):
     def __init__(self, fetch: Fetch) -> None:
         self._ours = fetch
         self.last = ""
+        self.data = b""
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         return iter([self.download_bytes(url, ROOT_BYTES)])
@@ -81,7 +82,8 @@ class _Fetcher(FetcherInterface):
     def download_bytes(self, url: str, max_length: int) -> bytes:
         self.last = url.removeprefix(_BASE)
         try:
-            return self._ours(self.last, max_length)
+            self.data = self._ours(self.last, max_length)
+            return self.data
         except NotFound as error:
             if self.last.endswith(".root.json"):
                 raise DownloadHTTPError("no newer root", 404) from error
@@ -117,6 +119,8 @@ def refresh_folder(
         return _load_delegated(updater, tags)
     except BadDelegation as error:
         raise Garbage(f"targets.json can't be used: {error.message}") from error
+    except ExpiredMetadataError as error:
+        raise _expired(error, fetcher, folder) from error
     except (RepositoryError, DownloadError) as error:
         _raise_ours(error, fetcher.last)
     except OSError as error:
@@ -174,12 +178,19 @@ def _set_clock(updater: Updater, now: datetime) -> None:
     trusted.reference_time = now
 
 
+def _expired(error: ExpiredMetadataError, fetcher: _Fetcher, folder: Path) -> Expired:
+    """Which role, and since when.
+
+    The file fetched last needn't be the expired one: root is judged when the timestamp comes.  Which one it is stands
+    in the sentence only.
+    """
+    fetched = _role(fetcher.last) or "root"
+    role = fetched if fetched not in ROLES else next((role for role in ROLES if role in str(error)), fetched)
+    data = fetcher.data if role == fetched else (folder / f"{role}.json").read_bytes()
+    return has_expired(role, read(data, role_kind(role), f"{role}.json").signed.expires)
+
+
 def _raise_ours(error: RepositoryError | DownloadError, last: str) -> NoReturn:
-    if isinstance(error, ExpiredMetadataError):
-        # The file fetched last needn't be the expired one; which one it is stands in the sentence only.
-        fetched = _role(last) or "root"
-        role = fetched if fetched not in ROLES else next((role for role in ROLES if role in str(error)), fetched)
-        raise Expired(f"{role} is past its expiry.", hint="Check this machine's clock.", role=role) from error
     if isinstance(error, BadVersionNumberError):
         raise RolledBack(
             f"{last} has another version than expected: {error}.",
