@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tuf.api.exceptions import DownloadHTTPError
@@ -14,10 +14,13 @@ from tests.service import Person, RunningService
 
 
 class _Http(FetcherInterface):
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, lies: Mapping[str, bytes]) -> None:
         self._token = token
+        self._lies = lies
 
     def _fetch(self, url: str) -> Iterator[bytes]:
+        if (lie := self._lies.get(url.rpartition("/")[2])) is not None:
+            return iter([lie])
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self._token}"})
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
@@ -33,6 +36,9 @@ class WarmStock:
     Args:
         person: whose login it uses.
         folder: where it keeps what it verified.
+
+    Attributes:
+        lies: files, by name, that somebody puts in the place of the served ones.
     """
 
     def __init__(self, service: RunningService, person: Person, gun: str, folder: Path) -> None:
@@ -41,11 +47,12 @@ class WarmStock:
         self._url = f"{service.url}/v2/{gun}/_trust/metadata/"
         self._host = service.host
         self.folder = folder
+        self.lies: Mapping[str, bytes] = {}
         folder.mkdir(parents=True)
         self._first = b"".join(self._fetcher().fetch(f"{self._url}1.root.json"))
 
     def _fetcher(self) -> _Http:
-        return _Http(self._person.token(self._host, f"repository:{self._repository}:pull"))
+        return _Http(self._person.token(self._host, f"repository:{self._repository}:pull"), self.lies)
 
     def digest(self, tag: str) -> str | None:
         """What a look finds for a tag, ``sha256:...``; raises whatever python-tuf raises."""

@@ -1,4 +1,4 @@
-"""A signer that may sign ``v*`` tries to sign ``latest``: at the service, at consumers and stock clients (TRUST 4)."""
+"""A signer of ``v*`` tries to sign ``latest``: at the service, at consumers and stock clients (TRUST 4)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ import pytest
 from tests.e2e.test_signers import assert_done, pin, signer_key
 from tests.service import PASSPHRASE, Person, Result, RunningService
 
-
 SIGNER = {"TRUSTKIT_SIGNER_PASSPHRASE": PASSPHRASE}
 
 
@@ -130,7 +129,9 @@ def test_a_stale_proposal_says_why_and_can_be_dropped(
     (listed,) = proposals(bob, gun)
     assert listed["stale"]
     assert "which v answers for" in str(listed["reason"])
-    refused(alice("approve", gun, identifier, "--yes"), 1, "bad-delegation")
+    assert "it can only be dropped" in assert_done(bob("proposal", "show", gun, identifier)).out
+    told = refused(alice("approve", gun, identifier, "--yes"), 1, "proposal-stale")
+    assert f"trustkit proposal drop {gun} {identifier}" in told.err
     assert_done(alice("proposal", "drop", gun, identifier))
     assert proposals(bob, gun) == []
     assert_done(carol("verify", f"{gun}:latest"))

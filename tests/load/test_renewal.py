@@ -5,16 +5,16 @@ from __future__ import annotations
 import http.client
 import json
 import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.clock import Clock, make_clock
 from tests.conftest import Need
 from tests.service import Person, RunningService
 
@@ -33,34 +33,9 @@ DAMAGES = {
 """What befell a collection in the database; each is the last part of its name."""
 
 
-@dataclass(frozen=True)
-class Clock:
-    """The clock of every process that is started with ``environ``, set while they run."""
-
-    file: Path
-    library: str
-
-    @property
-    def environ(self) -> dict[str, str]:
-        return {"LD_PRELOAD": self.library, "FAKETIME_TIMESTAMP_FILE": str(self.file), "FAKETIME_NO_CACHE": "1"}
-
-    def ahead(self, **days: float) -> datetime:
-        """Sets it this far ahead; returns what it shows."""
-        delta = timedelta(**days)
-        new = self.file.with_suffix(".new")
-        new.write_text(f"+{delta.total_seconds():.0f}\n")
-        new.replace(self.file)
-        return datetime.now(UTC) + delta
-
-
 @pytest.fixture
 def clock(need: Need, tmp_path: Path) -> Clock:
-    faketime = need("faketime", "faketime")
-    shown = subprocess.run([faketime, "-f", "+0", "env"], capture_output=True, text=True, check=True, timeout=30)
-    (library,) = [line for line in shown.stdout.splitlines() if line.startswith("LD_PRELOAD=")]
-    made = Clock(tmp_path / "clock", library.partition("=")[2])
-    made.ahead(days=0)
-    return made
+    return make_clock(need, tmp_path / "clock")
 
 
 @pytest.fixture

@@ -107,5 +107,5 @@ def document(proposal: Proposal, names: Mapping[str, str]) -> dict[str, object]:
     }
 
 
-def _changes(difference: Difference) -> list[str]:
-    return difference.lines() or ["nothing"]
+def _changes(difference: Difference | None) -> list[str]:
+    return difference.lines() if difference else []

@@ -23,7 +23,7 @@ from trustkit.core.needs import signers_of
 from trustkit.core.ports.keys import KeyInfo, KeyStore
 from trustkit.core.ports.proposing import ProposalService
 from trustkit.core.proposals import Proposal
-from trustkit.errors import Conflict, KeyMissing
+from trustkit.errors import Conflict, KeyMissing, ProposalStale
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,12 @@ class Shown:
     """A proposal, examined: what it would change of the verified current state.
 
     Attributes:
+        difference: None for one that is stale: it would change nothing any more.
         names: by key id whose key it is, in words.
     """
 
     proposal: Proposal
-    difference: Difference
+    difference: Difference | None
     names: Mapping[str, str]
 
 
@@ -79,6 +80,8 @@ class Proposals:
         """
         proposal, files = self._service.proposal(gun, identifier)
         draft = self._draft(gun, self._trust.current(gun, self._clock()))
+        if proposal.stale:
+            return Shown(proposal, None, _names(draft))
         examine(draft, identifier, files)
         return Shown(proposal, difference(draft.before, draft.after), _names(draft))
 
@@ -90,9 +93,15 @@ class Proposals:
 
         Raises:
             KeyMissing: no key is here that the proposal lacks.
+            ProposalStale: it can't become current any more.
             everything that ``show`` raises.
         """
-        _, files = self._service.proposal(gun, identifier)
+        proposal, files = self._service.proposal(gun, identifier)
+        if proposal.stale:
+            raise ProposalStale(
+                f"Proposal {identifier} of {gun} can't become current any more: {proposal.stale}",
+                hint=f"Drop it and propose anew: trustkit proposal drop {gun} {identifier}",
+            )
         base = self._trust.current(gun, self._clock())
         draft = self._draft(gun, base)
         examined = examine(draft, identifier, files)

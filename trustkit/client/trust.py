@@ -88,7 +88,9 @@ class Trust:
             view = evaluate(files, gun, now, tags=tags)
         except Expired as error:
             words = self.clock_words(gun, None, now)
-            error.hint = f"{words} Set it, then try again." if words else _renewal(gun, str(error.context.get("role")))
+            error.hint = (
+                f"{words} Set it, then try again." if words else _renewal(gun, str(error.context.get("role")))
+            )
             raise
         self._warn_of_clock(gun, view.issued, now)
         return Current(pin, files, view)
