@@ -26,7 +26,7 @@ from trustkit.cli.status import exit_status
 from trustkit.core.names import Gun, Host
 from trustkit.errors import TrustkitError
 from trustkit.remote.http import HttpClient, Limits
-from trustkit.remote.updater import UpdaterSource
+from trustkit.remote.source import UpdaterSource
 
 _PATH = re.compile(r"/v2/(.+)/_trust/metadata/[^/]+\Z")
 _VERSIONED = re.compile(r"([0-9]+)\.([a-z]+)\.json\Z")

@@ -22,7 +22,7 @@ from trustkit.core.ports.remote import Pin
 from trustkit.core.ports.service import SealedKey
 from trustkit.errors import NotTrusted, RolledBack
 from trustkit.home.metadata import MetadataFolders
-from trustkit.remote.updater import UpdaterSource
+from trustkit.remote.source import UpdaterSource
 from trustkit.store.kek import load_kek
 
 HUGE = 2**31 - 2

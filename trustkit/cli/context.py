@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from trustkit.remote.registry import HttpImageRegistry
     from trustkit.remote.scratch import ScratchSource
     from trustkit.remote.sessions import Sessions
+    from trustkit.remote.source import UpdaterSource
     from trustkit.remote.trust import HttpTrustService
-    from trustkit.remote.updater import Fetch, UpdaterSource
+    from trustkit.remote.updater import Fetch
 
 FIRST_USE = "TRUSTKIT_UNSAFE_TRUST_ON_FIRST_USE"
 
@@ -149,7 +150,7 @@ class Context:
     @cached_property
     def source(self) -> UpdaterSource:
         """Collections, verified into the home folder."""
-        from trustkit.remote.updater import UpdaterSource
+        from trustkit.remote.source import UpdaterSource
 
         return UpdaterSource(fetcher=self._fetcher, folder=self.home.metadata.locked, seen=self.home.metadata.seen)
 

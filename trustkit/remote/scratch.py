@@ -17,7 +17,8 @@ from trustkit.core.evaluate import BEFORE_ALL
 from trustkit.core.names import Gun
 from trustkit.core.ports.remote import CollectionFiles, Pin
 from trustkit.errors import StateError
-from trustkit.remote.updater import Fetch, UpdaterSource
+from trustkit.remote.source import UpdaterSource
+from trustkit.remote.updater import Fetch
 
 Folder = Callable[[Gun, Pin], AbstractContextManager[Path]]
 

@@ -8,9 +8,7 @@ private attribute that this takes.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
@@ -23,30 +21,21 @@ from tuf.api.exceptions import (
     RepositoryError,
     UnsignedMetadataError,
 )
-from tuf.api.metadata import Root, Targets
 from tuf.ngclient import FetcherInterface, Updater
 
 from trustkit.core.delegations import Kind, read_delegations
-from trustkit.core.evaluate import check_received, has_expired, trusted_roles
+from trustkit.core.evaluate import has_expired, trusted_roles
 from trustkit.core.formats.tuf1 import read, role_kind
-from trustkit.core.names import Gun, Tag
-from trustkit.core.pinning import MAX_ROOTS, anchor
-from trustkit.core.ports.remote import CollectionFiles, Pin
+from trustkit.core.names import Tag
 from trustkit.errors import (
     BadDelegation,
-    CollectionGone,
-    CollectionReset,
     Expired,
     Garbage,
-    Malformed,
-    NoCollection,
     NotFound,
     NotTrusted,
     RolledBack,
     SignatureInvalid,
     StateError,
-    TimedOut,
-    TooLarge,
     WrongRoot,
 )
 
@@ -58,8 +47,6 @@ there is no collection, and otherwise NotAllowed or CouldNotCheck.
 """
 
 ROLES = ("root", "timestamp", "snapshot", "targets")
-LAG_SECONDS = 2.0
-REFRESH_SECONDS = 300.0
 ROOT_BYTES = 512_000
 _BASE = "tuf://"
 REPLACED = (
@@ -184,7 +171,7 @@ def _expired(error: ExpiredMetadataError, fetcher: _Fetcher, folder: Path) -> Ex
     The file fetched last needn't be the expired one: root is judged when the timestamp comes.  Which one it is stands
     in the sentence only.
     """
-    fetched = _role(fetcher.last) or "root"
+    fetched = role_of(fetcher.last) or "root"
     role = fetched if fetched not in ROLES else next((role for role in ROLES if role in str(error)), fetched)
     data = fetcher.data if role == fetched else (folder / f"{role}.json").read_bytes()
     return has_expired(role, read(data, role_kind(role), f"{role}.json").signed.expires)
@@ -206,153 +193,6 @@ def _raise_ours(error: RepositoryError | DownloadError, last: str) -> NoReturn:
     raise Garbage(f"{last or 'The root'} can't be used: {error}.") from error
 
 
-class UpdaterSource:
-    """Collections over HTTP, verified into the home folder; implements ``MetadataSource``.
-
-    Args:
-        fetcher: gives the fetch for one GUN.
-        folder: gives the exclusively locked metadata folder for a GUN and pin.
-        seen: whether this GUN's timestamp was ever verified here, under any pin.
-        sleep: waits between tries at a lagging replica.
-        clock: seconds, never going back; no file is asked for when a refresh has taken 300 of them (TRUST 6.2).
-    """
-
-    def __init__(
-        self,
-        *,
-        fetcher: Callable[[Gun], Fetch],
-        folder: Callable[[Gun, Pin], AbstractContextManager[Path]],
-        seen: Callable[[Gun], bool],
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._fetcher = fetcher
-        self._folder = folder
-        self._seen = seen
-        self._sleep = sleep
-        self._clock = clock
-
-    def first_root(self, gun: Gun) -> bytes:
-        """As ``MetadataSource.first_root``."""
-        return next(_served_roots(self._fetcher(gun)))
-
-    def refresh(self, gun: Gun, pin: Pin, now: datetime, *, tags: Collection[Tag] | None = None) -> CollectionFiles:
-        """As ``MetadataSource.refresh``."""
-        fetch = self._in_time(gun)
-        with self._folder(gun, pin) as folder:
-            try:
-                bootstrap = self._anchor(gun, pin, folder, fetch)
-                delegated = self._refresh(folder, _checked(fetch, gun), bootstrap, now, tags)
-                return CollectionFiles(_read(folder, delegated))
-            except NoCollection as error:
-                had = pin.root is not None or _anchor_file(folder).exists()
-                if had or (self._seen(gun) and not isinstance(error, CollectionReset)):
-                    raise _gone(gun, error) from error
-                raise
-            except NotTrusted as error:
-                error.message = error.message if str(gun) in error.message else f"{gun}: {error.message}"
-                raise
-
-    def kept(self, gun: Gun, pin: Pin) -> Mapping[str, bytes] | None:
-        """As ``KeptMetadata.kept``."""
-        with self._folder(gun, pin) as folder:
-            if not all((folder / f"{role}.json").exists() for role in ROLES):
-                return None
-            files = dict(_read(folder, ()))
-            delegations = read_delegations(read(files["targets"], Targets).signed, read(files["root"], Root).signed)
-            names = [role.name for role in delegations.roles] if delegations else []
-            return files | dict(_read(folder, [name for name in names if (folder / f"{name}.json").exists()]))
-
-    def _in_time(self, gun: Gun) -> Fetch:
-        """The fetch for one refresh: each file has a deadline of its own, and all of them together have one."""
-        fetch, end = self._fetcher(gun), self._clock() + REFRESH_SECONDS
-
-        def in_time(name: str, max_length: int) -> bytes:
-            if self._clock() >= end:
-                raise TimedOut(f"{gun}: its metadata did not come within {REFRESH_SECONDS:.0f} s.")
-            return fetch(name, max_length)
-
-        return in_time
-
-    def _anchor(self, gun: Gun, pin: Pin, folder: Path, fetch: Fetch) -> bytes:
-        kept = _anchor_file(folder)
-        if pin.root is None and kept.exists():
-            return anchor(pin, gun, [kept.read_bytes()])
-        found = anchor(pin, gun, _served_roots(fetch))
-        if pin.root is None:
-            kept.parent.mkdir(mode=0o700, exist_ok=True)
-            temporary = kept.with_suffix(".new")
-            temporary.write_bytes(found)
-            temporary.replace(kept)
-        return found
-
-    def _refresh(
-        self, folder: Path, fetch: Fetch, bootstrap: bytes, now: datetime, tags: Collection[Tag] | None
-    ) -> tuple[str, ...]:
-        """A lower timestamp is asked for again for two seconds: a replica may lag (TRUST 6.3)."""
-        waited, pause = 0.0, 0.1
-        while True:
-            try:
-                return refresh_folder(folder, fetch, bootstrap=bootstrap, now=now, tags=tags)
-            except RolledBack:
-                if waited >= LAG_SECONDS:
-                    raise
-            self._sleep(pause)
-            waited += pause
-            pause *= 2
-
-
-def _gone(gun: Gun, told: NoCollection) -> CollectionGone:
-    """A service's word alone ends no trust: what had a collection under this pin could not be checked (TRUST 6.4)."""
-    if isinstance(told, CollectionReset):
-        return CollectionGone(
-            f"The service says that an Owner reset {gun}; nothing counts any more under the root that is pinned.",
-            hint="Ask its publisher. Once it is founded anew, get its new root key ids over another channel, then: "
-            f"trustkit pin add {gun} --root-key ID --replace. Who founds it anew first: trustkit pin remove {gun}",
-            reset=True,
-        )
-    return CollectionGone(
-        f"The service says that {gun} has no collection, but it had one.",
-        hint="Ask the service's operator; nothing is believed until it is back.",
-    )
-
-
-def _anchor_file(folder: Path) -> Path:
-    """Where the first root that met the pin lies; it proves that there is, or was, a collection."""
-    return folder / "anchor" / "root.json"
-
-
-def _checked(fetch: Fetch, gun: Gun) -> Fetch:
-    """A fetch that hands on only what may be kept: python-tuf writes down what its own checks let through."""
-
-    def checked(name: str, max_length: int) -> bytes:
-        data = fetch(name, max_length)
-        check_received(_role(name), data, gun)
-        return data
-
-    return checked
-
-
-def _role(file_name: str) -> str:
+def role_of(file_name: str) -> str:
     """``root`` of ``3.root.json``."""
     return file_name.rpartition(".json")[0].rpartition(".")[2]
-
-
-def _served_roots(fetch: Fetch) -> Iterator[bytes]:
-    """The roots as served; what is no root at all, such as a portal's page, is no stranger's root (TRUST 6.2)."""
-    for version in range(1, MAX_ROOTS + 1):
-        name = f"{version}.root.json"
-        try:
-            data = fetch(name, ROOT_BYTES)
-            read(data, Root, name)
-        except NotFound as error:
-            if version == 1:
-                raise Garbage("The service has no 1.root.json.") from error
-            return
-        except (Malformed, TooLarge) as error:
-            raise Garbage(error.message) from error
-        yield data
-
-
-def _read(folder: Path, delegated: Iterable[str]) -> Mapping[str, bytes]:
-    return {role: (folder / f"{role}.json").read_bytes() for role in (*ROLES, *delegated)}
