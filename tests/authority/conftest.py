@@ -13,7 +13,8 @@ import pytest
 from trustkit.authority.passwords import Passwords
 from trustkit.authority.principals import Operator, Principals
 from trustkit.core.access import Assignment, Role
-from trustkit.core.names import PrincipalName, RepositoryPattern
+from trustkit.core.names import PrincipalName
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.service import AuditRow
 from trustkit.store.database import SqlStore
 

@@ -14,7 +14,8 @@ from tests.authority.conftest import NOW, OPERATOR, Play, Scene, assigned
 from trustkit.authority.audit import MAX_ROWS, newest
 from trustkit.authority.settings import set_content_trust, set_trust_only
 from trustkit.core.access import Role
-from trustkit.core.names import PrincipalName, RepositoryPattern
+from trustkit.core.names import PrincipalName
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.errors import Conflict, InvalidSetting
 
 ALICE = PrincipalName("alice")

@@ -20,7 +20,8 @@ from trustkit.authority.sealing import Sealer
 from trustkit.core.access import Role
 from trustkit.core.formats.tuf1 import read, sign
 from trustkit.core.lifetimes import Lifetimes
-from trustkit.core.names import Gun, PrincipalName, Repository, RepositoryPattern
+from trustkit.core.names import Gun, PrincipalName, Repository
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.strictjson import serialise
 from trustkit.errors import BadSignature, Conflict, FounderNotAllowed, InvalidSetting, NotFound, RoleMissing
 

@@ -19,7 +19,8 @@ from trustkit.authority.views import Views
 from trustkit.core.access import Assignment, Role
 from trustkit.core.evaluate import evaluate
 from trustkit.core.lifetimes import Lifetimes
-from trustkit.core.names import Gun, PrincipalName, RepositoryPattern, Tag
+from trustkit.core.names import Gun, PrincipalName, Tag
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.errors import BadSignature, Conflict, Expired, NameTaken, RoleMissing, StateError, TrustDisabled
 from trustkit.store.database import SqlStore
 

@@ -27,7 +27,8 @@ from trustkit.authority.settings import set_content_trust, set_trust_only
 from trustkit.authority.tokenkeys import LEAF_LIFE, TokenKeys
 from trustkit.authority.tokens import LEEWAY, LIFE, Access, Claims, TokenIssuer, TokenVerifier
 from trustkit.core.access import Role
-from trustkit.core.names import Host, PrincipalName, Repository, RepositoryPattern
+from trustkit.core.names import Host, PrincipalName, Repository
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.errors import LoginRequired, Malformed, StateError
 from trustkit.store.database import SqlStore
 

@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from trustkit.core.access import GRANTS, REMEDY, Action, Assignment, Operation, Role, granted, missing_roles
-from trustkit.core.names import Repository, RepositoryPattern
+from trustkit.core.names import Repository
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.errors import InvalidName
 
 APP = Repository.parse("team/app")

@@ -8,18 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustkit.core.names import (
-    Digest,
-    Gun,
-    GunPattern,
-    Host,
-    ImageRef,
-    PrincipalName,
-    Repository,
-    RepositoryPattern,
-    SignerName,
-    Tag,
-)
+from trustkit.core.names import Digest, Gun, Host, ImageRef, PrincipalName, Repository, SignerName, Tag
+from trustkit.core.patterns import GunPattern, RepositoryPattern
 from trustkit.errors import InvalidName, InvalidReference
 
 HEX = "a" * 64

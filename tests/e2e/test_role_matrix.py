@@ -24,7 +24,8 @@ from trustkit.authority.passwords import Passwords
 from trustkit.authority.principals import Operator, Principals
 from trustkit.core.access import GRANTS, Assignment, Operation, Role, missing_roles
 from trustkit.core.manifests import OCI_MANIFEST
-from trustkit.core.names import Digest, Gun, PrincipalName, RepositoryPattern
+from trustkit.core.names import Digest, Gun, PrincipalName
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.store.database import SqlStore
 
 APP = "matrix/app"

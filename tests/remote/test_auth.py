@@ -27,7 +27,8 @@ from trustkit.errors import (
 from trustkit.home.tokens import FileTokenCache
 from trustkit.remote.auth import Session, log_in, scope
 from trustkit.remote.dockerconfig import Credentials
-from trustkit.remote.http import Headers, HttpClient, Limits, Response
+from trustkit.remote.http import HttpClient, Limits
+from trustkit.remote.messages import Headers, Response
 from trustkit.remote.refusals import LEAVES, refusal
 
 ALICE = Credentials("alice", "s3cret-pw")

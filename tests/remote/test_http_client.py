@@ -18,7 +18,8 @@ from tests.remote.conftest import Authority, Handler, Serve
 from trustkit.core.names import Host
 from trustkit.errors import CouldNotCheck, Garbage, InvalidSetting, TimedOut, TrustkitError, Unreachable
 from trustkit.remote.foreign import FOREIGN, as_ours
-from trustkit.remote.http import HttpClient, Limits, Origin
+from trustkit.remote.http import HttpClient, Limits
+from trustkit.remote.messages import Origin
 from trustkit.remote.sockets import Budget, Speed
 from trustkit.remote.tls import speaks_tls
 

@@ -24,7 +24,8 @@ from trustkit.core.access import Assignment, Role
 from trustkit.core.evaluate import evaluate
 from trustkit.core.formats.tuf1 import read
 from trustkit.core.lifetimes import Lifetimes
-from trustkit.core.names import Gun, PrincipalName, RepositoryPattern
+from trustkit.core.names import Gun, PrincipalName
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.signing import Held
 from trustkit.errors import Conflict, FounderNotAllowed, ServerFailed
 from trustkit.server.signer_client import RemoteSigner

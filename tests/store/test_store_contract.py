@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from trustkit.core.access import Assignment, Role
-from trustkit.core.names import Gun, PrincipalName, RepositoryPattern
+from trustkit.core.names import Gun, PrincipalName
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.service import (
     AuditRow,
     Head,

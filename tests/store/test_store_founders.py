@@ -12,7 +12,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
 
-from trustkit.core.names import Gun, RepositoryPattern
+from trustkit.core.names import Gun
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.service import AuditRow
 from trustkit.errors import StateError
 from trustkit.store.database import SqlStore

@@ -9,7 +9,8 @@ from datetime import datetime
 
 from tuf.api.metadata import Metadata, Root
 
-from trustkit.core.names import Gun, Repository, RepositoryPattern
+from trustkit.core.names import Gun, Repository
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.service import AuditRow, Transaction
 from trustkit.core.roots import root_signers
 from trustkit.errors import Conflict, FounderNotAllowed, InvalidSetting, NotFound

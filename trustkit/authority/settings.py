@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from trustkit.core.names import Repository, RepositoryPattern
+from trustkit.core.names import Repository
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.service import AuditRow, Transaction
 from trustkit.errors import Conflict, InvalidSetting, TrustDisabled
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from trustkit.authority.settings import content_trust
-from trustkit.core.names import Repository, RepositoryPattern
+from trustkit.core.names import Repository
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.service import Store
 from trustkit.errors import TrustDisabled
 

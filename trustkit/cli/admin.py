@@ -14,7 +14,8 @@ from trustkit.cli.admin_founders import founders
 from trustkit.cli.admin_service import Service, format_option, now, pass_service, show
 from trustkit.cli.admin_upkeep import online_keys, recover
 from trustkit.core.access import Assignment, Role
-from trustkit.core.names import PrincipalName, RepositoryPattern
+from trustkit.core.names import PrincipalName
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.errors import InvalidSetting
 
 if TYPE_CHECKING:

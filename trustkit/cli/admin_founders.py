@@ -8,7 +8,7 @@ import click
 
 from trustkit.cli import output
 from trustkit.cli.admin_service import Service, format_option, now, pass_service, show
-from trustkit.core.names import RepositoryPattern
+from trustkit.core.patterns import RepositoryPattern
 
 if TYPE_CHECKING:
     from trustkit.core.ports.service import Store

@@ -96,7 +96,7 @@ def _read_root(path: Path, pattern: str) -> tuple[bytes, tuple[str, ...]]:
     the ids are what a person compares (TRUST 2.1).
     """
     from trustkit.core.formats.tuf1 import guns
-    from trustkit.core.names import GunPattern
+    from trustkit.core.patterns import GunPattern
     from trustkit.core.pinning import root_key_ids
     from trustkit.home.files import read_bounded
     from trustkit.home.pins import MAX_ROOT

@@ -7,7 +7,8 @@ import click
 from trustkit.cli.context import Context
 from trustkit.cli.options import format_option
 from trustkit.cli.output import data_json, note, table
-from trustkit.core.names import GunPattern, SignerName
+from trustkit.core.names import SignerName
+from trustkit.core.patterns import GunPattern
 
 
 @click.group("policy", context_settings={"help_option_names": ["-h", "--help"]})

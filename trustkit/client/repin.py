@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from trustkit.client.trust import Current
-from trustkit.core.names import Gun, GunPattern
+from trustkit.core.names import Gun
+from trustkit.core.patterns import GunPattern
 from trustkit.core.pinning import meets
 from trustkit.core.ports.remote import Pin, PinStore
 

@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from trustkit.client.change import Change
 from trustkit.client.outcome import Leave
-from trustkit.client.publish import Change, Publisher
+from trustkit.client.publish import Publisher
 from trustkit.client.resolve import Outcome, Resolved, Resolver, Unresolved
 from trustkit.core.manifests import describe
 from trustkit.core.names import Digest, Gun, ImageRef, Tag

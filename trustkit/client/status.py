@@ -13,7 +13,8 @@ from trustkit.client.trust import Current, Trust
 from trustkit.core.clocks import words_of
 from trustkit.core.formats.tuf1 import read
 from trustkit.core.health import Health, RoleHealth, health
-from trustkit.core.names import Gun, GunPattern
+from trustkit.core.names import Gun
+from trustkit.core.patterns import GunPattern
 from trustkit.core.ports.keys import KeyRole, KeyStore
 from trustkit.core.ports.proposing import ProposalService
 from trustkit.core.ports.remote import PinStore, TrustService

@@ -11,7 +11,8 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from trustkit.core.names import Repository, RepositoryPattern
+from trustkit.core.names import Repository
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.errors import InvalidName, RoleMissing
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tuf.api.metadata import Root, TargetFile
 
 from trustkit.core.delegations import Delegation, Delegations
-from trustkit.core.draft import Shape
+from trustkit.core.shape import Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from datetime import datetime
 
 from securesystemslib.signer import Key
@@ -21,6 +20,7 @@ from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun, Tag
 from trustkit.core.needs import Need, needs_of
 from trustkit.core.roots import check_threshold, signed_by
+from trustkit.core.shape import Shape
 from trustkit.errors import BadSignature, BadVersion, Rejected
 
 MAX_JUMP = 64
@@ -267,31 +267,6 @@ def _delegated(files: Mapping[str, bytes], root: Root) -> dict[str, Metadata[Tar
     delegations = read_delegations(targets.signed, root)
     names = [role.name for role in delegations.roles if role.name in files] if delegations else []
     return {TARGETS: targets} | {name: read(files[name], Targets, f"{name}.json") for name in names}
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A collection's state without signatures: its root, and by role every file that holds tags."""
-
-    root: Root
-    files: Mapping[str, Targets]
-
-    @property
-    def delegations(self) -> Delegations | None:
-        """Who may sign which tags."""
-        return read_delegations(self.files[TARGETS], self.root)
-
-    @property
-    def entries(self) -> Mapping[str, tuple[str, TargetFile]]:
-        """Every tag that is trusted, with its role and entry."""
-        delegations = self.delegations
-        roles = [role.name for role in delegations.trusted] if delegations else [TARGETS]
-        return {
-            path: (role, entry)
-            for role in roles
-            if role in self.files
-            for path, entry in self.files[role].targets.items()
-        }
 
 
 def _carries(delegator: Root | Targets, role: str, metadata: Metadata[Targets]) -> bool:

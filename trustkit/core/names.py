@@ -1,4 +1,4 @@
-"""Names: GUNs, repositories, tags, digests, references and patterns.
+"""Names: GUNs, repositories, tags, digests and references.
 
 Everything that arrives as text becomes one of these at the border; two values are equal exactly when they name
 the same thing.  The grammar is that of the OCI distribution specification 1.1 ("Pulling manifests") and of
@@ -32,7 +32,8 @@ TUF_ROLES = frozenset({"root", "targets", "snapshot", "timestamp"})
 RESERVED_SIGNERS = TUF_ROLES | {"releases"}
 
 
-def _show(text: str) -> str:
+def shown(text: str) -> str:
+    """A name that may be anything, as an error quotes it."""
     return repr(text if len(text) <= 120 else text[:117] + "...")
 
 
@@ -48,7 +49,7 @@ def _is_host(name: str) -> bool:
     return address.ipv4_mapped is None and str(address) == literal[1]
 
 
-class _Sortable:
+class Sortable:
     """Sorts as it is written.  A dataclass's own order costs a third of a millisecond a class at every start."""
 
     __slots__ = ()
@@ -58,7 +59,7 @@ class _Sortable:
 
 
 @dataclass(frozen=True, slots=True)
-class Host(_Sortable):
+class Host(Sortable):
     """A registry's host with its port, as it stands in a GUN: ``localhost:5080``.  The port 0 means: not written."""
 
     name: str
@@ -75,9 +76,9 @@ class Host(_Sortable):
         if not text.endswith("]") and ":" in text:
             name, _, port = text.rpartition(":")
         if not _is_host(name) or (port and not _PORT.match(port)) or text.endswith(":"):
-            raise InvalidName(f"{_show(text)} is not a registry host.", hint="Write HOST or HOST:PORT.")
+            raise InvalidName(f"{shown(text)} is not a registry host.", hint="Write HOST or HOST:PORT.")
         if port and int(port) > 65535:
-            raise InvalidName(f"{_show(text)} has a port above 65535.")
+            raise InvalidName(f"{shown(text)} has a port above 65535.")
         return cls(name, int(port) if port else 0)
 
     @property
@@ -95,7 +96,7 @@ class Host(_Sortable):
 
 
 @dataclass(frozen=True, slots=True)
-class Repository(_Sortable):
+class Repository(Sortable):
     """A repository's path on its registry, without the host: ``team/app``."""
 
     path: str
@@ -105,7 +106,7 @@ class Repository(_Sortable):
         """Raises InvalidName where the text isn't an OCI repository name of at most 255 characters."""
         if len(text) > MAX_REPOSITORY or not _REPOSITORY.match(text):
             raise InvalidName(
-                f"{_show(text)} is not a repository name.",
+                f"{shown(text)} is not a repository name.",
                 hint="Use lower-case letters, digits and single separators, parts divided by '/'.",
             )
         return cls(text)
@@ -115,7 +116,7 @@ class Repository(_Sortable):
 
 
 @dataclass(frozen=True, slots=True)
-class Gun(_Sortable):
+class Gun(Sortable):
     """Globally unique name of a collection: home registry host and repository (TRUST 1.1)."""
 
     host: Host
@@ -131,7 +132,7 @@ class Gun(_Sortable):
         host, slash, path = text.partition("/")
         if not slash or not looks_like_host(host):
             raise InvalidName(
-                f"{_show(text)} does not name a registry.",
+                f"{shown(text)} does not name a registry.",
                 hint="Write the full name, HOST[:PORT]/repository, for example registry.example.com/app.",
             )
         return cls(Host.parse(host), Repository.parse(path))
@@ -146,7 +147,7 @@ def looks_like_host(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Digest(_Sortable):
+class Digest(Sortable):
     """The SHA-256 of a manifest or blob; the only algorithm accepted.  ``str`` gives ``sha256:<64 hex>``."""
 
     hex: str
@@ -156,7 +157,7 @@ class Digest(_Sortable):
         """Reads ``sha256:<64 lower-case hex>``; raises InvalidName for anything else."""
         algorithm, _, value = text.partition(":")
         if algorithm != "sha256" or not _SHA256.match(value):
-            raise InvalidName(f"{_show(text)} is not a sha256 digest.")
+            raise InvalidName(f"{shown(text)} is not a sha256 digest.")
         return cls(value)
 
     @classmethod
@@ -174,7 +175,7 @@ class Digest(_Sortable):
 
 
 @dataclass(frozen=True, slots=True)
-class Tag(_Sortable):
+class Tag(Sortable):
     """A tag, which is also the TUF target path of format ``tuf``."""
 
     name: str
@@ -183,7 +184,7 @@ class Tag(_Sortable):
     def parse(cls, text: str) -> Self:
         """Raises InvalidName where the text isn't ``[A-Za-z0-9_][A-Za-z0-9._-]{0,127}``."""
         if not _TAG.match(text):
-            raise InvalidName(f"{_show(text)} is not a tag.")
+            raise InvalidName(f"{shown(text)} is not a tag.")
         return cls(text)
 
     def __str__(self) -> str:
@@ -214,11 +215,11 @@ class ImageRef:
         if colon > slash:
             name, tag = name[:colon], name[colon + 1 :]
             if not tag:
-                raise InvalidReference(f"{_show(text)} ends in ':' with no tag.")
+                raise InvalidReference(f"{shown(text)} ends in ':' with no tag.")
         try:
             return cls(Gun.parse(name), Tag.parse(tag) if tag else None, Digest.parse(digest) if at else None)
         except InvalidName as error:
-            raise InvalidReference(f"{_show(text)}: {error.message}", hint=error.hint) from error
+            raise InvalidReference(f"{shown(text)}: {error.message}", hint=error.hint) from error
 
     @property
     def required_tag(self) -> Tag:
@@ -234,7 +235,7 @@ class ImageRef:
 
 
 @dataclass(frozen=True, slots=True)
-class SignerName(_Sortable):
+class SignerName(Sortable):
     """The name of a delegation to a person or a machine (TRUST 1.4)."""
 
     name: str
@@ -243,7 +244,7 @@ class SignerName(_Sortable):
     def parse(cls, text: str) -> Self:
         """Raises InvalidName for a TUF role's name, ``releases``, or a character outside ``[a-z0-9_-]``."""
         if not _SIGNER.match(text) or text in RESERVED_SIGNERS:
-            raise InvalidName(f"{_show(text)} can't be the name of a signer.")
+            raise InvalidName(f"{shown(text)} can't be the name of a signer.")
         return cls(text)
 
     def __str__(self) -> str:
@@ -251,7 +252,7 @@ class SignerName(_Sortable):
 
 
 @dataclass(frozen=True, slots=True)
-class PrincipalName(_Sortable):
+class PrincipalName(Sortable):
     """The login name of a user, a service principal or a token."""
 
     name: str
@@ -261,75 +262,10 @@ class PrincipalName(_Sortable):
         """Raises InvalidName where the text isn't ``[a-z0-9][a-z0-9._@-]{0,127}``."""
         if not _PRINCIPAL.match(text):
             raise InvalidName(
-                f"{_show(text)} can't be the name of a principal.",
+                f"{shown(text)} can't be the name of a principal.",
                 hint="Use lower-case letters, digits and . _ @ -",
             )
         return cls(text)
 
     def __str__(self) -> str:
         return self.name
-
-
-@dataclass(frozen=True, slots=True)
-class RepositoryPattern(_Sortable):
-    """Repositories by path: ``*``, a repository, or ``prefix/*`` (everything below, ``/``-bounded; TRUST 1.1)."""
-
-    text: str
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Raises InvalidName for a ``*`` anywhere but as the last whole part."""
-        if text != "*":
-            Repository.parse(text.removesuffix("/*"))
-        return cls(text)
-
-    def matches(self, repository: Repository) -> bool:
-        """Whether the repository is one of these; case-sensitive."""
-        if self.text == "*":
-            return True
-        if self.text.endswith("/*"):
-            return repository.path.startswith(self.text[:-1])
-        return repository.path == self.text
-
-    @property
-    def specificity(self) -> tuple[int, int]:
-        """Orders patterns that match one repository; the larger is the more specific, and no two are equal."""
-        if self.text.endswith("*"):
-            return (0, len(self.text))
-        return (1, len(self.text))
-
-    def __str__(self) -> str:
-        return self.text
-
-
-@dataclass(frozen=True, slots=True)
-class GunPattern(_Sortable):
-    """GUNs by name: one GUN, ``HOST/*`` or ``HOST/prefix/*``."""
-
-    host: Host
-    repositories: RepositoryPattern
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Raises InvalidName; the host is never a pattern."""
-        host, slash, path = text.partition("/")
-        if not slash or not looks_like_host(host):
-            raise InvalidName(f"{_show(text)} does not name a registry.", hint="Write HOST/repository or HOST/*.")
-        return cls(Host.parse(host), RepositoryPattern.parse(path))
-
-    def matches(self, gun: Gun) -> bool:
-        """Whether the GUN is one of these."""
-        return self.host == gun.host and self.repositories.matches(gun.repository)
-
-    @property
-    def exact(self) -> bool:
-        """Whether this is one GUN and no pattern."""
-        return not self.repositories.text.endswith("*")
-
-    @property
-    def specificity(self) -> tuple[int, int]:
-        """As RepositoryPattern.specificity."""
-        return self.repositories.specificity
-
-    def __str__(self) -> str:
-        return f"{self.host}/{self.repositories}"

@@ -6,7 +6,8 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Protocol
 
-from trustkit.core.names import Gun, GunPattern, ImageRef, SignerName
+from trustkit.core.names import Gun, ImageRef, SignerName
+from trustkit.core.patterns import GunPattern
 from trustkit.errors import InvalidSetting, SignersMissing
 
 MAX_SIGNERS = 32

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from trustkit.core import strictjson
-from trustkit.core.names import Gun, GunPattern
+from trustkit.core.names import Gun
+from trustkit.core.patterns import GunPattern
 from trustkit.core.ports.remote import Pin
 from trustkit.errors import Conflict, InvalidSetting, NotFound, StateError, TrustkitError
 from trustkit.home.files import read_bounded, write_atomically

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from trustkit.core import strictjson
-from trustkit.core.names import Gun, GunPattern, SignerName
+from trustkit.core.names import Gun, SignerName
+from trustkit.core.patterns import GunPattern
 from trustkit.core.policy import Demand
 from trustkit.errors import Conflict, NotFound, StateError, TrustkitError
 from trustkit.home.files import read_bounded, write_atomically

@@ -20,7 +20,8 @@ from trustkit.core.ports.tokens import AccessToken, TokenCache
 from trustkit.errors import Garbage, LoginRequired, RateLimited, RegistryFailed, TrustkitError
 from trustkit.remote.challenge import Challenge, parse_challenges
 from trustkit.remote.dockerconfig import Credentials
-from trustkit.remote.http import MAX_BODY, Body, Headers, HttpClient, Response, Stream
+from trustkit.remote.http import MAX_BODY, HttpClient
+from trustkit.remote.messages import Body, Headers, Response, Stream
 from trustkit.remote.realm import CLIENT_ID, MAX_TOKEN_BODY, find_realm, post_form, realm_client, unprotected
 from trustkit.remote.refusals import refusal, retry_after
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from trustkit.core.names import Host
-from trustkit.remote.http import Headers
+from trustkit.remote.messages import Headers
 
 
 class Clocks:

@@ -18,8 +18,9 @@ import urllib3
 
 from trustkit import __version__
 from trustkit.core.names import Host
-from trustkit.errors import Garbage, InvalidName
+from trustkit.errors import Garbage
 from trustkit.remote.foreign import translated
+from trustkit.remote.messages import Body, Headers, Origin, Response, Stream
 from trustkit.remote.sockets import Speed, connection_classes
 from trustkit.remote.tls import client_context, speaks_tls
 
@@ -31,7 +32,6 @@ CONNECTIONS = 16
 """How many are kept open to one origin; a thread more opens one of its own for each request."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 4
-_DEFAULT_PORTS = {"https": 443, "http": 80}
 _REPEATABLE = frozenset({"GET", "HEAD"})
 
 
@@ -48,103 +48,6 @@ class Limits:
     total: float = 60.0
     connect: float = 10.0
     speed: Speed = field(default_factory=Speed)
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Scheme, host and port, the port always given.  Two are equal exactly when they are one origin."""
-
-    scheme: str
-    name: str
-    port: int
-
-    @classmethod
-    def of_url(cls, url: str) -> Origin:
-        """The origin of an absolute URL.
-
-        Raises:
-            Garbage: no http or https URL, one with user information, or with a host that no registry can have.
-        """
-        try:
-            parts = urlsplit(url)
-            port = parts.port or _DEFAULT_PORTS[parts.scheme]
-            name = parts.hostname or ""
-            host = Host.parse(f"[{name}]" if ":" in name else name)
-        except (ValueError, KeyError, InvalidName) as error:
-            raise Garbage("The answer names an address that is no http or https URL.") from error
-        if parts.username is not None or parts.password is not None:
-            raise Garbage("The answer names an address with user information in it.")
-        return cls(parts.scheme, host.name, port)
-
-    @property
-    def host(self) -> Host:
-        """Name and port, as a registry host."""
-        return Host(self.name, self.port)
-
-    @property
-    def protected(self) -> bool:
-        """Whether credentials may go there at all: over TLS, or to this machine (TRUST 8.3)."""
-        return self.scheme == "https" or self.host.loopback
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.name}:{self.port}"
-
-
-class Headers:
-    """A response's headers.  Names are case-insensitive; values never show in a repr, they may be secret."""
-
-    __slots__ = ("_items",)
-
-    def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
-        self._items = tuple((name.lower(), value) for name, value in items)
-
-    def get(self, name: str, default: str = "") -> str:
-        """The first value."""
-        return next(iter(self.all(name)), default)
-
-    def all(self, name: str) -> tuple[str, ...]:
-        """Every value, in order."""
-        return tuple(value for other, value in self._items if other == name.lower())
-
-    def __repr__(self) -> str:
-        return f"Headers({sorted({name for name, _ in self._items})})"
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer with its whole body, which is within the limit that the caller gave."""
-
-    status: int
-    headers: Headers
-    body: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """An answer whose body is still to be read, in the block that opened it."""
-
-    status: int
-    headers: Headers
-    chunks: Iterator[bytes] = field(repr=False)
-
-    def read(self, max_body: int) -> Response:
-        """The whole body.
-
-        Raises:
-            Garbage: more than ``max_body`` bytes.
-        """
-        declared = self.headers.get("content-length")
-        if declared.isdigit() and len(declared) < 20 and int(declared) > max_body:
-            raise Garbage(f"An answer of {declared} bytes is more than the {max_body} that it may have.")
-        body = bytearray()
-        for chunk in self.chunks:
-            body += chunk
-            if len(body) > max_body:
-                raise Garbage(f"An answer goes on after the {max_body} bytes that it may have.")
-        return Response(self.status, self.headers, bytes(body))
-
-
-Body = bytes | Iterable[bytes] | None
 
 
 class HttpClient:

@@ -13,7 +13,7 @@ from trustkit.core.ports.proposing import Step
 from trustkit.core.proposals import Proposal, check_proposal_id
 from trustkit.errors import Garbage, InvalidName, Malformed
 from trustkit.remote.auth import Session, json_object, scope
-from trustkit.remote.http import Response
+from trustkit.remote.messages import Response
 from trustkit.remote.refusals import printable, refusal
 from trustkit.remote.trust import PUBLISH_SECONDS, is_version, multipart
 

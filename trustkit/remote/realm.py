@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from trustkit.core.names import Host
 from trustkit.errors import Garbage, TrustkitError
 from trustkit.remote.challenge import Challenge
-from trustkit.remote.http import HttpClient, Origin, Response
+from trustkit.remote.http import HttpClient
+from trustkit.remote.messages import Origin, Response
 
 CLIENT_ID = "trustkit"
 MAX_TOKEN_BODY = 256 * 1024

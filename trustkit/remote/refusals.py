@@ -26,7 +26,7 @@ from trustkit.errors import (
     TrustkitError,
     UsageError,
 )
-from trustkit.remote.http import Response
+from trustkit.remote.messages import Response
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}\Z")
 _RESERVED = frozenset({"message", "hint", "slug", "self"})

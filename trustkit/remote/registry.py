@@ -10,7 +10,8 @@ from trustkit.core.names import Digest, Gun, Host, Tag
 from trustkit.core.ports.images import MAX_MANIFEST, ManifestBytes
 from trustkit.errors import DigestMismatch, RegistryFailed
 from trustkit.remote.auth import Session, scope
-from trustkit.remote.http import CHUNK, Headers, Stream
+from trustkit.remote.http import CHUNK
+from trustkit.remote.messages import Headers, Stream
 from trustkit.remote.refusals import refusal
 
 ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST))

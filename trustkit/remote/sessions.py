@@ -9,7 +9,8 @@ from trustkit.core.names import Host
 from trustkit.core.ports.tokens import TokenCache
 from trustkit.remote.auth import Session
 from trustkit.remote.dockerconfig import Credentials, DockerConfig
-from trustkit.remote.http import Headers, HttpClient
+from trustkit.remote.http import HttpClient
+from trustkit.remote.messages import Headers
 
 
 class Sessions:

@@ -23,7 +23,7 @@ from trustkit.errors import (
     TrustkitError,
 )
 from trustkit.remote.auth import Session, json_object, scope
-from trustkit.remote.http import Response
+from trustkit.remote.messages import Response
 from trustkit.remote.refusals import refusal
 
 _ONLINE_ROLES = frozenset({"snapshot", "timestamp"})

@@ -26,7 +26,8 @@ from trustkit.authority.switches import Switches
 from trustkit.authority.tokenkeys import TokenKeys
 from trustkit.authority.tokens import TokenIssuer, TokenVerifier
 from trustkit.authority.views import Views
-from trustkit.core.names import Gun, Host, Repository, RepositoryPattern
+from trustkit.core.names import Gun, Host, Repository
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.view import SignedView
 from trustkit.errors import TrustkitError
 from trustkit.gateway.app import RegistryGateway, Trust

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from trustkit.core.access import Assignment, Role
-from trustkit.core.names import PrincipalName, RepositoryPattern
+from trustkit.core.names import PrincipalName
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.service import PrincipalRecord, RefreshRecord
 from trustkit.errors import Conflict, NotFound
 from trustkit.store.models import assignments, principals, refresh_tokens

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Set
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from trustkit.core.names import RepositoryPattern
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.store.models import founders, settings
 from trustkit.store.models import trust_only as patterns
 from trustkit.store.statements import Statements

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Protocol
 
 from trustkit.core.access import Assignment
-from trustkit.core.names import Gun, PrincipalName, Repository, RepositoryPattern
+from trustkit.core.names import Gun, PrincipalName, Repository
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.proposals import Proposals
 
 
