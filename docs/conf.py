@@ -13,4 +13,4 @@ html_theme = "furo"
 html_title = f"trustkit {version}"
 html_show_sphinx = False
 myst_enable_extensions = ["colon_fence", "deflist"]
-myst_heading_anchors = 3
+myst_heading_anchors = 4

@@ -23,6 +23,7 @@ _BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"([a-z]+)\$ (.*)")
 _REFUSED = re.compile(r"\[[a-z-]+\]$|^Error|^error|^denied|level=fatal", re.MULTILINE)
 _SERVER = re.compile(r"(trustkit|docker-registry) serve\b")
+_STOP = re.compile(r"systemctl stop trustkit")
 _CHANGE = re.compile(r"trustkit admin .* (set|assign|revoke|disable|remove|passwd)\b", re.DOTALL)
 FOLDER, PUBLISHER = "/srv/registry", "alice"
 
@@ -32,7 +33,7 @@ class Step:
     """One command: who types it, and the lines that it prints.
 
     A ``trustkit serve``, ``trustkit serve-signer`` or ``docker-registry serve`` goes on running; a later one at the
-    same address replaces it.
+    same address replaces it, and ``systemctl stop trustkit`` stands for stopping all of them.
     """
 
     who: str
@@ -90,6 +91,9 @@ class Stage:
         """Types a step; it has to end as the page says, and print what the page shows."""
         if _SERVER.match(step.command):
             self._serve(step)
+            return
+        if _STOP.fullmatch(step.command):
+            self.close()
             return
         done = subprocess.run(
             ["bash", "-c", self._here(step.command)],

@@ -88,7 +88,10 @@ def online_keys_rotate(
         if not made:
             output.note(f"{gun}: keys wait for its next root already.")
         else:
-            output.note(f"Its publisher takes it into use with: trustkit key rotate {gun} --role {role or 'online'}")
+            them = "it" if len(made) == 1 else "them"
+            output.note(
+                f"Its publisher takes {them} into use with: trustkit key rotate {gun} --role {role or 'online'}"
+            )
 
 
 @click.command("recover")
