@@ -28,6 +28,15 @@ LISTS = {
     "two tags of a digest": (f"{APP}:1@{A}\n{APP}:2@{A}", [f"{APP}:1@{A}", f"{APP}:2@{A}"]),
     "the same line twice": (f"{APP}:1\n{APP}:1", [f"{APP}:1", f"{APP}:1"]),
     "with a digest and without": (f"{APP}:1@{A}\n{APP}:1", [f"{APP}:1@{A}", f"{APP}:1"]),
+    "the same tag elsewhere with another digest": (
+        f"{APP}:1@{A}\n{APP}/b:1@{B}\no.example.com/app:1@{B}",
+        [f"{APP}:1@{A}", f"{APP}/b:1@{B}", f"o.example.com/app:1@{B}"],
+    ),
+    "tags that differ by case": (f"{APP}:v1@{A}\n{APP}:V1@{B}", [f"{APP}:v1@{A}", f"{APP}:V1@{B}"]),
+    "a port and an address": ("[::1]:5000/a:1\n127.0.0.1:5000/a:1", ["[::1]:5000/a:1", "127.0.0.1:5000/a:1"]),
+    "a comment right after the line's end": (f"{APP}:1\n#{APP}:2", [f"{APP}:1"]),
+    "spaces of other scripts": (f"\u00a0{APP}:1\u2003# x", [f"{APP}:1"]),
+    "a comment in any language": (f"{APP}:1  # für Größe \u202e\U0001f600", [f"{APP}:1"]),
 }
 
 
@@ -50,7 +59,26 @@ WRONG_LISTS = {
         f"{APP}:1@{A}\n# x\n{APP}:1@{B}",
         f"refs.txt, line 3: {APP}:1 stands in line 1 with another digest.",
     ),
+    "two digests after a line without": (
+        f"{APP}:1\n{APP}:1@{A}\n{APP}:1@{B}",
+        f"refs.txt, line 3: {APP}:1 stands in line 2 with another digest.",
+    ),
+    "lines of an old Mac": (f"{APP}:1\r{APP}:2\r", "refs.txt, line 1: "),
+    "a mark of byte order in the middle": (f"{APP}:1\n\ufeff{APP}:2", "refs.txt, line 2: "),
+    "a zero byte": (f"{APP}:1\0", "refs.txt, line 1: "),
+    "a text direction": (f"{APP}:1\u202e", "refs.txt, line 1: "),
+    "a letter that looks like another": ("r.ex\u0430mple.com/app:1", "refs.txt, line 1: "),
+    "a scheme": (f"https://{APP}:1", "refs.txt, line 1: "),
+    "a transport": (f"docker://{APP}:1", "refs.txt, line 1: "),
+    "upper case": (f"{APP}/B:1", "refs.txt, line 1: "),
+    "a way out of the repository": ("r.example.com/a/../b:1", "refs.txt, line 1: "),
+    "an escape": ("r.example.com/a%2fb:1", "refs.txt, line 1: "),
+    "a digest in upper case": (f"{APP}:1@{A.upper()}", "refs.txt, line 1: "),
+    "two digests in one": (f"{APP}:1@{A}@{B}", "refs.txt, line 1: "),
+    "a CSV": (f"{APP},1,{A}", "refs.txt, line 1: "),
+    "quotes": (f'"{APP}:1"', "refs.txt, line 1: "),
     "nothing": ("", "refs.txt names nothing to sign."),
+    "only a mark of byte order": ("\ufeff", "refs.txt names nothing to sign."),
     "comments only": ("# x\n", "refs.txt names nothing to sign."),
 }
 
@@ -59,7 +87,36 @@ WRONG_LISTS = {
 def test_a_wrong_list_says_where(text: str, expected: str) -> None:
     (message,) = said(read_list(text.encode(), "refs.txt"))
     assert message.startswith(expected)
-    assert "\x1b" not in message
+    assert message.isprintable()
+
+
+def test_a_line_without_end_is_not_repeated_whole() -> None:
+    (message,) = said(read_list(b"a" * MAX_LIST, "refs.txt"))
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_list_in_utf_16_is_not_taken_for_one(encoding: str) -> None:
+    """What ``>`` of an older PowerShell writes, with its mark and without."""
+    found = read_list(f"{APP}:1\r\n{APP}:2\r\n".encode(encoding), "refs.txt")
+    assert found.refs == []
+    assert said(found)[0].startswith("refs.txt, line 1: ")
+    assert ("UTF-16" in found.wrong[0].hint) is (encoding == "utf-16")
+
+
+BINARY = {
+    "an archive": b"PK\x03\x04\x14\x00\xff\xfe\n\x00",
+    "gzip": b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xed",
+    "zeros": bytes(4096),
+}
+
+
+@pytest.mark.parametrize("data", BINARY.values(), ids=BINARY.keys())
+def test_what_is_no_text_names_nothing(data: bytes) -> None:
+    for read in (read_list, read_metadata):
+        found = read(data, "file")
+        assert (found.refs, len(found.wrong)) == ([], 1)
+        assert all(message.isprintable() and len(message) < 400 for message in said(found))
 
 
 def test_every_wrong_line_is_told() -> None:
@@ -91,6 +148,7 @@ def test_any_bytes_are_a_list_or_wrong(data: bytes) -> None:
         assert all(ref.tag for ref in found.refs)
 
 
+IMAGE = "application/vnd.oci.image.manifest.v1+json"
 BUILD = {
     "buildx.build.provenance": {"buildType": "https://mobyproject.org/buildkit@v1", "materials": [{"uri": "x"}]},
     "buildx.build.ref": "builder/builder0/0fjb6ubs52xx3vygf6fgdl611",
@@ -109,6 +167,30 @@ METADATA = {
     "two registries": (
         BUILD | {"image.name": f"{APP}:1,o.example.com/b:1"},
         [f"{APP}:1@{A}", f"o.example.com/b:1@{A}"],
+    ),
+    "several platforms with provenance and SBOM": (
+        BUILD
+        | {
+            "buildx.build.provenance/linux/amd64": {"builder": {"id": ""}},
+            "buildx.build.provenance/linux/arm64": {"builder": {"id": ""}},
+            "buildx.build.warnings": [{"vertex": A, "level": 1, "short": "eA=="}],
+        },
+        [f"{APP}:1@{A}", f"{APP}:latest@{A}"],
+    ),
+    "an older builder's": (
+        {"containerimage.buildinfo": "eyJ9", "containerimage.digest": A, "image.name": f"{APP}:1"},
+        [f"{APP}:1@{A}"],
+    ),
+    "the two that count": ({"image.name": f"{APP}:1", "containerimage.digest": A}, [f"{APP}:1@{A}"]),
+    "a name with its digest": (BUILD | {"image.name": f"{APP}:1@{A}"}, [f"{APP}:1@{A}"]),
+    "the same name twice": (BUILD | {"image.name": f"{APP}:1,{APP}:1"}, [f"{APP}:1@{A}", f"{APP}:1@{A}"]),
+    "bake with warnings in a list": (
+        {"buildx.build.warnings": [{"vertex": A}], "web": BUILD},
+        [f"{APP}:1@{A}", f"{APP}:latest@{A}"],
+    ),
+    "one target of bake, of a name like a member's": (
+        {"image-name": {"containerimage.digest": A, "image.name": f"{APP}:1"}},
+        [f"{APP}:1@{A}"],
     ),
     "bake": (
         {
@@ -158,6 +240,27 @@ WRONG_METADATA = {
             "build.json, target 'x': no object.",
         ],
     ),
+    "a build that made no image": (
+        {"buildx.build.ref": "b/b0/x", "buildx.build.provenance": {}},
+        ["build.json: no containerimage.digest."],
+    ),
+    "a build to a folder, with warnings": (
+        {"buildx.build.ref": "b/b0/x", "buildx.build.warnings": []},
+        ["build.json: no containerimage.digest."],
+    ),
+    "two digests": (
+        BUILD | {"containerimage.descriptor": {"mediaType": IMAGE, "digest": B, "size": 506}},
+        ["build.json: containerimage.digest and containerimage.descriptor name two digests."],
+    ),
+    "one target of bake without a name": (
+        {"db": BUILD, "web": without("image.name")},
+        ["build.json, target 'web': no image.name."],
+    ),
+    "names parted by spaces": (BUILD | {"image.name": f"{APP}:1 {APP}:2"}, ["build.json: "]),
+    "a name that would move the cursor": (BUILD | {"image.name": f"{APP}:1\x1b[2J"}, ["build.json: "]),
+    "half a character": (BUILD | {"image.name": f"{APP}:\ud800"}, ["build.json: "]),
+    "a target of a name that would": ({"\x1b[2J": 1}, ["build.json, target '\\x1b[2J': no object."]),
+    "null": ({"containerimage.digest": None, "image.name": None}, ["build.json: no containerimage.digest."]),
     "targets without images": ({"lint": {"buildx.build.ref": "x"}}, ["build.json names nothing to sign."]),
     "nothing": ({}, ["build.json names nothing to sign."]),
     "a list": ([BUILD], ["build.json is not a JSON object."]),
@@ -169,12 +272,29 @@ def test_wrong_metadata_says_what(value: object, expected: list[str]) -> None:
     messages = said(read_metadata(json.dumps(value).encode(), "build.json"))
     assert len(messages) == len(expected)
     assert all(message.startswith(start) for message, start in zip(messages, expected, strict=True)), messages
+    assert all(message.isprintable() for message in messages)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_metadata_in_any_encoding_of_json(encoding: str) -> None:
+    found = read_metadata(json.dumps(BUILD, indent=2).replace("\n", "\r\n").encode(encoding), "build.json")
+    assert len(found.refs) == 2
+
+
+def test_bakes_targets_of_one_name_are_both_there_for_whoever_resolves_them() -> None:
+    """The digests differ, which the resolver refuses, with all other references at hand."""
+    builds = {"amd": BUILD, "arm": BUILD | {"containerimage.digest": B, "containerimage.descriptor": {"digest": B}}}
+    assert len({ref.digest for ref in read_metadata(json.dumps(builds).encode(), "build.json").refs}) == 2
 
 
 TEXTS = {
     "no JSON": b"digest: x",
     "a member twice": f'{{"containerimage.digest":"{A}","image.name":"{APP}:1","image.name":"{APP}:2"}}'.encode(),
     "nested without end": b"[" * 100_000,
+    "objects without end": b'{"a":' * 100_000,
+    "a number without end": b'{"a":' + b"1" * 10_000 + b"}",
+    "a second value": b"{} {}",
+    "not a number": b'{"containerimage.digest": NaN,',
     "not UTF-8": b'{"image.name":"\xff"}',
     "too long": b" " * (MAX_METADATA + 1),
 }

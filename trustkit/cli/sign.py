@@ -60,8 +60,8 @@ def command(
     the first key is touched; where one fails nothing is signed. Each repository is published once.
     """
     ctx: Context = click_context.obj
-    if passphrase_fd == 0 and "-" in (*files, *builds):
-        raise UsageError("The passphrase and a list can't both come from stdin.")
+    if [*files, *builds, *(["-"] if passphrase_fd == 0 else [])].count("-") > 1:
+        raise UsageError("Only one of the lists, or the passphrase, can come from stdin.")
     named = _named(refs, files, builds)
     if named.wrong:
         click_context.exit(_told([("", error) for error in named.wrong]))

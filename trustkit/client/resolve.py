@@ -110,6 +110,7 @@ class _Asking:
         found = self._registry.manifest(gun, reference, registry_view=True)
         if isinstance(reference, Digest) and found.digest != reference:
             raise DigestMismatch(f"The registry sent {found.digest} for {gun}@{reference}.")
+        children(found)  # an index that can't be read is not signed, also where nobody asks for what is below it
         return found
 
     def _attempt(self, gun: Gun, act: Callable[[], T]) -> T | TrustkitError:
@@ -129,6 +130,7 @@ class _Walk:
 
     start: Outcome
     found: dict[Digest, ManifestBytes] = field(default_factory=dict)
+    listed: dict[Digest, Descriptor] = field(default_factory=dict)
     level: tuple[Descriptor, ...] = ()
     error: TrustkitError | None = None
 
@@ -166,13 +168,13 @@ class _Walk:
         return Resolved(self.ref, self.start.manifest, tuple(self.found.values()))
 
     def _go_on(self, manifests: Iterable[ManifestBytes]) -> None:
-        try:
-            below = {child.digest: child for manifest in manifests for child in children(manifest)}
-        except Garbage as error:
-            self._fail(error)
-            return
-        self.level = tuple(child for digest, child in below.items() if digest not in self.found)
-        if len(self.found) + len(self.level) > MAX_DESCRIPTORS:
+        below = {child: None for manifest in manifests for child in children(manifest)}
+        for child in below:
+            if self.listed.setdefault(child.digest, child) != child:
+                self._fail(DigestMismatch(f"{self.ref} lists the manifest {child.digest} twice, in different ways."))
+                return
+        self.level = tuple(child for child in below if child.digest not in self.found)
+        if len(self.listed) > MAX_DESCRIPTORS:
             self._fail(Garbage(f"{self.ref} has more than {MAX_DESCRIPTORS} manifests below it."))
 
     def _fail(self, error: TrustkitError) -> None:

@@ -15,7 +15,7 @@ from trustkit.core.manifests import describe
 from trustkit.core.names import Digest, Gun, ImageRef, Tag
 from trustkit.core.ports.remote import ImageRegistry
 from trustkit.core.view import SignedView
-from trustkit.errors import UsageError
+from trustkit.errors import TrustkitError, UsageError
 
 Watch: TypeAlias = Callable[[int], AbstractContextManager[Callable[[], None]]]
 """Told how many references there are; gives what to call, in any thread, whenever one is resolved."""
@@ -120,7 +120,7 @@ class Sign:
             forget: what these tags were before can't be pulled by digest any more.
             leave: when a proposal is left.
 
-        What was yielded stays signed, whatever happens to a later GUN.
+        What was yielded stays signed, whatever happens to a later GUN; that one and those after it are told.
 
         Raises:
             everything that ``Publisher.publish`` raises.
@@ -130,7 +130,9 @@ class Sign:
             wanted.setdefault(each.ref.gun, {})[each.ref.required_tag] = each
         for gun, tags in wanted.items():
             change = _change(tags, forget=forget)
-            if self._publisher.publish(gun, change, root_key=root_key, leave=leave).proposal is None:
+            with self._telling(list(wanted), gun):
+                outcome = self._publisher.publish(gun, change, root_key=root_key, leave=leave)
+            if outcome.proposal is None:
                 yield [SignedTag(gun, tag, each.manifest.digest) for tag, each in tags.items()]
 
     def revoke(self, refs: Sequence[ImageRef]) -> list[ImageRef]:
@@ -150,11 +152,12 @@ class Sign:
             drops.setdefault(ref.gun, set()).add(ref.required_tag)
         for gun in drops:
             self._publisher.require(gun)
-        done = {
-            gun
-            for gun, tags in drops.items()
-            if self._publisher.publish(gun, Change(drop=frozenset(tags)), found=False).proposal is None
-        }
+        done: set[Gun] = set()
+        for gun, tags in drops.items():
+            with self._telling(list(drops), gun):
+                outcome = self._publisher.publish(gun, Change(drop=frozenset(tags)), found=False)
+            if outcome.proposal is None:
+                done.add(gun)
         return [ref for ref in refs if ref.gun in done]
 
     def init(self, gun: Gun, *, root_key: str | None = None) -> SignedView:
@@ -164,6 +167,19 @@ class Sign:
         if there is not None:
             raise UsageError(f"{gun} has a collection already, with {len(there.view.targets)} signed tags.")
         return self._publisher.publish(gun, Change(), root_key=root_key).view
+
+    @contextmanager
+    def _telling(self, guns: Sequence[Gun], gun: Gun) -> Iterator[None]:
+        """Where one of several collections fails, says which are done, and which were not tried."""
+        try:
+            yield
+        except TrustkitError:
+            at = guns.index(gun)
+            parts = {"Done": guns[:at], "Failed": [gun], "Not tried": guns[at + 1 :]}
+            told = [f"{word}: {', '.join(map(str, those))}." for word, those in parts.items() if those]
+            if len(guns) > 1:
+                self._say(" ".join(told))
+            raise
 
     def _show(self, found: Resolved) -> None:
         manifest = found.manifest

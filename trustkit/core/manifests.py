@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 MAX_DESCRIPTORS = 1_000
+MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\Z")
+"""RFC 6838, section 4.2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +36,18 @@ def media_type_of(data: bytes, claimed: str) -> str:
     """The media type of a manifest: its own ``mediaType`` where it has one, else what was claimed for it.
 
     Raises:
-        Garbage: no JSON object, or it says another type than was claimed.
+        Garbage: no JSON object, it says another type than was claimed, or what it says is no media type.
     """
     own = _read(data).get("mediaType")
     claimed = claimed.partition(";")[0].strip()
     if own is not None and (not isinstance(own, str) or (claimed and own != claimed)):
-        raise Garbage(f"A manifest of type {str(own)[:100]} came as {claimed[:100]}.")
+        raise Garbage(f"A manifest of type {ascii(own)[:100]} came as {ascii(claimed)[:100]}.")
     if not (own or claimed):
         raise Garbage("A manifest came without a media type.")
-    return str(own or claimed)
+    found = str(own or claimed)
+    if not MEDIA_TYPE.match(found):
+        raise Garbage(f"A manifest came with a media type that is none, {ascii(found)[:100]}.")
+    return found
 
 
 def children(manifest: ManifestBytes) -> tuple[Descriptor, ...]:

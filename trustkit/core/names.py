@@ -34,7 +34,8 @@ RESERVED_SIGNERS = TUF_ROLES | {"releases"}
 
 def shown(text: str) -> str:
     """A name that may be anything, as an error quotes it."""
-    return repr(text if len(text) <= 120 else text[:117] + "...")
+    quoted = ascii(text)
+    return quoted if len(quoted) <= 122 else f"{quoted[:118]}...{quoted[-1]}"
 
 
 def _is_host(name: str) -> bool:

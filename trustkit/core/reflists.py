@@ -5,6 +5,7 @@ Both read the whole text and tell everything that is wrong with it, so that it i
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Mapping
@@ -19,9 +20,13 @@ MAX_LIST = 1024 * 1024
 MAX_METADATA = 16 * 1024 * 1024
 """Bytes of a build's metadata, which may hold its whole provenance."""
 MAX_REFS = 10_000
+_UTF_16 = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _DIGEST, _NAME = "containerimage.digest", "image.name"
-_OF_A_BUILD = re.compile(r"(?:containerimage\.|image\.name\Z)")
+_DESCRIPTOR = "containerimage.descriptor"
+_OF_AN_IMAGE = re.compile(r"(?:containerimage\.|image\.name\Z)")
+_OF_A_BUILD = re.compile(rf"{_OF_AN_IMAGE.pattern}|buildx\.build\.(?:ref|provenance)")
+"""A target of bake is named by letters, digits, ``_`` and ``-``; of the whole, bake writes warnings only."""
 _OF_BUILDX = "buildx."
 
 
@@ -44,16 +49,18 @@ def read_list(data: bytes, source: str) -> RefList:
     found, lines = RefList(), _lines(data, source)
     if isinstance(lines, InvalidReference):
         return RefList(wrong=[lines])
-    seen: dict[tuple[Gun, Tag], tuple[int, Digest | None]] = {}
+    seen: dict[tuple[Gun, Tag], tuple[int, Digest]] = {}
     for number, line in enumerate(lines, 1):
         text = _COMMENT.sub("", line).strip()
         if not text:
             continue
         try:
             ref = ImageRef.parse(text)
-            first = seen.setdefault((ref.gun, ref.required_tag), (number, ref.digest))
-            if first[1] != ref.digest and first[1] and ref.digest:
-                raise InvalidReference(f"{ref.gun}:{ref.tag} stands in line {first[0]} with another digest.")
+            name = ref.gun, ref.required_tag
+            if ref.digest is not None:
+                first, digest = seen.setdefault(name, (number, ref.digest))
+                if digest != ref.digest:
+                    raise InvalidReference(f"{ref.gun}:{ref.tag} stands in line {first} with another digest.")
             found.refs.append(ref)
         except InvalidReference as error:
             found.wrong.append(
@@ -69,7 +76,10 @@ def _lines(data: bytes, source: str) -> list[str] | InvalidReference:
         return data.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
-        return InvalidReference(f"{source}, line {number}: not UTF-8.", line=number)
+        hint = (
+            "Save it as UTF-8; it looks like UTF-16." if data.startswith(_UTF_16) else "Is it a list of references?"
+        )
+        return InvalidReference(f"{source}, line {number}: not UTF-8.", hint=hint, line=number)
 
 
 def read_metadata(data: bytes, source: str) -> RefList:
@@ -92,9 +102,11 @@ def read_metadata(data: bytes, source: str) -> RefList:
     else:
         for name, target in value.items():
             where = f"{source}, target {name[:64]!r}"
+            if name.startswith(_OF_BUILDX):
+                continue
             if not isinstance(target, dict):
                 found.wrong.append(InvalidReference(f"{where}: no object."))
-            elif not name.startswith(_OF_BUILDX) and any(_OF_A_BUILD.match(member) for member in target):
+            elif any(_OF_AN_IMAGE.match(member) for member in target):
                 _add_build(found, target, where)
     return _counted(found, source)
 
@@ -140,7 +152,11 @@ def _digest_of(build: Mapping[str, Any]) -> Digest:
         raise InvalidReference(
             f"no {_DIGEST}.", hint="A build has one when it makes an image and pushes it (--push)."
         )
-    return Digest.parse(text)
+    digest = Digest.parse(text)
+    described = build.get(_DESCRIPTOR)
+    if isinstance(described, dict) and described.get("digest", text) != text:
+        raise InvalidReference(f"{_DIGEST} and {_DESCRIPTOR} name two digests.")
+    return digest
 
 
 def _named(name: str, digest: Digest, where: str) -> ImageRef | InvalidReference:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from tuf.api.metadata import TargetFile
 
 from trustkit.core.formats.tuf1 import read_time, write_time
-from trustkit.core.manifests import INDEXES
+from trustkit.core.manifests import INDEXES, MEDIA_TYPE
 from trustkit.core.names import Digest, Tag
 from trustkit.core.ports.images import MAX_MANIFEST, ManifestBytes
 from trustkit.core.view import SignedTarget, Superseded
@@ -22,7 +21,6 @@ MAX_CHILDREN = 1_000
 """As many as are looked at below one index where nothing is recorded."""
 MAX_SUPERSEDE = timedelta(days=365)
 KEEP_SUPERSEDED = timedelta(days=30)
-_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\Z")
 
 
 def read_target(path: str, target: TargetFile, role: str) -> SignedTarget:
@@ -56,7 +54,7 @@ def _read_custom(custom: Any) -> tuple[str, tuple[Superseded, ...], tuple[Digest
     media_type, old = ours.get("media_type"), ours.get("superseded")
     if set(ours) - {"children"} != {"media_type", "superseded"} or not isinstance(old, list):
         raise Malformed(f"{CUSTOM} has to hold media_type and superseded, children where there are any, and no more")
-    if not isinstance(media_type, str) or not _MEDIA_TYPE.match(media_type):
+    if not isinstance(media_type, str) or not MEDIA_TYPE.match(media_type):
         raise Malformed("media_type is not a media type")
     if len(old) > MAX_SUPERSEDED:
         raise Malformed(f"more than {MAX_SUPERSEDED} superseded digests")
