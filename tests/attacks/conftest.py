@@ -11,6 +11,7 @@ from securesystemslib.signer import Signer
 
 from tests.attacks.evil import Stage
 from tests.attacks.insider import Insider
+from tests.attacks.two import Two
 from tests.attacks.victims import serving
 from tests.service import Person, RunningService
 
@@ -49,3 +50,10 @@ def insider(_judged: tuple[RunningService, Person]) -> MakeInsider:
         return Insider(service, person, f"judged/app{next(_numbers)}", **keys)
 
     return make
+
+
+@pytest.fixture
+def who(_judged: tuple[RunningService, Person]) -> Two:
+    """An insider with one of the two keys that each tag takes."""
+    service, person = _judged
+    return Two(service, person, f"judged/app{next(_numbers)}").begin()
