@@ -54,8 +54,8 @@ def open_signer(uri: KmsUri, public: Key) -> Signer:
 
 
 @contextlib.contextmanager
-def speaking(uri: KmsUri) -> Iterator[None]:
-    """Turns what a service's package raises into KeyUnavailable that names the key."""
+def speaking(uri: KmsUri, *, may: str = "read the key and sign") -> Iterator[None]:
+    """Turns what a service's package raises into KeyUnavailable that names the key, and what one must be let do."""
     from securesystemslib.exceptions import UnsupportedAlgorithmError, UnsupportedLibraryError
 
     logging.getLogger("securesystemslib").addHandler(logging.NullHandler())  # it logs what it raises as well
@@ -74,7 +74,7 @@ def speaking(uri: KmsUri) -> Iterator[None]:
         reason = " ".join(str(error).split())[:300] or "no reason given"
         raise KeyUnavailable(
             f"The key {uri} can't be used: {type(error).__name__}: {reason}",
-            hint="Log in to the key service, and look that you may read the key and sign with it.",
+            hint=f"Log in to the key service, and look that you may {may} with it.",
         ) from error
 
 

@@ -83,7 +83,7 @@ def read_public(session: pkcs11.Session, uri: Pkcs11Uri) -> Key:
     with speaking(uri.where):
         private = _private(session, uri)
         key_id, label = bytes(private[pkcs11.Attribute.ID] or b""), str(private[pkcs11.Attribute.LABEL] or "")
-        halves = _objects(session, pkcs11.ObjectClass.PUBLIC_KEY, label="" if key_id else label, key_id=key_id)
+        halves = objects(session, pkcs11.ObjectClass.PUBLIC_KEY, label="" if key_id else label, key_id=key_id)
         if len(halves) != 1:
             raise KeyMissing(
                 f"Beside the private key {uri.what} on {uri.where} there are {len(halves)} public keys with its id.",
@@ -145,7 +145,7 @@ def destroy(session: pkcs11.Session, uri: Pkcs11Uri) -> None:
 
     with speaking(uri.where):
         for kind in (pkcs11.ObjectClass.PRIVATE_KEY, pkcs11.ObjectClass.PUBLIC_KEY):
-            for each in _objects(session, kind, label=uri.object, key_id=uri.id):
+            for each in objects(session, kind, label=uri.object, key_id=uri.id):
                 each.destroy()
 
 
@@ -154,8 +154,8 @@ def _check_free(session: pkcs11.Session, uri: Pkcs11Uri, label: str, key_id: byt
 
     private = pkcs11.ObjectClass.PRIVATE_KEY
     for said, found in (
-        (f"labelled {label!r}", _objects(session, private, label=label, key_id=b"")),
-        (f"with id {key_id.hex()}", _objects(session, private, label="", key_id=key_id)),
+        (f"labelled {label!r}", objects(session, private, label=label, key_id=b"")),
+        (f"with id {key_id.hex()}", objects(session, private, label="", key_id=key_id)),
     ):
         if found:
             raise KeyExists(
@@ -167,7 +167,7 @@ def _check_free(session: pkcs11.Session, uri: Pkcs11Uri, label: str, key_id: byt
 def _private(session: pkcs11.Session, uri: Pkcs11Uri) -> Any:
     import pkcs11
 
-    found = _objects(session, pkcs11.ObjectClass.PRIVATE_KEY, label=uri.object, key_id=uri.id)
+    found = objects(session, pkcs11.ObjectClass.PRIVATE_KEY, label=uri.object, key_id=uri.id)
     if len(found) == 1:
         return found[0]
     if not found:
@@ -185,7 +185,8 @@ def _asks_each_time(private: Any) -> bool:
         return False
 
 
-def _objects(session: pkcs11.Session, kind: pkcs11.ObjectClass, *, label: str, key_id: bytes) -> list[Any]:
+def objects(session: pkcs11.Session, kind: pkcs11.ObjectClass, *, label: str, key_id: bytes) -> list[Any]:
+    """The objects of a kind with this label and id, whichever of the two is said; raises as the token does."""
     import pkcs11
 
     wanted: dict[pkcs11.Attribute, Any] = {pkcs11.Attribute.CLASS: kind}

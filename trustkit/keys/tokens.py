@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from trustkit.errors import InvalidSetting, KeyUnavailable, UsageError, WrongPassphrase
 from trustkit.keys import sdks
 from trustkit.keys.passphrase import PassphraseSource
-from trustkit.keys.subjects import PER_KEY, KeySubject
+from trustkit.keys.subjects import PER_KEY, Subject
 from trustkit.keys.uris import Pkcs11Uri
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class PinSubject:
     """The PIN of a token, wanted for a key on it; its words go into prompts and errors."""
 
     where: str
-    key: KeySubject
+    key: Subject
     place: str = ""
 
     @property
@@ -66,7 +66,7 @@ class Tokens:
         self._sessions: dict[tuple[str, int], tuple[pkcs11.Session, bytes]] = {}
         self._wrong: dict[tuple[str, int], WrongPassphrase] = {}
 
-    def session(self, uri: Pkcs11Uri, wanted: KeySubject) -> tuple[pkcs11.Session, bytes]:
+    def session(self, uri: Pkcs11Uri, wanted: Subject) -> tuple[pkcs11.Session, bytes]:
         """An open session, logged in, on the one token that the URI means, and the PIN that opened it.
 
         The session can write, and lasts until ``close``.

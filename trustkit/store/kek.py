@@ -1,4 +1,4 @@
-"""The key-encryption key: one file outside the database and its backups (TRUST 8.5)."""
+"""The key-encryption key: a file outside the database and its backups, plain or wrapped by a device (TRUST 8.5)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,85 @@ import binascii
 import os
 import secrets
 import stat
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from trustkit.errors import StateError
 from trustkit.store.privatefile import PRIVATE, locked, private_folder, sync_folder
 
 KEK_BYTES = 32
-_MAX_FILE = 4096
+WRAPPED = "kek.wrapped"
+_MAX_FILE = 16384
+
+
+class KekFolder:
+    """The files of the key-encryption key: ``KekFiles`` on a disk.
+
+    Args:
+        data_dir: the data folder, where the wrapped one lies.
+        plain: where the plain one lies; ``kek`` in the data folder unless given.
+    """
+
+    def __init__(self, data_dir: Path, plain: Path | None = None) -> None:
+        self._plain = plain or data_dir / "kek"
+        self._wrapped = data_dir / WRAPPED
+
+    @property
+    def plain(self) -> str:
+        """Where the plain one lies, for errors."""
+        return str(self._plain)
+
+    @property
+    def wrapped(self) -> str:
+        """Where the wrapped one lies, for errors."""
+        return str(self._wrapped)
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Nobody else changes which of them are there."""
+        private_folder(self._wrapped.parent)
+        return locked(self._wrapped.with_name(f"{WRAPPED}.lock"))
+
+    def has_plain(self) -> bool:
+        """Whether there is a plain file, whatever it holds."""
+        return os.path.lexists(self._plain)
+
+    def read_plain(self) -> bytes | None:
+        """The 32 bytes; None where there is no file."""
+        return load_kek(self._plain, create=False) if self.has_plain() else None
+
+    def make_plain(self) -> bytes:
+        """The 32 bytes of the file, which is made first where there is none."""
+        return load_kek(self._plain)
+
+    def write_plain(self, kek: bytes) -> None:
+        """Puts the 32 bytes into the file."""
+        private_folder(self._plain.parent)
+        _write(self._plain, base64.b64encode(kek) + b"\n")
+
+    def read_wrapped(self) -> bytes | None:
+        """What the wrapped file says; None where there is none."""
+        try:
+            descriptor = os.open(self._wrapped, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StateError(f"{self._wrapped} can't be read: {error.strerror}.") from error
+        try:
+            return _private(self._wrapped, descriptor)
+        finally:
+            os.close(descriptor)
+
+    def write_wrapped(self, data: bytes) -> None:
+        """Puts this into the wrapped file."""
+        _write(self._wrapped, data)
+
+    def remove_plain(self) -> None:
+        """Removes the plain file; on the disk below, what it held may outlast it."""
+        _remove(self._plain)
+
+    def remove_wrapped(self) -> None:
+        """Removes the wrapped file."""
+        _remove(self._wrapped)
 
 
 def load_kek(path: Path, *, create: bool = True) -> bytes:
@@ -43,6 +115,17 @@ def load_kek(path: Path, *, create: bool = True) -> bytes:
 
 
 def _read(path: Path, descriptor: int) -> bytes:
+    try:
+        key = base64.b64decode(_private(path, descriptor).strip(), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEK_BYTES:
+        raise StateError(f"{path} is not a key-encryption key.", hint="It has 32 bytes in base64, one line.")
+    return key
+
+
+def _private(path: Path, descriptor: int) -> bytes:
+    """What is in an open file, which nobody else may use."""
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         raise StateError(f"The key-encryption key {path} is not a regular file.")
@@ -51,23 +134,22 @@ def _read(path: Path, descriptor: int) -> bytes:
             f"The key-encryption key {path} can be read by others.",
             hint="Find out who read it, then: chmod 600. If in doubt, rotate every online key.",
         )
-    try:
-        key = base64.b64decode(os.read(descriptor, _MAX_FILE).strip(), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != KEK_BYTES:
-        raise StateError(f"{path} is not a key-encryption key.", hint="It has 32 bytes in base64, one line.")
-    return key
+    return os.read(descriptor, _MAX_FILE + 1)
 
 
 def _make(path: Path) -> bytes:
-    """Writes beside, fsyncs, links: a crash leaves a whole key or none, and an existing one is never replaced."""
     key = secrets.token_bytes(KEK_BYTES)
+    _write(path, base64.b64encode(key) + b"\n")
+    return key
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Writes beside, fsyncs, links: a crash leaves a whole file or none, and an existing one is never replaced."""
     beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
         try:
-            os.write(descriptor, base64.b64encode(key) + b"\n")
+            os.write(descriptor, data)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -77,4 +159,11 @@ def _make(path: Path) -> bytes:
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise StateError(f"The key-encryption key {path} can't be written: {error.strerror}.") from error
-    return key
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StateError(f"{path} can't be removed: {error.strerror}.", hint="Remove it yourself.") from error
