@@ -187,7 +187,6 @@ def _ceremonies(ctx: Context, passphrase_file: Path | None, passphrase_fd: int |
     return Ceremonies(
         ctx.publisher(store=store),
         store,
-        ctx.home.pins,
         lifetimes=lifetimes(ctx.environ).value,
         clock=ctx.now,
         say=note,

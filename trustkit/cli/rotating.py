@@ -50,7 +50,7 @@ def rotate_with(ctx: Context, passphrase_file: Path | None, passphrase_fd: int |
     from trustkit.client.rotate import Rotate
 
     store = ctx.key_store(passphrase_file, passphrase_fd)
-    return Rotate(ctx.publisher(store=store), store, ctx.home.pins, ctx.home.rotations, say=note)
+    return Rotate(ctx.publisher(store=store), store, ctx.home.rotations, say=note)
 
 
 def public_key(path: Path) -> Key:
@@ -72,12 +72,15 @@ def key_here(ctx: Context, key_id: str | None, role: str) -> Key | None:
 
     if key_id is None:
         return None
-    info = ctx.key_store().resolve(key_id)
+    store = ctx.key_store()
+    info = store.resolve(key_id)
     if str(info.role) != role:
         raise WrongKeyRole(
-            f"The key {info.id[:16]} is kept as a {info.role} key, and not as a {role} key.",
+            f"The key {info.id[:16]} in {store.place} is kept as a {info.role} key, and not as a {role} key.",
             hint=f"Make one with: trustkit key generate --role {role}",
-            key_id=info.id,
+            key_ids=[info.id],
+            role=role,
+            place=store.place,
         )
     return info.public
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from tuf.api.metadata import Root
 
+from trustkit.client.holding import lacking, usable
 from trustkit.client.publish import Publisher
-from trustkit.client.repin import move_pin
 from trustkit.client.signing import Signing
 from trustkit.client.trust import Current
 from trustkit.core.ceremony import Ceremony, Wanted, check_expiry, propose
@@ -21,12 +21,12 @@ from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.pinning import meets
 from trustkit.core.ports.ceremony import RootMemory
-from trustkit.core.ports.keys import KeyInfo, KeyRole, KeyStore
+from trustkit.core.ports.keys import KeyInfo, KeyStore
 from trustkit.core.ports.remote import PinStore
 from trustkit.core.roots import ONLINE, root_signers
 from trustkit.core.rotation import carry_delegations
 from trustkit.core.view import SignedView
-from trustkit.errors import BadCeremony, BadSignature, Conflict, KeyMissing, NoCollection
+from trustkit.errors import BadCeremony, BadSignature, Conflict, NoCollection
 
 Agree = Callable[[Difference], None]
 
@@ -64,18 +64,12 @@ class Holding:
 
         Raises:
             BadCeremony: the expiry, the current root, or a version that was signed here before.
-            KeyMissing: no root key of it is here.
+            KeyMissing, WrongKeyRole: no root key of it is here, or it is kept for something else.
         """
         check_expiry(ceremony, now, self._lifetimes)
-        here = [info for info in self._keys.find(frozenset(ceremony.holders)) if info.role is KeyRole.ROOT]
+        here = usable(self._keys, "root", ceremony.holders)
         if not here:
-            raise KeyMissing(
-                f"None of the root keys of this ceremony ({', '.join(k[:16] for k in ceremony.holders)}) is in "
-                f"{self._keys.place}.",
-                key_ids=list(ceremony.holders),
-                role="root",
-                place=self._keys.place,
-            )
+            raise lacking(self._keys, "root", ceremony.holders, "This ceremony takes its root keys")
         self._check_current(ceremony, {info.id for info in here}, current)
         self._check_memory(ceremony, again=again)
         asked = tuple(info for info in here if info.id not in ceremony.signatures)
@@ -142,7 +136,6 @@ class Ceremonies:
         self,
         publisher: Publisher,
         keys: KeyStore,
-        pins: PinStore,
         *,
         lifetimes: Lifetimes,
         clock: Callable[[], datetime],
@@ -150,7 +143,6 @@ class Ceremonies:
     ) -> None:
         self._publisher = publisher
         self._sign = Signing(keys)
-        self._pins = pins
         self._lifetimes = lifetimes
         self._clock = clock
         self._say = say
@@ -176,7 +168,7 @@ class Ceremonies:
         base = self._current(gun)
         if payload_digest(read(base.files["root"], Root).signed) != ceremony.fingerprint:
             self._check_complete(ceremony)
-            self._publisher.apply(
+            served = self._publisher.apply(
                 gun,
                 lambda draft: _adopt(draft, ceremony),
                 check=lambda _, view: _check(view, ceremony),
@@ -184,12 +176,13 @@ class Ceremonies:
                 base=base,
             )
         else:
+            served = base
             self._say(f"This root of {gun} is published already.")
         old, new = ceremony.old.roles["root"].keyids, ceremony.proposed.roles["root"].keyids
         gone, comes = set(old) - set(new), [key_id for key_id in new if key_id not in old]
-        if move_pin(self._pins, gun, self._current(gun), gone, comes):
+        if self._publisher.follow(gun, served, gone, comes):
             self._say(f"The pin of {gun} here is the new root now.")
-        return self._current(gun).view
+        return served.view
 
     def rehearse(self, ceremony: Ceremony) -> Difference:
         """Everything that ``publish`` does but the upload, with the judge's own rules in the service's place.

@@ -9,13 +9,14 @@ from datetime import datetime
 from securesystemslib.signer import Signer
 from tuf.api.metadata import TargetFile
 
+from trustkit.client.holding import lacking, usable
 from trustkit.core.build import first_targets, new_root
 from trustkit.core.formats.tuf1 import sign
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.ports.keys import KeyInfo, KeyRole, KeyStore
 from trustkit.core.ports.remote import Pin, TrustService
-from trustkit.errors import KeyMissing, UsageError
+from trustkit.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Founding:
             KeyProblem: keys, passphrases.
         """
         keys = self._service.service_keys(gun)
-        root_info = self._root(pin, root_key)
+        root_info = self._root(gun, pin, root_key)
         root_signer = self._keys.unlock(root_info)
         repository_info = self._repository(gun)
         repository_signer = self._keys.unlock(repository_info)
@@ -78,22 +79,40 @@ class Founding:
         }
         return Founded(upload, pin or Pin(str(gun), root=upload["root"]))
 
-    def _root(self, pin: Pin | None, wanted: str | None) -> KeyInfo:
-        here = [info for info in self._keys.list() if info.role is KeyRole.ROOT]
-        if pin is not None and pin.key_ids:
-            here = [info for info in here if info.id in pin.key_ids]
+    def _root(self, gun: Gun, pin: Pin | None, wanted: str | None) -> KeyInfo:
+        here = self._named(gun, wanted) if wanted is not None else self._root_keys()
+        pinned = pin.key_ids if pin is not None else ()
+        if pin is not None and pinned:
+            if not usable(self._keys, "root", pinned):
+                raise lacking(
+                    self._keys, "root", pinned, f"Founding {gun} takes one of the root keys that are pinned"
+                )
+            here = [info for info in here if info.id in pinned]
             if not here:
-                raise KeyMissing(f"None of the root keys that are pinned for {pin.pattern} is here.")
-        if wanted is not None:
-            here = [info for info in here if info.id.startswith(wanted)]
-            if len(here) != 1:
-                raise KeyMissing(f"{len(here)} root keys here begin with {wanted}.", hint="See: trustkit key list")
+                raise UsageError(
+                    f"The root key {wanted} isn't one that is pinned for {pin.pattern}.",
+                    hint="See: trustkit pin list",
+                )
         if len(here) > 1:
-            raise UsageError("There are several root keys here.", hint="Say which with --root-key ID.")
+            raise UsageError(
+                f"There are several root keys in {self._keys.place}.", hint="Say which with --root-key ID."
+            )
         if here:
             return here[0]
         self._say("Making a root key: it founds collections, and is needed seldom. Keep a copy of it offline.")
         return self._keys.generate(KeyRole.ROOT)
+
+    def _root_keys(self) -> list[KeyInfo]:
+        return [info for info in self._keys.list() if info.role is KeyRole.ROOT]
+
+    def _named(self, gun: Gun, wanted: str) -> list[KeyInfo]:
+        """The root keys whose ids begin like this; raises KeyMissing, and WrongKeyRole where only others do."""
+        roots = [info for info in self._root_keys() if info.id.startswith(wanted)]
+        if not roots:
+            ids = [info.id for info in self._keys.list() if info.id.startswith(wanted)] or [wanted]
+            what = f"Founding {gun} takes the root key that is named"
+            raise lacking(self._keys, "root", ids, what, hint="See: trustkit key list")
+        return roots
 
     def _repository(self, gun: Gun) -> KeyInfo:
         left = [info for info in self._keys.list() if info.role is KeyRole.REPOSITORY and info.gun == gun]

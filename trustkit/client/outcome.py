@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tuf.api.metadata import Root
 
+from trustkit.client.trust import Current
 from trustkit.core.delegations import Delegations, Kind
 from trustkit.core.names import Gun
 from trustkit.core.proposals import Proposal
@@ -24,10 +25,15 @@ class Leave(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``view`` is what a consumer gets now; with a proposal, the change is not in it."""
+    """``current`` is what a consumer gets now; with a proposal, the change is not in it."""
 
-    view: SignedView
+    current: Current
     proposal: Proposal | None = None
+
+    @property
+    def view(self) -> SignedView:
+        """What ``current`` says."""
+        return self.current.view
 
 
 def holders(delegations: Delegations | None, root: Root) -> Mapping[str, str]:

@@ -9,9 +9,9 @@ from typing import Any
 
 from tuf.api.metadata import Metadata
 
+from trustkit.client.holding import lacking, usable
 from trustkit.client.outcome import Outcome, holders, waiting
 from trustkit.client.publish import Publisher, floors_of
-from trustkit.client.signing import keys_for
 from trustkit.client.trust import Current, Trust
 from trustkit.core.approval import examine
 from trustkit.core.difference import Difference, difference
@@ -23,7 +23,7 @@ from trustkit.core.needs import signers_of
 from trustkit.core.ports.keys import KeyInfo, KeyStore
 from trustkit.core.ports.proposing import ProposalService
 from trustkit.core.proposals import Proposal
-from trustkit.errors import Conflict, KeyMissing, ProposalStale
+from trustkit.errors import Conflict, ProposalStale
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Proposals:
             agree: is shown what it would change, before a key is touched, and raises where it may not.
 
         Raises:
-            KeyMissing: no key is here that the proposal lacks.
+            KeyMissing, WrongKeyRole: no key is here that the proposal lacks, or it is kept for something else.
             ProposalStale: it can't become current any more.
             everything that ``show`` raises.
         """
@@ -118,7 +118,7 @@ class Proposals:
             return Outcome(self._publisher.read_back(gun, base.pin, step.versions, lambda _gun, _view: None))
         for line in waiting(gun, step.proposal, _names(draft)):
             self._say(line)
-        return Outcome(base.view, step.proposal)
+        return Outcome(base, step.proposal)
 
     def drop(self, gun: Gun, identifier: str) -> None:
         """Ends a proposal: what was signed for it can't come back.  Raises NotFound."""
@@ -139,16 +139,17 @@ class Proposals:
                 rest = {key_id: key for key_id, key in need.keys.items() if key_id not in signed}
                 count = max(need.threshold - len(signed), 0)
                 wanted |= dict.fromkeys(rest, role) if count else {}
-                here = keys_for(self._keys, need, rest)[:count]
+                here = usable(self._keys, need.role, rest)[:count]
                 if here:
                     chosen.setdefault(role, {}).update({info.id: info for info in here})
         if not chosen:
-            raise KeyMissing(
-                f"Proposal {identifier} of {draft.gun} lacks signatures of {', '.join(k[:16] for k in wanted)}; none "
-                f"of these keys is here.",
-                hint=f"Their holders have to approve it. Looked in {self._keys.place}.",
-                key_ids=list(wanted),
-                place=self._keys.place,
+            roles = list(dict.fromkeys(wanted.values()))
+            raise lacking(
+                self._keys,
+                roles[0] if roles else "",
+                wanted,
+                f"Proposal {identifier} of {draft.gun} lacks signatures of keys of {', '.join(roles)}",
+                hint="Their holders have to approve it.",
             )
         return chosen
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from trustkit.client.change import Change
 from trustkit.client.founding import Founding
+from trustkit.client.holding import lacking
 from trustkit.client.outcome import Leave, Outcome, holders, waiting
 from trustkit.client.signing import Signing
 from trustkit.client.trust import Current, Trust
@@ -20,7 +21,7 @@ from trustkit.core.ports.proposing import ProposalService, Step
 from trustkit.core.ports.remote import Pin, PinStore, TrustService
 from trustkit.core.rotation_online import adopt
 from trustkit.core.view import SignedView
-from trustkit.errors import Conflict, KeyMissing, NoCollection, NoPin, RolledBack, Unsigned, UsageError
+from trustkit.errors import Conflict, NoCollection, NoPin, RolledBack, Unsigned, UsageError
 
 Read = Callable[[Pin, Gun, datetime], Current]
 
@@ -48,6 +49,7 @@ class Publisher:
         say: Callable[[str], None],
     ) -> None:
         self._service = service
+        self._keys = keys
         self._proposals = proposals
         self._pins = pins
         self._trust = trust
@@ -72,6 +74,10 @@ class Publisher:
             if self._trust.exists(gun):
                 raise error from None
             return None
+
+    def follow(self, gun: Gun, current: Current, gone: Collection[str], comes: Sequence[str]) -> bool:
+        """As ``Trust.follow``: this home's own pin, after the root keys of a collection changed."""
+        return self._trust.follow(gun, current, gone, comes)
 
     def publish(
         self,
@@ -109,9 +115,9 @@ class Publisher:
         check: Callable[[Gun, SignedView], None] = lambda _gun, _view: None,
         agree: Callable[[Difference], None] = lambda _difference: None,
         base: Current | None = None,
-    ) -> SignedView:
+    ) -> Current:
         """As ``change`` where nothing is left as a proposal: KeyMissing where the keys here don't suffice."""
-        return self.change(gun, edit, check=check, agree=agree, base=base, leave=Leave.NEVER).view
+        return self.change(gun, edit, check=check, agree=agree, base=base, leave=Leave.NEVER).current
 
     def change(
         self,
@@ -138,7 +144,7 @@ class Publisher:
                 ``Trust.renewable``, everything else the trusted state.
 
         Raises:
-            KeyMissing: keys here don't suffice, and no proposal may be left, or none of a role is here.
+            KeyMissing, WrongKeyRole: keys here don't suffice, and no proposal may be left, or none of a role is here.
             ProposalOpen: a proposal has one of the roles that this changes.
             UsageError: a proposal shall be left, and the change takes one signature only.
             Conflict: others kept changing the collection for a hundred tries.
@@ -155,7 +161,7 @@ class Publisher:
                 adopt(draft, self._service.service_keys(gun).pending)
             draft.settle()
             if not draft.changed:
-                return Outcome(base.view)
+                return Outcome(base)
             if (shown := difference(draft.before, draft.after)) != agreed:
                 agree(shown)
                 agreed = shown
@@ -170,7 +176,7 @@ class Publisher:
             if step.proposal is not None:
                 for line in waiting(gun, step.proposal, holders(draft.delegations, draft.root)):
                     self._say(line)
-                return Outcome(base.view, step.proposal)
+                return Outcome(base, step.proposal)
             return Outcome(self.read_back(gun, base.pin, step.versions, check, read=read))
         raise Conflict(f"{gun} was changed by others {TRIES} times in a row.", hint="Try again.")
 
@@ -193,11 +199,12 @@ class Publisher:
         if signed.missing and leave is not Leave.NEVER:
             return self._proposals.propose(draft.gun, signed.files)
         for lack in signed.missing:
-            raise KeyMissing(
+            raise lacking(
+                self._keys,
+                lack.need.role,
+                lack.need.keys,
                 f"{lack.need.role} of {draft.gun} takes {lack.need.threshold} signatures of its keys, as "
-                f"{lack.need.delegator} says; {lack.count} of them lack.",
-                key_ids=list(lack.key_ids),
-                role=lack.need.role,
+                f"{lack.need.delegator} says",
             )
         return Step(None, self._service.publish(draft.gun, signed.files))
 
@@ -209,7 +216,7 @@ class Publisher:
         usual = min(max(took.total_seconds(), LEAST_PAUSE), LONGEST_TRY)
         self._sleep(random.uniform(0, usual * 2 ** min(attempt, DOUBLINGS)))  # noqa: S311 - spreads tries only
 
-    def _publish_first(self, gun: Gun, change: Change, root_key: str | None) -> SignedView:
+    def _publish_first(self, gun: Gun, change: Change, root_key: str | None) -> Current:
         if change.drop:
             raise Unsigned(f"Nothing is signed under {gun}.")
         now = self._clock()
@@ -228,9 +235,10 @@ class Publisher:
         check: Callable[[Gun, SignedView], None],
         *,
         read: Read | None = None,
-    ) -> SignedView:
+    ) -> Current:
         """Fetches what is served and verifies it as a consumer with this pin would (TRUST 3.9); ``read`` as above."""
-        view = (read or self._trust.under)(pin, gun, self._clock()).view
+        current = (read or self._trust.under)(pin, gun, self._clock())
+        view = current.view
         known = {role.name: role.version for role in view.roles}
         behind = {role for role, version in versions.items() if role in known and known[role] < version}
         if behind:
@@ -239,7 +247,7 @@ class Publisher:
             )
         if all(known[role] == version for role, version in versions.items() if role in known and role != "timestamp"):
             check(gun, view)
-        return view
+        return current
 
     def _tell_difference(self, gun: Gun, before: SignedView, after: SignedView) -> None:
         for tag in sorted({*before.targets, *after.targets}):

@@ -13,8 +13,10 @@ from datetime import datetime
 
 from tuf.api.metadata import Root, Snapshot
 
+from trustkit.client.holding import lacking
 from trustkit.client.signing import Signing
 from trustkit.client.trust import Trust
+from trustkit.core.delegations import TARGETS
 from trustkit.core.difference import Difference, difference
 from trustkit.core.draft import Draft
 from trustkit.core.formats.tuf1 import meta_version, read
@@ -23,7 +25,7 @@ from trustkit.core.names import Gun
 from trustkit.core.ports.keys import KeyStore
 from trustkit.core.ports.remote import KeptMetadata, TrustService
 from trustkit.core.view import SignedView
-from trustkit.errors import BadVersion, Conflict, KeyMissing, NoCollection
+from trustkit.errors import BadVersion, Conflict, NoCollection
 
 FARTHEST = 2_000_000
 """How far above what is known here a service's ceiling may lie; an operator's jump goes a million at most."""
@@ -93,8 +95,11 @@ class PutBackLost:
         signed = self._sign(draft)
         if signed.missing:
             lack = signed.missing[0]
-            raise KeyMissing(
-                f"{lack.need.role} of {gun} takes {lack.count} more signatures than there are keys here."
+            raise lacking(
+                self._keys,
+                lack.need.role,
+                lack.need.keys,
+                f"{lack.need.role} of {gun} takes {lack.need.threshold} signatures of its keys",
             )
         upload = dict(signed.files)
         self._publish(gun, files, upload)
@@ -107,7 +112,7 @@ class PutBackLost:
         draft = Draft(gun, files, now=now, lifetimes=self._lifetimes)
         meta = read(files["snapshot"], Snapshot).signed.meta
         delegated = {role.name for role in draft.delegations.roles} if draft.delegations else set()
-        left = []
+        left: dict[str, tuple[str, ...]] = {}
         for role, ceiling in sorted(ceilings.items()):
             if role != "targets" and role not in delegated:
                 continue
@@ -119,12 +124,16 @@ class PutBackLost:
                 )
             need = (draft.needs(role) if role == "targets" or draft.targets(role) else [])[:1]
             if not need or not self._keys.find(frozenset(need[0].keys)):
-                left.append(role)
+                left[role] = tuple(need[0].keys) if need else ()
                 continue
             draft.edit(role).version = ceiling
         if not draft.changed:
-            raise KeyMissing(
-                f"Of {', '.join(left) or gun} no key is in {self._keys.place}.", hint="Run it where those keys are."
+            raise lacking(
+                self._keys,
+                next(iter(left), TARGETS),
+                [key_id for key_ids in left.values() for key_id in key_ids],
+                f"Putting back {gun} takes keys of {', '.join(left) or TARGETS}",
+                hint="Run it where those keys are.",
             )
         return draft, tuple(left)
 

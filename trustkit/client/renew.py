@@ -110,7 +110,7 @@ class Renew:
         """Publishes what a plan says: first what the keys here are enough for, then proposals for the rest.
 
         Raises:
-            KeyMissing: none of the keys of what expires is here.
+            KeyMissing, WrongKeyRole: none of the keys of what expires is here, or it is kept for something else.
             ProposalOpen: a proposal has one of the roles.
             everything that ``Publisher.change`` raises.
         """

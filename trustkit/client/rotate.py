@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from securesystemslib.signer import Key
 from tuf.api.metadata import Root
 
+from trustkit.client.holding import lacking, usable
 from trustkit.client.publish import Publisher
-from trustkit.client.repin import move_pin
 from trustkit.client.trust import Current
 from trustkit.core.delegations import TARGETS
 from trustkit.core.difference import Difference
@@ -22,11 +22,10 @@ from trustkit.core.draft import Draft
 from trustkit.core.formats.tuf1 import read
 from trustkit.core.names import Gun, SignerName
 from trustkit.core.ports.keys import KeyInfo, KeyRole, KeyStore
-from trustkit.core.ports.remote import PinStore
 from trustkit.core.ports.rotation import Begun, Rotations
 from trustkit.core.rotation import key_to_replace, rotate_repository, rotate_root, rotate_signer, withdraw
 from trustkit.core.view import SignedView
-from trustkit.errors import Conflict, KeyMissing, NoCollection, NotFound
+from trustkit.errors import Conflict, NoCollection, NotFound
 
 Agree = Callable[[Difference], None]
 _OF_ROOT = {KeyRole.ROOT: "root", KeyRole.REPOSITORY: TARGETS}
@@ -60,14 +59,12 @@ class Rotate:
         self,
         publisher: Publisher,
         keys: KeyStore,
-        pins: PinStore,
         rotations: Rotations,
         *,
         say: Callable[[str], None],
     ) -> None:
         self._publisher = publisher
         self._keys = keys
-        self._pins = pins
         self._rotations = rotations
         self._say = say
         self._made: KeyInfo | None = None
@@ -89,7 +86,7 @@ class Rotate:
             revoke: tags to withdraw in the same publish, so that the new key never signs them.
 
         Raises:
-            KeyMissing: the root key isn't here: the root is changed by a ceremony then.
+            KeyMissing, WrongKeyRole: the root key isn't here, and nothing was made: a ceremony changes the root then.
             Conflict: somebody else rotated meanwhile.
             everything that ``Publisher.apply`` raises.
         """
@@ -98,7 +95,7 @@ class Rotate:
             withdraw(draft, revoke)
             rotate_repository(draft, gone, comes)
 
-        return self._rotate(gun, KeyRole.REPOSITORY, edit, new, old, agree)
+        return self._rotate(gun, KeyRole.REPOSITORY, edit, new, old, agree)[0]
 
     def root(self, gun: Gun, *, new: Key | None = None, old: str | None = None, agree: Agree) -> Rotated:
         """Puts a root key in the place of another; the new root is signed by the old and the new keys.
@@ -109,8 +106,9 @@ class Rotate:
         Raises:
             as ``repository``.
         """
-        done = self._rotate(gun, KeyRole.ROOT, rotate_root, new, old, agree)
-        self._repin(gun, done)
+        done, current = self._rotate(gun, KeyRole.ROOT, rotate_root, new, old, agree)
+        if self._publisher.follow(gun, current, {done.old}, [done.new]):
+            self._say(f"The pin of {gun} here is the new root now.")
         return done
 
     def signer(self, gun: Gun, name: SignerName, *, new: Key | None = None, agree: Agree) -> Rotated:
@@ -120,7 +118,7 @@ class Rotate:
 
         Raises:
             NotFound: no signer of this name.
-            KeyMissing: the repository key isn't here.
+            KeyMissing, WrongKeyRole: the repository key isn't here; nothing was made.
             Conflict: somebody else gave it another key meanwhile.
             everything that ``Publisher.apply`` raises.
         """
@@ -149,13 +147,13 @@ class Rotate:
         return Rotated(gun, KeyRole.SIGNER, own[0], comes.keyid, self._here(own[0]))
 
     def _require_repository_keys(self, gun: Gun, name: SignerName, view: SignedView) -> None:
-        if not self._keys.find(frozenset(view.target_keys)):
-            raise KeyMissing(
-                f"Another key for {name} in {gun} takes its repository key, which isn't in {self._keys.place}.",
+        if not usable(self._keys, TARGETS, view.target_keys):
+            raise lacking(
+                self._keys,
+                TARGETS,
+                view.target_keys,
+                f"Another key for {name} in {gun} takes a key of {TARGETS}, its repository key",
                 hint="Give the public half of your new key to who has it: trustkit signer add --replace.",
-                key_ids=list(view.target_keys),
-                role="repository",
-                place=self._keys.place,
             )
 
     def _rotate(
@@ -166,19 +164,20 @@ class Rotate:
         given: Key | None,
         wanted: str | None,
         agree: Agree,
-    ) -> Rotated:
+    ) -> tuple[Rotated, Current]:
+        """What came of it, and the state that is served now."""
         self._publisher.require(gun)
         current = self._current(gun)
         root = read(current.files["root"], Root).signed
         begun = self._rotations.begun(gun, role)
         if begun and given is None and _got_through(root, role, begun):
             self._rotations.end(gun, role)
-            return Rotated(gun, role, begun.old, begun.new, self._here(begun.old), resumed=True)
+            return Rotated(gun, role, begun.old, begun.new, self._here(begun.old), resumed=True), current
         old = key_to_replace(root, _OF_ROOT[role], wanted, gun)
         self._require_root_keys(gun, root)
         new = given or self._new_key(gun, role, begun if begun and begun.version == root.version else None)
         self._begin(Begun(gun, role, old, new.keyid, root.version), begun)
-        self._publisher.apply(
+        current = self._publisher.apply(
             gun,
             lambda draft: edit(draft, old, new),
             check=lambda _, view: _check(view, role, old, new.keyid),
@@ -186,7 +185,7 @@ class Rotate:
             base=current,
         )
         self._rotations.end(gun, role)
-        return Rotated(gun, role, old, new.keyid, self._here(old))
+        return Rotated(gun, role, old, new.keyid, self._here(old)), current
 
     def _current(self, gun: Gun) -> Current:
         current = self._publisher.current(gun)
@@ -197,18 +196,14 @@ class Rotate:
     def _require_root_keys(self, gun: Gun, root: Root) -> None:
         """Before anything is made: a root is changed by its own keys."""
         role = root.roles["root"]
-        here = self._keys.find(frozenset(role.keyids))
-        if len(here) >= role.threshold:
-            return
-        names = ", ".join(key_id[:16] for key_id in role.keyids)
-        raise KeyMissing(
-            f"A new root of {gun} takes {role.threshold} of the root keys {names}; "
-            f"{f'{len(here)} of them is' if here else 'none of them is'} in {self._keys.place}.",
-            hint="Where root keys are kept offline or by others: trustkit root propose, and a ceremony.",
-            key_ids=list(role.keyids),
-            role="root",
-            place=self._keys.place,
-        )
+        if len(usable(self._keys, "root", role.keyids)) < role.threshold:
+            raise lacking(
+                self._keys,
+                "root",
+                role.keyids,
+                f"A new root of {gun} takes {role.threshold} of its root keys",
+                hint="Where root keys are kept offline or by others: trustkit root propose, and a ceremony.",
+            )
 
     def _new_key(self, gun: Gun, role: KeyRole, begun: Begun | None, name: SignerName | None = None) -> Key:
         left = self._here(begun.new) if begun else None
@@ -236,12 +231,6 @@ class Rotate:
 
     def _here(self, key_id: str) -> KeyInfo | None:
         return next(iter(self._keys.find(frozenset({key_id}))), None)
-
-    def _repin(self, gun: Gun, done: Rotated) -> None:
-        """Moves this home's own pin to the new root, and verifies under it, so that it is warm."""
-        if move_pin(self._pins, gun, self._current(gun), {done.old}, [done.new]):
-            self._current(gun)
-            self._say(f"The pin of {gun} here is the new root now.")
 
 
 def _got_through(root: Root, role: KeyRole, begun: Begun) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from securesystemslib.signer import Key
 from tuf.api.metadata import Root
 
+from trustkit.client.holding import lacking, usable
 from trustkit.client.publish import Publisher
 from trustkit.client.trust import Current
 from trustkit.core.difference import Difference
@@ -18,7 +19,7 @@ from trustkit.core.ports.keys import KeyStore
 from trustkit.core.ports.remote import TrustService
 from trustkit.core.rotation_online import adopt
 from trustkit.core.view import SignedView
-from trustkit.errors import Conflict, Garbage, KeyMissing, NoCollection
+from trustkit.errors import Conflict, Garbage, NoCollection
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +70,14 @@ class RotateOnline:
 
     def _require_root_keys(self, gun: Gun, current: Current) -> None:
         role = read(current.files["root"], Root).signed.roles["root"]
-        here = self._keys.find(frozenset(role.keyids))
-        if len(here) < role.threshold:
-            raise KeyMissing(
-                f"A new root of {gun} takes {role.threshold} of its {len(role.keyids)} root keys; {len(here)} of "
-                f"them {'is' if len(here) == 1 else 'are'} in {self._keys.place}.",
+        if len(usable(self._keys, "root", role.keyids)) < role.threshold:
+            raise lacking(
+                self._keys,
+                "root",
+                role.keyids,
+                f"A new root of {gun} takes {role.threshold} of its root keys",
                 hint="Where root keys are kept offline or by others, an operator makes the keys with trustkit admin "
                 "online-keys rotate, and the next root that you publish names them.",
-                key_ids=list(role.keyids),
-                role="root",
-                place=self._keys.place,
             )
 
 

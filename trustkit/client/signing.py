@@ -7,16 +7,13 @@ from dataclasses import dataclass
 
 from tuf.api.metadata import Root, Targets
 
+from trustkit.client.holding import lacking, usable
 from trustkit.core.delegations import Kind
 from trustkit.core.draft import Draft
 from trustkit.core.formats.tuf1 import sign
 from trustkit.core.needs import Need
-from trustkit.core.ports.keys import KeyInfo, KeyRole, KeyStore
-from trustkit.errors import KeyMissing, WrongKeyRole
-
-_ROLES = {"root": (KeyRole.ROOT,), "targets": (KeyRole.REPOSITORY,)}
-_OF_DELEGATIONS = (KeyRole.SIGNER, KeyRole.REPOSITORY)
-"""Whose key signs where several could: a signer's own before the repository key, so that the file says who it was."""
+from trustkit.core.ports.keys import KeyInfo, KeyStore
+from trustkit.errors import KeyProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +33,6 @@ class SignedDraft:
     missing: tuple[Missing, ...]
 
 
-def keys_for(keys: KeyStore, need: Need, key_ids: Collection[str]) -> list[KeyInfo]:
-    """Those of these keys that are here and kept for what has to be signed, a signer's own first."""
-    roles = _ROLES.get(need.role, _OF_DELEGATIONS)
-    here = [info for info in keys.find(frozenset(key_ids)) if info.role in roles]
-    return sorted(here, key=lambda info: roles.index(info.role))
-
-
 class Signing:
     """Signs drafts with the keys of one store."""
 
@@ -60,6 +50,7 @@ class Signing:
 
         Raises:
             KeyMissing: no key of a role is here; says which paths the signers' keys that are here may sign.
+            WrongKeyRole: one is here, and kept for something else.
             KeyProblem: as ``KeyStore.unlock``.
         """
         chosen: dict[str, dict[str, KeyInfo]] = {}
@@ -81,13 +72,7 @@ class Signing:
         A root gets the signatures of all its keys that are here: a pinned key id is met only by a root that this key
         has signed (TRUST 5.1).
         """
-        found = self._keys.find(frozenset(need.keys))
-        roles = _ROLES.get(need.role, _OF_DELEGATIONS)
-        here = sorted(
-            (info for info in found if info.role in roles), key=lambda i: (i.id not in used, roles.index(i.role))
-        )
-        if not here and found:
-            raise self._wrong_role(draft, need, found[0])
+        here = sorted(usable(self._keys, need.role, need.keys), key=lambda info: info.id not in used)
         if not here:
             raise self._none_here(draft, need)
         most = max(need.threshold - 1, 1) if spare else need.threshold
@@ -111,28 +96,16 @@ class Signing:
         signers = {key_id: self._keys.unlock(info) for key_id, info in chosen.items()}
         return sign(signed, signers)
 
-    def _none_here(self, draft: Draft, need: Need) -> KeyMissing:
-        names = ", ".join(key_id[:16] for key_id in need.keys)
+    def _none_here(self, draft: Draft, need: Need) -> KeyProblem:
         tags = draft.changed_tags(need.role)
         what = f"{', '.join(tags[:3])}{' and others' if len(tags) > 3 else ''} of {draft.gun}" if tags else draft.gun
-        return KeyMissing(
-            f"Signing {what} takes {need.threshold} of the keys of {need.role} ({names}); none of them is here."
-            f"{self._rule(draft)}",
-            hint="Bring the key here with trustkit key import or restore, or have its holder sign. "
-            f"Looked in {self._keys.place}.",
-            key_ids=list(need.keys),
-            role=need.role,
-            place=self._keys.place,
-        )
-
-    def _wrong_role(self, draft: Draft, need: Need, there: KeyInfo) -> WrongKeyRole:
-        return WrongKeyRole(
-            f"The key {there.id[:16]} in {self._keys.place} may sign {need.role} of {draft.gun}, and is kept as a "
-            f"{there.role} key.",
-            hint="A key is used for what it was made for only. See trustkit key list.",
-            key_ids=list(need.keys),
-            role=need.role,
-            place=self._keys.place,
+        return lacking(
+            self._keys,
+            need.role,
+            need.keys,
+            f"Signing {what} takes {need.threshold} of the keys of {need.role}",
+            rule=self._rule(draft),
+            hint="Bring the key here with trustkit key import or restore, or have its holder sign.",
         )
 
     def _rule(self, draft: Draft) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from trustkit.core.clocks import clock_words
 from trustkit.core.evaluate import evaluate, evaluate_but_expiry
 from trustkit.core.names import Gun, Tag
-from trustkit.core.pinning import meets, root_key_ids
+from trustkit.core.patterns import GunPattern
+from trustkit.core.pinning import meets, moved, root_key_ids
 from trustkit.core.ports.remote import LookingSource, MetadataSource, Pin, PinStore
 from trustkit.core.roots import ONLINE
 from trustkit.core.view import SignedView
@@ -124,6 +125,22 @@ class Trust:
             Expired: snapshot or timestamp; and as ``seen``.
         """
         return self.seen_under(pin, gun, now, fresh=ONLINE)
+
+    def follow(self, gun: Gun, current: Current, gone: Collection[str], comes: Sequence[str]) -> bool:
+        """Moves this home's own pin to a root whose keys have changed, where it has to (TRUST 5.5).
+
+        A pin of a pattern stays for its other collections.
+
+        Args:
+            current: the verified state, the new root included.
+            gone, comes: the ids of the root keys that went and came.
+        """
+        pin = moved(current.pin, gun, current.files["root"], gone, comes)
+        if pin is None:
+            return False
+        self._source.carry(gun, pin, current.files)
+        self._pins.add(pin, replace=GunPattern.parse(current.pin.pattern).exact)
+        return True
 
     def clock_words(self, gun: Gun, issued: datetime | None, now: datetime) -> str:
         """A sentence where this machine's clock seems wrong; empty where it doesn't.

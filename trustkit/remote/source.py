@@ -81,6 +81,16 @@ class UpdaterSource:
                 error.message = error.message if str(gun) in error.message else f"{gun}: {error.message}"
                 raise
 
+    def carry(self, gun: Gun, pin: Pin, files: Mapping[str, bytes]) -> None:
+        """As ``MetadataSource.carry``; the updater verifies every one of the files again before it relies on it."""
+        with self._folder(gun, pin) as folder:
+            if (folder / "timestamp.json").exists():
+                return
+            if pin.root is None:
+                _put(_anchor_file(folder), files["root"])
+            for role in sorted(set(files) - {"root"}, key=lambda role: role == "timestamp"):
+                _put(folder / f"{role}.json", files[role])
+
     def kept(self, gun: Gun, pin: Pin) -> Mapping[str, bytes] | None:
         """As ``KeptMetadata.kept``."""
         with self._folder(gun, pin) as folder:
@@ -108,10 +118,7 @@ class UpdaterSource:
             return anchor(pin, gun, [kept.read_bytes()])
         found = anchor(pin, gun, _served_roots(fetch))
         if pin.root is None:
-            kept.parent.mkdir(mode=0o700, exist_ok=True)
-            temporary = kept.with_suffix(".new")
-            temporary.write_bytes(found)
-            temporary.replace(kept)
+            _put(kept, found)
         return found
 
     def _refresh(
@@ -148,6 +155,14 @@ def _gone(gun: Gun, told: NoCollection) -> CollectionGone:
 def _anchor_file(folder: Path) -> Path:
     """Where the first root that met the pin lies; it proves that there is, or was, a collection."""
     return folder / "anchor" / "root.json"
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Writes a file of a metadata folder; the caller has its lock."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(data)
+    temporary.replace(path)
 
 
 def _checked(fetch: Fetch, gun: Gun) -> Fetch:

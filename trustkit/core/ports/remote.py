@@ -168,6 +168,15 @@ class MetadataSource(Protocol):
         """
         ...
 
+    def carry(self, gun: Gun, pin: Pin, files: Mapping[str, bytes]) -> None:
+        """Begins under one pin where another one ends: what is older than ``files`` doesn't count under it either.
+
+        Args:
+            files: as verified just now under the other pin, by role; their root meets this one.  What was verified
+                under this pin before stays as it is.
+        """
+        ...
+
 
 class LookingSource(Protocol):
     """Fetches a collection's metadata as it stands, for who renews it or tells of it; never to be trusted."""
