@@ -78,10 +78,9 @@ class LocalService:
 
     def fetch(self, name: str, max_length: int) -> bytes:
         """A metadata file by its name, as it is served now."""
-        role, version = name.removesuffix(".json").rpartition(".")[::2]
-        self.look()
-        data = self.history.get((version, 0)) if not role else self.history.get((role, int(version)))
-        data = self.files.get("timestamp") if name == "timestamp.json" else data
+        version, _, role = name.removesuffix(".json").partition(".")
+        files = self.look()
+        data = self.history.get((role, int(version))) if role else files.get(version)
         if data is None or len(data) > max_length:
             raise NotFound(f"There is no {name}.")
         return data
