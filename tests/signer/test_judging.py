@@ -167,17 +167,28 @@ class TestStates:
 
     @pytest.mark.parametrize(
         ("spoil", "why"),
-        {
-            "no files": (lambda _, files: files.clear(), "did not come with it"),
-            "no snapshot": (lambda _, files: files.pop("snapshot"), "did not come with it"),
-            "no targets": (lambda _, files: files.pop("targets"), "its file did not come"),
-            "one more": (lambda it, files: files.update(releases=files["targets"]), "doesn't change it"),
-            "the snapshot before": (lambda it, files: files.update(snapshot=it.files["snapshot"]), "did not come"),
-            "the targets before": (lambda it, files: files.update(targets=it.files["targets"]), "not the one"),
-            "targets by nobody": (lambda it, files: files.update(targets=forged(it, files)), "too few valid"),
-            "the same root again, as another": (lambda it, files: files.update(root=grown(it)), "too few valid"),
-        }.values(),
-        ids=str,
+        [
+            pytest.param(lambda _, files: files.clear(), "did not come with it", id="no files"),
+            pytest.param(lambda _, files: files.pop("snapshot"), "did not come with it", id="no snapshot"),
+            pytest.param(lambda _, files: files.pop("targets"), "its file did not come", id="no targets"),
+            pytest.param(
+                lambda it, files: files.update(releases=files["targets"]), "doesn't change it", id="one more"
+            ),
+            pytest.param(
+                lambda it, files: files.update(snapshot=it.files["snapshot"]),
+                "did not come",
+                id="the snapshot before",
+            ),
+            pytest.param(
+                lambda it, files: files.update(targets=it.files["targets"]), "not the one", id="the targets before"
+            ),
+            pytest.param(
+                lambda it, files: files.update(targets=forged(it, files)), "too few valid", id="targets by nobody"
+            ),
+            pytest.param(
+                lambda it, files: files.update(root=grown(it)), "too few valid", id="the same root again, as another"
+            ),
+        ],
     )
     def test_a_state_that_no_client_takes_is_refused(
         self,
