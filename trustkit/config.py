@@ -98,6 +98,28 @@ def online_key_age(environ: Mapping[str, str]) -> Setting[timedelta | None]:
     return Setting(timedelta(days=int(text)), _ONLINE_KEY_DAYS)
 
 
+KEK_URI = "TRUSTKIT_KEK_URI"
+
+
+def kek_uri(flag: str | None, environ: Mapping[str, str], *, file: Path | None) -> Setting[str]:
+    """The URI of what wraps the key-encryption key; empty where it lies in a plain file.
+
+    Args:
+        file: the plain file, where an option names one; it counts before the environment.
+
+    Raises:
+        InvalidSetting: an empty option, or both options.
+    """
+    if flag is not None:
+        if file is not None:
+            raise InvalidSetting("--kek-uri and --kek-file exclude each other.", hint="Give the one that is used.")
+        if not flag.strip():
+            raise InvalidSetting("--kek-uri is empty.", hint="Name a key, or leave it out.")
+        return Setting(flag, "--kek-uri")
+    text = environ.get(KEK_URI, "").strip()
+    return Setting(text, KEK_URI) if text and file is None else Setting("", "default")
+
+
 _WORDS = {
     "1": True,
     "true": True,

@@ -127,11 +127,16 @@ class OnlineKeys:
             What was made; empty where keys wait for all of these roles already.
 
         Raises:
-            StateError: the keys are at a separate signer, which keeps one pair for each collection.
+            ServerFailed, StateError: the keys are at a separate signer, which can't be reached, or refuses, or which
+                isn't this process's.
         """
         there = await tx.upkeep.pending_keys(gun)
-        await self._require_here(tx, gun)
-        made = [self._sealed.make(gun, role) for role in ONLINE if role in set(roles) and role not in there]
+        wanted = [role for role in ONLINE if role in set(roles) and role not in there]
+        if wanted and (separate := await self._elsewhere(tx, gun)):
+            waiting = await asyncio.to_thread(separate.stage, gun, wanted)
+            made = [_remote(role, waiting[role]) for role in wanted if role in waiting]
+        else:
+            made = [self._sealed.make(gun, role) for role in wanted]
         await tx.upkeep.add_pending_keys(gun, made, now)
         return {key.role: public_half(key) for key in made}
 
@@ -146,21 +151,32 @@ class OnlineKeys:
         """New keys in the place of all that there are, for a collection that begins anew; ``tx`` is a write.
 
         Raises:
-            StateError: as ``stage``.
+            ServerFailed, StateError: as ``stage``.
         """
-        await self._require_here(tx, gun)
+        if separate := await self._elsewhere(tx, gun):
+            keys = await asyncio.to_thread(separate.replace, gun)
+            made = [_remote(role, key) for role, key in keys.items()]
+        else:
+            made = [self._sealed.make(gun, role) for role in ONLINE]
         await tx.upkeep.drop_pending_keys(gun, ONLINE)
-        made = [self._sealed.make(gun, role) for role in ONLINE]
         await tx.upkeep.replace_online_keys(gun, made, now)
         return {key.role: public_half(key) for key in made}
 
-    async def _require_here(self, tx: Transaction, gun: Gun) -> None:
+    async def follow(self, tx: Transaction, gun: Gun, keys: Mapping[str, Key], now: datetime) -> None:
+        """Takes these keys of a separate signer for those in use, where a root was taken from there."""
         there = await tx.collections.online_keys(gun)
-        if self._separate is not None or any(key.sealed == ELSEWHERE for key in there.values()):
-            raise StateError(
-                f"The online keys of {gun} are at a separate signer, which keeps one pair for each collection.",
-                hint="New ones can be made only for keys that lie in the service's own database.",
-            )
+        other = [_remote(role, key) for role, key in keys.items() if there[role].key_id != key.keyid]
+        await tx.upkeep.drop_pending_keys(gun, [key.role for key in other])
+        await tx.upkeep.replace_online_keys(gun, other, now)
+
+    async def _elsewhere(self, tx: Transaction, gun: Gun) -> SeparateSigner | None:
+        """The separate signer, where the keys of this collection are there; None where they lie here."""
+        there = await tx.collections.online_keys(gun)
+        if not any(key.sealed == ELSEWHERE for key in there.values()):
+            return None
+        if self._separate is None:
+            raise _without_signer(gun)
+        return self._separate
 
     async def here(self, tx: Transaction) -> list[Gun]:
         """The collections whose private online keys lie in this database."""
@@ -181,7 +197,7 @@ class OnlineKeys:
             made = [self._sealed.make(gun, role) for role in ONLINE]
         else:
             keys = await asyncio.to_thread(self._separate.make, gun)
-            made = [SealedKey(role, key.keyid, key.to_dict(), ELSEWHERE) for role, key in keys.items()]
+            made = [_remote(role, key) for role, key in keys.items()]
         await tx.collections.add_online_keys(gun, made, now)
         return {key.role: key for key in made}
 
@@ -194,11 +210,20 @@ class OnlineKeys:
         if sealed.sealed != ELSEWHERE:
             return self._sealed.signer(gun, sealed)
         if self._separate is None:
-            raise StateError(
-                f"The online keys of {gun} are at a separate signer, and this service was started without --signer."
-            )
+            raise _without_signer(gun)
         used = self._used.get(gun, {}).get(sealed.role, 0)
         return JudgedSigner(self._separate, gun, sealed.role, public_half(sealed), used=used)
+
+
+def _remote(role: str, key: Key) -> SealedKey:
+    return SealedKey(role, key.keyid, key.to_dict(), ELSEWHERE)
+
+
+def _without_signer(gun: Gun) -> StateError:
+    return StateError(
+        f"The online keys of {gun} are at a separate signer, and this service was started without --signer.",
+        hint="Start trustkit serve with the --signer options.",
+    )
 
 
 def slow(signers: Mapping[str, Signer]) -> bool:

@@ -163,7 +163,10 @@ class Publishing:
         versions = {"targets": accepted.targets.signed.version}
         versions |= {role: accepted.signed(role).version for role in upload if role != "root"}
         gun, lifetimes = state.gun, self._lifetimes
-        snapshot = resign_snapshot(gun, current, versions, signers["snapshot"], now=now, lifetimes=lifetimes)
+        root = upload.get("root")
+        snapshot = resign_snapshot(
+            gun, current, versions, signers["snapshot"], now=now, lifetimes=lifetimes, root=root
+        )
         files.append(snapshot)
         timestamp = resign_timestamp(
             gun, current, snapshot.version, signers["timestamp"], now=now, lifetimes=lifetimes, changed=files

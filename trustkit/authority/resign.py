@@ -29,8 +29,12 @@ def resign_snapshot(
     *,
     now: datetime,
     lifetimes: Lifetimes,
+    root: bytes | None = None,
 ) -> StoredFile:
     """The next snapshot, with these versions put in.
+
+    Args:
+        root: the root of the new state, where that is new; a separate signer signs with the key that it names.
 
     Raises:
         ServerFailed, StateError, SignerAhead: a separate signer that can't be reached, refuses, or has signed more.
@@ -38,6 +42,8 @@ def resign_snapshot(
     old = read(current["snapshot"].data, Snapshot).signed if "snapshot" in current else None
     snapshot = next_snapshot(gun, old, versions, now=now, life=lifetimes.default["snapshot"])
     snapshot.version = max(snapshot.version, _used(signer) + 1)
+    if isinstance(signer, JudgedSigner) and root is not None:
+        signer.files = {"root": root}
     return stored(snapshot, sign(snapshot, {signer.public_key.keyid: signer}))
 
 

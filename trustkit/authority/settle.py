@@ -12,7 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
-from tuf.api.metadata import Metadata, Root, Signed
+from securesystemslib.signer import Key
+from tuf.api.metadata import Root, Signed
 
 from trustkit.authority.founders import require_founder
 from trustkit.authority.onlinekeys import OnlineKeys
@@ -59,10 +60,11 @@ class Settling:
             ServerFailed, StateError: the signer can't be reached, or the database can't be written.
         """
         held = await asyncio.to_thread(self._separate.held, gun)
+        keys = await asyncio.to_thread(self._separate.make, gun)
         self._keys.note_used(gun, held.versions)
         try:
             async with self._store.write() as tx:
-                taken = await self._take(tx, gun, held.files, self._clock())
+                taken = await self._take(tx, gun, held.files, keys, self._clock())
         except (Rejected, NotTrusted) as error:
             log.warning("what the signer has signed for %s is not taken: %s", gun, error)
             return
@@ -70,7 +72,11 @@ class Settling:
             self._changed(gun)
             log.info("%s: took a state that the signer had signed and that was not stored", gun)
 
-    async def _take(self, tx: Transaction, gun: Gun, files: Mapping[str, bytes], now: datetime) -> bool:
+    async def _take(
+        self, tx: Transaction, gun: Gun, files: Mapping[str, bytes], keys: Mapping[str, Key], now: datetime
+    ) -> bool:
+        record = await tx.collections.get(gun)
+        anew = record is None or record.closed is not None
         current = await tx.collections.current(gun)
         newer = [file for role, data in files.items() if (file := _stored(role, data)).version > _at(current, role)]
         if "timestamp" not in {file.role for file in newer}:
@@ -79,17 +85,17 @@ class Settling:
         await asyncio.to_thread(evaluate, after, gun, now)
         root = next((read(file.data, Root) for file in newer if file.role == "root"), None)
         if root is not None:
-            check_root_follows(root, read(current["root"].data, Root) if "root" in current else None)
-        if not current and root is not None:
-            await self._found(tx, gun, root, now)
+            check_root_follows(root, read(current["root"].data, Root) if "root" in current else None, anew=anew)
+            if anew:
+                await require_founder(tx, gun, root)
+                await (tx.collections.found(gun, now) if record is None else tx.upkeep.close(gun, None))
+            await self._keys.follow(tx, gun, keys, now)
+        elif anew:
+            return False
         await tx.collections.add_files(gun, newer, now)
         detail = {"versions": {file.role: file.version for file in newer}}
         await tx.audit.append(AuditRow(now, "service", "signer", "taken-from-signer", str(gun), detail))
         return True
-
-    async def _found(self, tx: Transaction, gun: Gun, root: Metadata[Root], now: datetime) -> None:
-        await require_founder(tx, gun, root)
-        await tx.collections.found(gun, now)
 
 
 class SettledPublishing(Publishing):

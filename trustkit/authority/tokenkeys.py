@@ -69,6 +69,15 @@ class TokenKeys:
         async with store.read() as tx:
             return await tx.settings.get(SETTING) is not None
 
+    @staticmethod
+    async def require(store: Store, sealer: Sealer) -> None:
+        """Returns where the CA opens, or there is none; raises StateError for another key-encryption key."""
+        async with store.read() as tx:
+            stored = await tx.settings.get(SETTING)
+        if stored is not None:
+            certificate, sealed = _read(stored)
+            sealer.open(sealed, _context(certificate))
+
     @classmethod
     async def open(cls, store: Store, sealer: Sealer, *, issuer: str, now: datetime) -> TokenKeys:
         """The service's keys; the CA is made where there is none, once however many processes start.

@@ -11,8 +11,9 @@ import click
 
 from trustkit.cli import output
 from trustkit.cli.admin_founders import founders
+from trustkit.cli.admin_kek import kek
 from trustkit.cli.admin_service import Service, format_option, now, pass_service, show
-from trustkit.cli.admin_upkeep import online_keys, recover
+from trustkit.cli.admin_upkeep import allow_reset, online_keys, recover
 from trustkit.core.access import Assignment, Role
 from trustkit.core.names import PrincipalName
 from trustkit.core.patterns import RepositoryPattern
@@ -209,7 +210,7 @@ def policy_set(service: Service, name: str, value: str, *, force: bool) -> None:
     output.note(f"{name} is {value}.")
 
 
-for each_command in (founders, online_keys, recover):
+for each_command in (founders, kek, online_keys, recover, allow_reset):
     command.add_command(each_command)
 
 

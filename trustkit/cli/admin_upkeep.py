@@ -1,4 +1,4 @@
-"""``trustkit admin online-keys`` and ``trustkit admin recover``: keys of the service, and a restored database."""
+"""``trustkit admin online-keys``, ``recover`` and ``allow-reset``: keys, restored databases, a signer's consent."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import click
 
 from trustkit.cli import output
 from trustkit.cli.admin_service import Service, format_option, now, pass_service, show
+from trustkit.cli.kek_options import kek_options, kek_source
 from trustkit.core.names import Gun
 from trustkit.core.roots import ONLINE
-from trustkit.errors import UsageError
+from trustkit.errors import StateError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,12 +24,7 @@ if TYPE_CHECKING:
     from trustkit.authority.recover import Recovered
     from trustkit.authority.rotation import OnlineKey
     from trustkit.core.ports.service import Store
-
-_kek_file = click.option(
-    "--kek-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The key-encryption key that the service uses. [DATA_DIR/kek]",
-)
+    from trustkit.server.kek import KekSource
 
 
 @click.group("online-keys")
@@ -41,10 +37,12 @@ def online_keys() -> None:
 @pass_service
 def online_keys_list(service: Service, layout: str) -> None:
     """List the keys in use, since when, and those that wait for a root to name them."""
+    from trustkit.authority.onlinekeys import OnlineKeys
     from trustkit.authority.rotation import Rotation
+    from trustkit.authority.sealing import Sealer
 
     async def read(store: Store) -> list[OnlineKey]:
-        return await Rotation(store, _keys(service, None, needed=False), clock=now).list()
+        return await Rotation(store, OnlineKeys(Sealer(bytes(32))), clock=now).list()
 
     columns = ("gun", "role", "key", "since", "pending")
     rows: list[dict[str, object]] = [
@@ -64,10 +62,17 @@ def online_keys_list(service: Service, layout: str) -> None:
 @click.argument("guns", metavar="GUN...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every collection of this service.")
 @click.option("--role", type=click.Choice(ONLINE), help="Only this role's key; both otherwise.")
-@_kek_file
+@kek_options
 @pass_service
 def online_keys_rotate(
-    service: Service, guns: tuple[str, ...], role: str | None, kek_file: Path | None, *, everything: bool
+    service: Service,
+    guns: tuple[str, ...],
+    role: str | None,
+    kek_file: Path | None,
+    kek_uri: str | None,
+    kek_pin_file: Path | None,
+    *,
+    everything: bool,
 ) -> None:
     """Make new keys for GUN, which come into use when its publisher's next root names them.
 
@@ -76,11 +81,13 @@ def online_keys_rotate(
     """
     from trustkit.authority.rotation import Rotation
 
-    named = _chosen(guns, everything=everything)
+    named, source = _chosen(guns, everything=everything), kek_source(kek_file, kek_uri, kek_pin_file)
 
     async def stage(store: Store) -> Mapping[Gun, Mapping[str, Key]]:
-        rotation = Rotation(store, _keys(service, kek_file), clock=now)
-        return await rotation.stage_all(named, [role] if role else ONLINE, actor=service.actor, source="local")
+        keys = await _keys(service, store, source)
+        rotation = Rotation(store, keys, clock=now)
+        chosen = await _here(store, keys, named)
+        return await rotation.stage_all(chosen, [role] if role else ONLINE, actor=service.actor, source="local")
 
     for gun, made in service.run(stage).items():
         for name, key in sorted(made.items()):
@@ -97,11 +104,17 @@ def online_keys_rotate(
 @click.command("recover")
 @click.argument("guns", metavar="[GUN...]", nargs=-1)
 @click.option("--jump", metavar="N", type=int, default=1000, show_default=True, help="How many versions ahead.")
-@_kek_file
+@kek_options
 @pass_service
 @click.pass_context
 def recover(
-    click_context: click.Context, service: Service, guns: tuple[str, ...], jump: int, kek_file: Path | None
+    click_context: click.Context,
+    service: Service,
+    guns: tuple[str, ...],
+    jump: int,
+    kek_file: Path | None,
+    kek_uri: str | None,
+    kek_pin_file: Path | None,
 ) -> None:
     """Go on after the database came from a backup: past every version that may have been served.
 
@@ -114,10 +127,10 @@ def recover(
     from trustkit.cli.status import FAILED
     from trustkit.config import lifetimes
 
-    named = [Gun.parse(gun) for gun in guns] or None
+    named, source = [Gun.parse(gun) for gun in guns] or None, kek_source(kek_file, kek_uri, kek_pin_file)
 
     async def run(store: Store) -> Recovered:
-        keys = _keys(service, kek_file)
+        keys = await _keys(service, store, source)
         return await Recovery(store, keys, lifetimes(os.environ).value, jump, service.actor, now()).run(named)
 
     done = service.run(run)
@@ -131,17 +144,60 @@ def recover(
         click_context.exit(FAILED)
 
 
+@click.command("allow-reset")
+@click.argument("gun", metavar="GUN")
+@pass_service
+def allow_reset(service: Service, gun: str) -> None:
+    """On a separate signer: allow one reset of a collection whose online keys are there.
+
+    DIR is the signer's data folder, and the signer may be running. An Owner resets the collection afterwards; it
+    begins anew under new keys, at the next versions.
+    """
+    from trustkit.server.signer_service import allow_reset as allow
+
+    allow(service.data_dir, Gun.parse(gun))
+    output.note(f"One reset of {gun} is allowed. An Owner of the repository asks for it with: trustkit reset {gun}")
+
+
+async def _here(store: Store, keys: OnlineKeys, named: Sequence[Gun] | None) -> list[Gun]:
+    """The chosen collections without those that only a running service with a signer can make keys for.
+
+    Raises:
+        StateError: one of them was named.
+    """
+    async with store.read() as tx:
+        here = await keys.here(tx)
+        records = await tx.collections.list()
+    away = [record.gun for record in records if record.gun not in here]
+    opened = [record.gun for record in records if record.gun in here and record.closed is None]
+    said = "has its online keys at a separate signer, which only the running service talks to"
+    them = "Its publisher makes new ones with: trustkit key rotate GUN --role online"
+    if strange := [gun for gun in named or () if gun in away]:
+        raise StateError(
+            f"{strange[0]} {said}.", hint=f"{them}. TRUSTKIT_ONLINE_KEY_DAYS has the service make them on a schedule."
+        )
+    if named is None:
+        for gun in away:
+            output.note(f"{gun} {said}. {them.replace('GUN', str(gun))}")
+    return list(named) if named is not None else opened
+
+
 def _chosen(guns: Sequence[str], *, everything: bool) -> list[Gun] | None:
     if bool(guns) == everything:
         raise UsageError("Which collections?", hint="Name one or more, or give --all.")
     return None if everything else [Gun.parse(gun) for gun in guns]
 
 
-def _keys(service: Service, kek_file: Path | None, *, needed: bool = True) -> OnlineKeys:
-    """The online keys; their private halves open only with the key-encryption key, which is never made here."""
+async def _keys(service: Service, store: Store, source: KekSource) -> OnlineKeys:
+    """The online keys, under the key-encryption key, which is never made here.
+
+    Raises:
+        StateError: there is none, or what is sealed here doesn't open under it.  KeyProblem: its device.
+    """
     from trustkit.authority.onlinekeys import OnlineKeys
     from trustkit.authority.sealing import Sealer
-    from trustkit.store.kek import load_kek
+    from trustkit.authority.tokenkeys import TokenKeys
 
-    kek = load_kek(kek_file or service.data_dir / "kek", create=False) if needed else bytes(32)
-    return OnlineKeys(Sealer(kek))
+    sealer = Sealer(source.of(service.data_dir).open(create=False))
+    await TokenKeys.require(store, sealer)
+    return OnlineKeys(sealer)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from trustkit.cli.kek_options import kek_options, kek_source
 from trustkit.cli.output import data, note
 from trustkit.core.names import Host
 
@@ -43,9 +44,7 @@ from trustkit.core.names import Host
 )
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its private key, PEM.")
 @click.option("--trust-only", is_flag=True, help="Make trust-only the default of every repository.")
-@click.option(
-    "--kek-file", type=click.Path(dir_okay=False, path_type=Path), help="The key-encryption key. [DATA_DIR/kek]"
-)
+@kek_options
 @click.option("--signer", metavar="URL", help="A separate signer that makes and holds the online keys.")
 @click.option(
     "--signer-ca", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Who vouches for it, PEM."
@@ -77,6 +76,8 @@ def command(
     *,
     trust_only: bool,
     kek_file: Path | None,
+    kek_uri: str | None,
+    kek_pin_file: Path | None,
     signer: str | None,
     signer_ca: Path | None,
     signer_cert: Path | None,
@@ -106,7 +107,7 @@ def command(
         token_services=token_services,
         tls=tls_of(tls_cert, tls_key),
         trust_only=trust_only,
-        kek_file=kek_file,
+        kek=kek_source(kek_file, kek_uri, kek_pin_file),
         signer=SignerAddress.of(signer, signer_ca, signer_cert, signer_key),
         behind_tls_proxy=behind_tls_proxy,
         access_log=access_log,

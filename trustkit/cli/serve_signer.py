@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from trustkit.cli.kek_options import kek_options, kek_source
 from trustkit.cli.output import data
 from trustkit.core.names import Host
 
@@ -30,9 +31,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="CN",
     help="A name that the certificate must have; otherwise each one that the authority has signed will do.",
 )
-@click.option(
-    "--kek-file", type=click.Path(dir_okay=False, path_type=Path), help="The key-encryption key. [DATA_DIR/kek]"
-)
+@kek_options
 def command(
     data_dir: Path,
     listen: str,
@@ -41,6 +40,8 @@ def command(
     client_ca: Path,
     client_names: tuple[str, ...],
     kek_file: Path | None,
+    kek_uri: str | None,
+    kek_pin_file: Path | None,
 ) -> None:
     """Run a separate signer: it holds snapshot and timestamp keys, and judges what it signs.
 
@@ -56,7 +57,7 @@ def command(
         listen=Host.parse(listen.removesuffix(":0")) if listen.endswith(":0") else Host.parse(listen),
         tls=Tls(tls_cert, tls_key, client_ca),
         clients=frozenset(client_names),
-        kek_file=kek_file,
+        kek=kek_source(kek_file, kek_uri, kek_pin_file),
         lifetimes=lifetimes(os.environ).value,
     )
     settings.check()

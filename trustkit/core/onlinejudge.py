@@ -40,12 +40,14 @@ class Record:
         released: the snapshot that the newest timestamp names; no client has seen a newer one.
         timestamp: the newest timestamp.
         files: the files of the state that ``released`` belongs to, by role, without the timestamp.
+        anew: whether an Owner has ended this state; the next one is under a root that this one needn't vouch for.
     """
 
     snapshot: bytes | None = None
     released: bytes | None = None
     timestamp: bytes | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
+    anew: bool = False
 
     @property
     def versions(self) -> dict[str, int]:
@@ -66,7 +68,7 @@ def judge_snapshot(gun: Gun, data: bytes, record: Record, *, now: datetime, life
         Conflict: another payload was signed under this version or a later one; the context has the versions.
     """
     new = _read(data, Snapshot)
-    if data == record.snapshot:
+    if data == record.snapshot and not record.anew:
         return record
     _check_frame(gun, new, record, now, lifetimes)
     versions = _named(new)
@@ -99,7 +101,7 @@ def judge_timestamp(
         Rejected, Conflict: as ``judge_snapshot``.
     """
     new = _read(data, Timestamp)
-    if data == record.timestamp:
+    if data == record.timestamp and not record.anew:
         return record
     _check_frame(gun, new, record, now, lifetimes)
     moment = issued(new)
@@ -115,9 +117,23 @@ def judge_timestamp(
         _check_files(gun, released, record, files)
     elif files:
         raise Malformed("The timestamp names the snapshot before, and files come with it.")
+    if record.anew and "root" not in files:
+        raise Malformed(f"{gun} was reset, and begins anew with a new root only.")
     if _read(released, Snapshot).expires <= now:
         raise BadExpiry("The timestamp names a snapshot that has expired.")
-    return replace(record, released=released, timestamp=data, files={**record.files, **files})
+    return replace(record, released=released, timestamp=data, files={**record.files, **files}, anew=False)
+
+
+def next_root(data: bytes, record: Record) -> Root:
+    """A root that comes with what is to be signed: the next one, or once more the one that is there.
+
+    Raises:
+        Rejected: its signers don't vouch for it, or it isn't the next one.
+    """
+    root, old = read(data, Root), _root(record)
+    if old is None or payload(root.signed) != payload(old.signed):
+        check_root_follows(root, old, anew=record.anew)
+    return root.signed
 
 
 def check_state(gun: Gun, record: Record, before: Record, timestamp: bytes, now: datetime) -> None:
@@ -133,12 +149,9 @@ def check_state(gun: Gun, record: Record, before: Record, timestamp: bytes, now:
     """
     if _publishers(record) == _publishers(before):
         return  # it was read when it came; renewals go on also when a publisher's file has expired
-    root = read(record.files["root"], Root) if "root" in record.files else None
-    if root is None:
+    if "root" not in record.files:
         raise Malformed("The state has no root.")
-    old = read(before.files["root"], Root) if "root" in before.files else None
-    if old is None or payload(root.signed) != payload(old.signed):
-        check_root_follows(root, old)
+    next_root(record.files["root"], before)
     changed = {role for role, data in _publishers(record).items() if data != before.files.get(role)}
     try:  # what expired before may stay so: who renews root can't wait for who renews targets
         evaluate_but_expiry({**record.files, "timestamp": timestamp}, gun, now, fresh={*changed, *ONLINE})
@@ -162,15 +175,23 @@ def signed_file(data: bytes, key_id: str, signature: str) -> bytes:
     return b'{"signatures":' + serialise([{"keyid": key_id, "sig": signature}]) + b',"signed":' + data + b"}"
 
 
-def check_root_follows(new: Metadata[Root], old: Metadata[Root] | None) -> None:
-    """Raises Rejected where ``new`` is not the next root after ``old``, vouched for by both (TRUST 3.3)."""
+def check_root_follows(new: Metadata[Root], old: Metadata[Root] | None, *, anew: bool = False) -> None:
+    """Raises Rejected where ``new`` is not the next root after ``old``, vouched for by both (TRUST 3.3).
+
+    Args:
+        anew: an Owner has ended what ``old`` was the root of, so that it vouches for nothing (TRUST 3.5).
+    """
     follows = old.signed.version + 1 if old else 1
     if new.signed.version != follows:
         raise BadVersion(f"The state has root version {new.signed.version}; {follows} comes next.")
     check_root_keys(new.signed)
-    if old:
+    if old and not anew:
         check_threshold(old.signed, "root", new)
     check_threshold(new.signed, "root", new)
+
+
+def _root(record: Record) -> Metadata[Root] | None:
+    return read(record.files["root"], Root) if "root" in record.files else None
 
 
 def _read(data: bytes, kind: type[S]) -> S:

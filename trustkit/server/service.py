@@ -45,7 +45,6 @@ from trustkit.server.trust_routes import TrustRoutes
 from trustkit.server.upkeep_routes import UpkeepRoutes
 from trustkit.server.v2 import Application, Parts
 from trustkit.store.database import SqlStore
-from trustkit.store.kek import load_kek
 
 log = logging.getLogger("trustkit.service")
 
@@ -83,7 +82,7 @@ class Service:
         """Serves until told to stop.
 
         Raises:
-            StateError, InvalidSetting: it can't start.
+            StateError, KeyProblem, InvalidSetting: it can't start.
         """
         settings = self._settings
         sock = bind(settings.listen)
@@ -106,9 +105,7 @@ class Service:
         store = await SqlStore.open(database)
         stack.push_async_callback(store.close)
         # A database without sealed keys, from `trustkit admin` before the first start, can't miss a key.
-        sealer = Sealer(
-            load_kek(settings.kek_file or settings.data_dir / "kek", create=not await TokenKeys.stored(store))
-        )
+        sealer = Sealer(settings.kek.of(settings.data_dir).open(create=not await TokenKeys.stored(store)))
         tokens = await TokenKeys.open(store, sealer, issuer=name, now=clock())
         _write_certificate(settings.data_dir / "token-ca.crt", tokens.pem)
         if settings.trust_only:

@@ -12,6 +12,7 @@ from trustkit.asgi.listen import Tls
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
 from trustkit.errors import InvalidName, InvalidSetting
+from trustkit.server.kek import KekSource
 from trustkit.server.signer_client import SignerAddress
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1")
@@ -88,7 +89,7 @@ class ServeSettings:
     token_services: tuple[str, ...] = ()
     tls: Tls | None = None
     trust_only: bool = False
-    kek_file: Path | None = None
+    kek: KekSource = field(default_factory=KekSource)
     signer: SignerAddress | None = None
     behind_tls_proxy: bool = False
     access_log: bool = False

@@ -1,4 +1,4 @@
-"""The separate signer's HTTP: five small routes, JSON in and out, for clients with a certificate only.
+"""The separate signer's HTTP: seven small routes, JSON in and out, for clients with a certificate only.
 
 A body is one JSON object with exactly the members that its route has; bytes are base64.  Refusals have the same body
 as the service's.
@@ -48,6 +48,8 @@ class SignerApplication:
         self._routes: Mapping[bytes, tuple[frozenset[str], Callable[[dict[str, Any]], Answer]]] = {
             b"/v1/keys": (frozenset({"gun"}), self._make),
             b"/v1/public": (frozenset({"gun"}), self._public),
+            b"/v1/stage": (frozenset({"gun", "roles"}), self._stage),
+            b"/v1/replace": (frozenset({"gun"}), self._replace),
             b"/v1/sign": (frozenset({"gun", "role", "payload", "files"}), self._sign),
             b"/v1/held": (frozenset({"gun"}), self._held),
         }
@@ -86,7 +88,7 @@ class SignerApplication:
             if set(body) != route[0]:
                 raise Malformed(f"The request has not exactly the members {', '.join(sorted(route[0]))}.")
             answer = await asyncio.to_thread(route[1], body)
-        if exchange.path == b"/v1/keys":
+        if exchange.path in (b"/v1/keys", b"/v1/stage", b"/v1/replace"):
             log.info("%s has the keys of %s", who, body["gun"])
         await exchange.reply(200, [JSON], json.dumps(answer).encode())
 
@@ -95,6 +97,15 @@ class SignerApplication:
 
     def _public(self, body: dict[str, Any]) -> Answer:
         return _keys(self._signing.public(_gun(body["gun"])))
+
+    def _stage(self, body: dict[str, Any]) -> Answer:
+        roles = body["roles"]
+        if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
+            raise Malformed("The request's roles are no list of strings.")
+        return _keys(self._signing.stage(_gun(body["gun"]), roles))
+
+    def _replace(self, body: dict[str, Any]) -> Answer:
+        return _keys(self._signing.replace(_gun(body["gun"])))
 
     def _sign(self, body: dict[str, Any]) -> Answer:
         role, files = body["role"], body["files"]

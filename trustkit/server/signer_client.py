@@ -7,7 +7,7 @@ import json
 import logging
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, cast
@@ -111,7 +111,16 @@ class RemoteSigner:
 
     def make(self, gun: Gun) -> Mapping[str, Key]:
         """As ``SeparateSigner``."""
-        return _keys(self._ask("/v1/keys", {"gun": str(gun)}))
+        return _keys(self._ask("/v1/keys", {"gun": str(gun)}), ONLINE)
+
+    def stage(self, gun: Gun, roles: Iterable[str]) -> Mapping[str, Key]:
+        """As ``SeparateSigner``."""
+        answer = self._ask("/v1/stage", {"gun": str(gun), "roles": list(roles)})
+        return _keys(answer, [role for role in ONLINE if role in answer])
+
+    def replace(self, gun: Gun) -> Mapping[str, Key]:
+        """As ``SeparateSigner``."""
+        return _keys(self._ask("/v1/replace", {"gun": str(gun)}), ONLINE)
 
     def sign(self, gun: Gun, role: str, payload: bytes, files: Mapping[str, bytes]) -> str:
         """As ``SeparateSigner``."""
@@ -188,11 +197,11 @@ def _refusal(value: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         return "without a word", {}
 
 
-def _keys(answer: Mapping[str, Any]) -> Mapping[str, Key]:
+def _keys(answer: Mapping[str, Any], roles: Iterable[str]) -> Mapping[str, Key]:
     """Raises ServerFailed for keys that aren't, KeyUnsupported for some that are not allowed (TRUST 2.1)."""
     keys: dict[str, Key] = {}
     try:
-        for role in ONLINE:
+        for role in roles:
             members = dict(answer[role])
             keys[role] = cast("Key", SSlibKey.from_dict(members.pop("keyid"), members))
     except (KeyError, TypeError, ValueError) as error:

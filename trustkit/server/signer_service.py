@@ -12,10 +12,10 @@ from trustkit.authority.sealedkeys import SealedKeys
 from trustkit.authority.sealing import Sealer
 from trustkit.authority.signing import Signing
 from trustkit.core.lifetimes import Lifetimes
-from trustkit.core.names import Host
-from trustkit.errors import InvalidSetting
+from trustkit.core.names import Gun, Host
+from trustkit.errors import InvalidSetting, NotFound, StateError
+from trustkit.server.kek import KekSource, require_signers
 from trustkit.server.signer_app import SignerApplication
-from trustkit.store.kek import load_kek
 from trustkit.store.ledger import SqliteLedger
 
 DATABASE = "signer.db"
@@ -33,7 +33,7 @@ class SignerSettings:
     listen: Host
     tls: Tls
     clients: frozenset[str] = frozenset()
-    kek_file: Path | None = None
+    kek: KekSource = field(default_factory=KekSource)
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
 
     def check(self) -> None:
@@ -58,14 +58,15 @@ class SignerService:
         """Serves until told to stop.
 
         Raises:
-            StateError: it can't start.
+            StateError, KeyProblem: it can't start.
         """
         settings = self._settings
         sock = bind(settings.listen)
         try:
             ledger = SqliteLedger.open(settings.data_dir / DATABASE)
             try:
-                kek = load_kek(settings.kek_file or settings.data_dir / "kek", create=ledger.empty())
+                kek = settings.kek.of(settings.data_dir).open(create=ledger.empty())
+                require_signers(ledger, kek)
                 signing = Signing(ledger, SealedKeys(Sealer(kek)), lifetimes=settings.lifetimes, clock=_clock)
                 url = f"https://{Host(settings.listen.name, int(sock.getsockname()[1]))}"
                 app = SignerApplication(signing, clients=settings.clients)
@@ -74,6 +75,26 @@ class SignerService:
                 ledger.close()
         finally:
             sock.close()
+
+
+def allow_reset(data_dir: Path, gun: Gun) -> None:
+    """Allows the service to begin a collection anew, once; also beside a running signer.
+
+    Raises:
+        StateError: there is no signer's database.
+        NotFound: it has no keys of this collection.
+    """
+    database = data_dir / DATABASE
+    if not database.exists():
+        raise StateError(f"{data_dir} is no data folder of a signer.", hint="Give that of trustkit serve-signer.")
+    ledger = SqliteLedger.open(database)
+    try:
+        with ledger.entry(gun) as entry:
+            if not entry.keys():
+                raise NotFound(f"This signer has no keys of {gun}.")
+            entry.allow_reset()
+    finally:
+        ledger.close()
 
 
 def _clock() -> datetime:

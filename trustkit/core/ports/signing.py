@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -44,11 +44,25 @@ class SeparateSigner(Protocol):
         """The public keys of ``snapshot`` and ``timestamp``, made where there are none."""
         ...
 
+    def stage(self, gun: Gun, roles: Iterable[str]) -> Mapping[str, Key]:
+        """The public keys that wait for a root to name them, made for those of these roles that none waits for."""
+        ...
+
+    def replace(self, gun: Gun) -> Mapping[str, Key]:
+        """New public keys of a collection that begins anew; those before sign nothing any more.
+
+        Refused unless the signer's operator has allowed it for this collection; once done, asking again is safe.
+        """
+        ...
+
     def sign(self, gun: Gun, role: str, payload: bytes, files: Mapping[str, bytes]) -> str:
-        """The signature over a payload, as hex.  The same payload again gives a signature again.
+        """The signature over a payload, as hex, by the key that the newest root names.
+
+        The same payload again gives a signature again.
 
         Args:
-            files: with a timestamp, the files that its state changes, by role.
+            files: with a timestamp, the files that its state changes, by role; with a snapshot, the root of its state
+                where that names another key.
 
         Raises:
             SignerAhead: it has signed another payload under this version.
@@ -69,6 +83,12 @@ class Entry(Protocol):
 
     def keys(self) -> Mapping[str, SealedKey]: ...
     def add_keys(self, keys: Mapping[str, SealedKey]) -> None: ...
+    def pending(self) -> Mapping[str, SealedKey]: ...
+    def add_pending(self, keys: Mapping[str, SealedKey]) -> None: ...
+    def adopt(self, roles: Iterable[str]) -> None: ...
+    def replace_keys(self, keys: Mapping[str, SealedKey]) -> None: ...
+    def allow_reset(self) -> None: ...
+    def take_allowance(self) -> bool: ...
     def record(self) -> Record: ...
     def put_record(self, record: Record) -> None: ...
 

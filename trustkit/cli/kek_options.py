@@ -1,0 +1,70 @@
+"""The options that say where a service's key-encryption key is, and what they come to."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from trustkit.config import kek_uri
+from trustkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from trustkit.core.ports.wrapping import KeyWrapper
+    from trustkit.server.kek import KekSource
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_file = click.option(
+    "--kek-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The key-encryption key, in a plain file. [DATA_DIR/kek]",
+)
+_uri = click.option("--kek-uri", metavar="URI", help="The key that wraps it, on a token or in a key service.")
+_pin = click.option(
+    "--kek-pin-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with the PIN of the token.",
+)
+
+
+def kek_options(command: Command) -> Command:
+    """--kek-file, --kek-uri and --kek-pin-file."""
+    return _file(_uri(_pin(command)))
+
+
+def kek_source(file: Path | None, uri: str | None, pin_file: Path | None) -> KekSource:
+    """Where the key-encryption key comes from; no device is asked yet.
+
+    Raises:
+        InvalidSetting: two places, or a key service that can't wrap.  UsageError: no such URI.
+    """
+    from trustkit.server.kek import KekSource
+
+    said = kek_uri(uri, os.environ, file=file).value
+    return KekSource(file, key_wrapper(said, pin_file) if said else None)
+
+
+def key_wrapper(uri: str, pin_file: Path | None) -> KeyWrapper:
+    """What wraps by the key at this URI, with PINs from the usual sources; raises as ``kek_source``."""
+    from trustkit.keys.passphrase import PassphraseSource
+    from trustkit.keys.wrapping import key_wrapper as made
+
+    interactive = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    return made(
+        uri,
+        os.environ,
+        PassphraseSource(environ=os.environ, file=pin_file, interactive=interactive, option="--kek-pin-file"),
+    )
+
+
+def required_wrapper(uri: str | None, pin_file: Path | None) -> KeyWrapper:
+    """``key_wrapper`` of the option or the environment; raises UsageError where neither names a URI."""
+    said = kek_uri(uri, os.environ, file=None).value
+    if not said:
+        raise UsageError("Which key wraps it?", hint="Give --kek-uri URI, or set TRUSTKIT_KEK_URI.")
+    return key_wrapper(said, pin_file)

@@ -1,0 +1,68 @@
+"""The key-encryption key of a data folder, wired: its files, what wraps it, and whether it is the right one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trustkit.authority.keks import Keks
+from trustkit.authority.sealedkeys import SealedKeys
+from trustkit.authority.sealing import Sealer
+from trustkit.authority.tokenkeys import TokenKeys
+from trustkit.core.ports.wrapping import KeyWrapper
+from trustkit.errors import StateError
+from trustkit.store.database import SqlStore
+from trustkit.store.kek import KekFolder
+from trustkit.store.ledger import SqliteLedger
+
+SERVICE, SIGNER = "trustkit.db", "signer.db"
+
+
+@dataclass(frozen=True, slots=True)
+class KekSource:
+    """Where the key-encryption key comes from.
+
+    Attributes:
+        file: the plain file; None for ``kek`` in the data folder.
+        wrapper: what wraps it; None where it lies in the plain file.
+    """
+
+    file: Path | None = None
+    wrapper: KeyWrapper | None = None
+
+    def of(self, data_dir: Path) -> Keks:
+        """That of this data folder."""
+        return Keks(KekFolder(data_dir, self.file), self.wrapper)
+
+
+async def require_ours(data_dir: Path, kek: bytes) -> None:
+    """Returns where what is sealed in this data folder opens under this key-encryption key.
+
+    Raises:
+        StateError: it doesn't; or it is no data folder of a service or a signer.
+    """
+    service, signer = data_dir / SERVICE, data_dir / SIGNER
+    if not service.exists() and not signer.exists():
+        raise StateError(f"{data_dir} is no data folder of a service or a signer.", hint="Correct --data-dir.")
+    if service.exists():
+        store = await SqlStore.open(service)
+        try:
+            await TokenKeys.require(store, Sealer(kek))
+        finally:
+            await store.close()
+    if signer.exists():
+        ledger = SqliteLedger.open(signer)
+        try:
+            require_signers(ledger, kek)
+        finally:
+            ledger.close()
+
+
+def require_signers(ledger: SqliteLedger, kek: bytes) -> None:
+    """Returns where the keys of a signer open, or there are none; raises StateError."""
+    gun = ledger.first()
+    if gun is None:
+        return
+    with ledger.entry(gun) as entry:
+        for key in entry.keys().values():
+            SealedKeys(Sealer(kek)).signer(gun, key)
