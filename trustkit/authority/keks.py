@@ -7,9 +7,10 @@ starts with.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from trustkit.authority.sealing import KEK_BYTES
@@ -54,18 +55,18 @@ class Keks:
             StateError: none is there, or it lies in the other of the two ways; a file is damaged or was changed.
             others: as ``KeyWrapper``.
         """
-        with self._files.locked():
+        with self._working():
             wrapped = self._read_wrapped()
             if self._wrapper is None:
                 return self._open_plain(wrapped, create=create)
             if wrapped is not None:
                 if self._files.has_plain():
-                    log.warning("%s is there, too; remove it with: trustkit admin kek wrap", self._files.plain)
+                    log.warning("%s is there, too; remove it with: %s wrap", self._files.plain, _COMMAND)
                 return wrapped.open(self._wrapper)
             if self._files.has_plain():
                 raise StateError(
                     f"The key-encryption key is in {self._files.plain}, and not wrapped by {self._wrapper.uri}.",
-                    hint="Wrap it: trustkit admin --data-dir DIR kek wrap --kek-uri URI",
+                    hint=f"Wrap it: {_COMMAND} wrap --kek-uri URI",
                 )
             if not create:
                 raise StateError(f"There is no wrapped key-encryption key at {self._files.wrapped}.", hint=_RESTORE)
@@ -81,7 +82,7 @@ class Keks:
             others: as ``KeyWrapper``.
         """
         wrapper = self._required()
-        with self._files.locked():
+        with self._working():
             kek, wrapped = self._files.read_plain(), self._read_wrapped()
             if wrapped is None:
                 check(kek := self._there(kek))
@@ -97,7 +98,7 @@ class Keks:
     def unwrap(self, check: Check) -> KekPlace:
         """Moves it back into the plain file; also ends a move that was cut short.  Raises as ``wrap``."""
         wrapper = self._required()
-        with self._files.locked():
+        with self._working():
             wrapped = self._read_wrapped()
             if wrapped is None:
                 raise StateError(f"There is no wrapped key-encryption key at {self._files.wrapped}.")
@@ -118,19 +119,29 @@ class Keks:
         plain = [] if kek is None else [KekPlace(self._files.plain, kek_id(kek))]
         return plain + ([] if wrapped is None else [self._place(wrapped)])
 
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        """Nobody else moves the key meanwhile; the device is let go afterwards."""
+        try:
+            with self._files.locked():
+                yield
+        finally:
+            if self._wrapper is not None:
+                self._wrapper.close()
+
     def _open_plain(self, wrapped: WrappedKek | None, *, create: bool) -> bytes:
         if wrapped is None and create:
             return self._files.make_plain()
         kek = self._files.read_plain()
         if kek is not None:
             if wrapped is not None:
-                log.warning("%s is there, too: a move was cut short; end it with: trustkit admin kek wrap, or unwrap",
-                            self._files.wrapped)  # fmt: skip
+                log.warning("%s is there, too: a move was cut short; end it with: %s wrap, or unwrap",
+                            self._files.wrapped, _COMMAND)  # fmt: skip
             return kek
         if wrapped is not None:
             raise StateError(
                 f"The key-encryption key is wrapped by {wrapped.uri}.",
-                hint="Start with --kek-uri and that URI, or TRUSTKIT_KEK_URI.",
+                hint="Give that URI with --kek-uri, or set TRUSTKIT_KEK_URI to it.",
                 uri=wrapped.uri,
             )
         return self._there(None)
@@ -168,11 +179,12 @@ class Keks:
         if one is not None and other is not None and one != other:
             raise StateError(
                 f"{self._files.plain} and {self._files.wrapped} hold two different key-encryption keys.",
-                hint="Look which is the service's (trustkit admin kek show), and move the other one away.",
+                hint=f"Look which is the service's ({_COMMAND} show), and move the other one away.",
             )
 
     def _place(self, wrapped: WrappedKek) -> KekPlace:
         return KekPlace(self._files.wrapped, wrapped.id, wrapped.uri, wrapped.how)
 
 
+_COMMAND = "trustkit admin --data-dir DIR kek"
 _RESTORE = "Put it back from a backup, and look that --data-dir is the service's."

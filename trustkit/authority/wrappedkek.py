@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -23,6 +24,13 @@ from trustkit.errors import StateError, TrustkitError
 TITLE = "trustkit wrapped key-encryption key, version 1"
 MAX_BYTES = 16384
 _MEMBERS = ("form", "id", "uri", "how", "wrapped", "mac")
+_FORMS = {
+    "id": re.compile(r"[0-9a-f]{32}"),
+    "uri": re.compile(r"[!-~]{1,2048}"),
+    "how": re.compile(r"[a-z0-9-]{1,64}"),
+    "mac": re.compile(r"[0-9a-f]{64}"),
+}
+"""What is shown from a file that nobody vouches for; a terminal's control characters are no part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,8 @@ class WrappedKek:
             raise ValueError("members")
         if said["form"] != TITLE:
             raise StateError("It is of a version that this trustkit can't read.")
+        if not all(form.fullmatch(said[name]) for name, form in _FORMS.items()):
+            raise ValueError("forms")
         wrapped = base64.b64decode(said["wrapped"], validate=True)
         return cls(said["id"], said["uri"], said["how"], wrapped, said["mac"])
 
@@ -85,7 +95,7 @@ class WrappedKek:
         if not wrapper.same_place(self.uri):
             raise StateError(
                 f"The key-encryption key was wrapped by {self.uri}, not by {wrapper.uri}.",
-                hint="Give that one with --kek-uri. To change it: trustkit admin kek unwrap, then kek wrap.",
+                hint="Give that one with --kek-uri. To change it: trustkit admin kek unwrap, then wrap.",
                 uri=self.uri,
             )
         kek = wrapper.unwrap(self.how, self.wrapped, _context(self.id))

@@ -39,6 +39,8 @@ def kek_show(service: Service, kek_file: Path | None, layout: str) -> None:
         {"place": each.path, "id": each.id, "uri": each.uri, "how": each.how} for each in found
     ]
     show(layout, ("place", "id", "uri", "how"), rows)
+    if not rows:
+        output.note("There is no key-encryption key here yet; the service makes it at its first start.")
 
 
 @kek.command("generate")
@@ -57,7 +59,10 @@ def kek_generate(service: Service, kek_uri: str | None, kek_pin_file: Path | Non
     wrapper = required_wrapper(kek_uri, kek_pin_file)
     if not isinstance(wrapper, TokenWrapper):
         raise UsageError("A key is made on a token, of a pkcs11: URI.", hint="Key services have their own tools.")
-    wrapper.generate()
+    try:
+        wrapper.generate()
+    finally:
+        wrapper.close()
     output.note(f"Made an AES-256 key: {wrapper.uri}")
 
 
@@ -92,8 +97,9 @@ def kek_unwrap(service: Service, kek_file: Path | None, kek_uri: str | None, kek
 
 
 def _keks(service: Service, kek_file: Path | None, kek_uri: str | None, kek_pin_file: Path | None) -> Keks:
-    from trustkit.server.kek import KekSource
+    from trustkit.server.kek import KekSource, require_data_dir
 
+    require_data_dir(service.data_dir)
     return KekSource(kek_file, required_wrapper(kek_uri, kek_pin_file)).of(service.data_dir)
 
 

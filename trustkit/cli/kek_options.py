@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from trustkit.config import kek_uri
-from trustkit.errors import UsageError
+from trustkit.errors import InvalidSetting, UsageError
 
 if TYPE_CHECKING:
     from trustkit.core.ports.wrapping import KeyWrapper
@@ -41,11 +41,15 @@ def kek_source(file: Path | None, uri: str | None, pin_file: Path | None) -> Kek
     """Where the key-encryption key comes from; no device is asked yet.
 
     Raises:
-        InvalidSetting: two places, or a key service that can't wrap.  UsageError: no such URI.
+        InvalidSetting: two places, a PIN for none, or a key service that can't wrap.  UsageError: no such URI.
     """
     from trustkit.server.kek import KekSource
 
     said = kek_uri(uri, os.environ, file=file).value
+    if pin_file is not None and not said:
+        raise InvalidSetting(
+            "--kek-pin-file needs --kek-uri, or TRUSTKIT_KEK_URI.", hint="Leave it out, or say which."
+        )
     return KekSource(file, key_wrapper(said, pin_file) if said else None)
 
 

@@ -91,9 +91,9 @@ class Tokens:
 
     def close(self) -> None:
         """Logs out of every token; a session that the token has ended is let go."""
-        import pkcs11
-
         while self._sessions:
+            import pkcs11
+
             _, (session, _) = self._sessions.popitem()
             with contextlib.suppress(pkcs11.PKCS11Error):
                 session.close()

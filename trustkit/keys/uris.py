@@ -207,8 +207,7 @@ def _refuse_secrets(names: list[str]) -> None:
     if secret is not None:
         raise UsageError(
             f"A URI with {secret!r} is refused: it would stand in a file and in the process list.",
-            hint="Give the PIN as a passphrase (TRUSTKIT_HSM_PIN, --passphrase-file, a prompt). If one stood here, "
-            "change it.",
+            hint="Give the PIN as a passphrase (TRUSTKIT_HSM_PIN, a file, a prompt). If one stood here, change it.",
         )
 
 

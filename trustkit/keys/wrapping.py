@@ -40,7 +40,7 @@ def key_wrapper(text: str, environ: Mapping[str, str], pins: PassphraseSource) -
         return AwsWrapper(uri)
     if uri.scheme != "hv":
         raise InvalidSetting(
-            f"Keys of {uri.scheme}: sign, and can't wrap the key-encryption key yet.",
+            f"A key of {uri.scheme}: can sign, but not wrap the key-encryption key.",
             hint=f"Use one of: {': '.join(SCHEMES)}:",
         )
     if "/" in uri.name:
@@ -84,6 +84,9 @@ class AwsWrapper:
                     raise
                 raise _another(self._uri, code) from error
             return bytes(said["Plaintext"])
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     @staticmethod
     def _client() -> Any:
@@ -131,6 +134,9 @@ class VaultWrapper:
                 raise _another(self._uri, " ".join(str(error).split())[:200]) from error
             return base64.b64decode(said["data"]["plaintext"], validate=True)
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     @staticmethod
     def _transit() -> Any:
         sdks.bring_in("hv")
@@ -143,7 +149,10 @@ def _associated(context: Mapping[str, str]) -> str:
 
 
 def _same(text: str, uri: KeyUri) -> bool:
-    return parse_uri(text) == uri
+    try:
+        return parse_uri(text) == uri
+    except UsageError:
+        return False
 
 
 def _require(how: str, known: str, uri: KmsUri) -> None:

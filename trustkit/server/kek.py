@@ -35,15 +35,20 @@ class KekSource:
         return Keks(KekFolder(data_dir, self.file), self.wrapper)
 
 
+def require_data_dir(data_dir: Path) -> None:
+    """Returns for a data folder of a service or a signer; raises StateError, and makes nothing."""
+    if not (data_dir / SERVICE).exists() and not (data_dir / SIGNER).exists():
+        raise StateError(f"{data_dir} is no data folder of a service or a signer.", hint="Correct --data-dir.")
+
+
 async def require_ours(data_dir: Path, kek: bytes) -> None:
     """Returns where what is sealed in this data folder opens under this key-encryption key.
 
     Raises:
         StateError: it doesn't; or it is no data folder of a service or a signer.
     """
+    require_data_dir(data_dir)
     service, signer = data_dir / SERVICE, data_dir / SIGNER
-    if not service.exists() and not signer.exists():
-        raise StateError(f"{data_dir} is no data folder of a service or a signer.", hint="Correct --data-dir.")
     if service.exists():
         store = await SqlStore.open(service)
         try:

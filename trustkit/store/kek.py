@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import os
+import re
 import secrets
 import stat
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from trustkit.errors import StateError
@@ -40,10 +43,14 @@ class KekFolder:
         """Where the wrapped one lies, for errors."""
         return str(self._wrapped)
 
-    def locked(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def locked(self) -> Iterator[None]:
         """Nobody else changes which of them are there."""
         private_folder(self._wrapped.parent)
-        return locked(self._wrapped.with_name(f"{WRAPPED}.lock"))
+        with locked(self._wrapped.with_name(f"{WRAPPED}.lock")):
+            for path in (self._plain, self._wrapped):
+                _sweep(path)
+            yield
 
     def has_plain(self) -> bool:
         """Whether there is a plain file, whatever it holds."""
@@ -149,7 +156,8 @@ def _write(path: Path, data: bytes) -> None:
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
         try:
-            os.write(descriptor, data)
+            if os.write(descriptor, data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -161,7 +169,20 @@ def _write(path: Path, data: bytes) -> None:
         raise StateError(f"The key-encryption key {path} can't be written: {error.strerror}.") from error
 
 
+def _sweep(path: Path) -> None:
+    """Removes what a killed ``_write`` left beside this path: it holds the key, or is a second name of its file."""
+    left = re.compile(re.escape(path.name) + r"\.[0-9a-f]{8}\.new")
+    for each in path.parent.iterdir() if path.parent.is_dir() else ():
+        if left.fullmatch(each.name):
+            _remove(each)
+
+
 def _remove(path: Path) -> None:
+    if path.is_symlink():
+        raise StateError(
+            f"{path} is a link to {path.resolve()}, which holds the key-encryption key, and stays.",
+            hint="Remove both yourself.",
+        )
     try:
         path.unlink()
         sync_folder(path.parent)

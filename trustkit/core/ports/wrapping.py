@@ -23,7 +23,7 @@ class KeyWrapper(Protocol):
     def uri(self) -> str: ...
 
     def same_place(self, uri: str) -> bool:
-        """Whether another URI means the same key, however this machine reaches it."""
+        """Whether another URI means the same key, however this machine reaches it; no for what is no URI."""
         ...
 
     def wrap(self, secret: bytes, context: Mapping[str, str]) -> tuple[str, bytes]:
@@ -42,11 +42,16 @@ class KeyWrapper(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Lets go of the device and forgets its PIN; a later call reaches it anew."""
+        ...
+
 
 class KekFiles(Protocol):
     """Where the key-encryption key lies: in a plain file, in a wrapped one, or in both for the moment of a change.
 
-    Each write is whole and fsynced, 0600, and replaces nothing; what is written can be read when it returns.
+    Each write is whole and fsynced, 0600, and replaces nothing; what is written can be read when it returns.  What a
+    killed process left half done is removed by the next one that holds the lock.
 
     Raises, each of them:
         StateError: a file can't be read or written, can be read by others, or is in the way.
