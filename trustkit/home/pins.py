@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trustkit.core import strictjson
 from trustkit.core.names import Gun
 from trustkit.core.patterns import GunPattern
 from trustkit.core.ports.remote import Pin
-from trustkit.errors import Conflict, InvalidSetting, NotFound, StateError, TrustkitError
-from trustkit.home.files import read_bounded, write_atomically
-from trustkit.home.locks import exclusive
+from trustkit.errors import Conflict, InvalidSetting, NotFound
+from trustkit.home.documents import MIB, Document
 
-SCHEMA = 1
-MAX_FILE = 16 * 1024 * 1024
+MAX_FILE = 16 * MIB
 MAX_ROOT = 512_000
 MAX_KEYS = 64
 FORMATS = frozenset({"tuf", "docker"})
@@ -76,11 +72,10 @@ class FilePinStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = path.with_name(f".{path.name}.lock")
+        self._file = _document(path)
 
     def __repr__(self) -> str:
-        return f"FilePinStore({str(self._path)!r})"
+        return f"FilePinStore({str(self._file.path)!r})"
 
     def find(self, gun: Gun) -> Pin | None:
         """The pin of the most specific pattern that matches.
@@ -106,7 +101,7 @@ class FilePinStore:
             StateError: the file is damaged or can't be written.
         """
         pattern = check_pin(pin)
-        with exclusive(self._lock):
+        with self._file.changing():
             pins = self._load()
             there = pins.get(pattern)
             if there == pin:
@@ -117,7 +112,7 @@ class FilePinStore:
                     hint="If the new root came to you from its publisher, repeat with --replace.",
                     pattern=str(pattern),
                 )
-            self._save({**pins, pattern: pin})
+            self._file.save({**pins, pattern: pin})
 
     def remove(self, pattern: str) -> None:
         """Removes a pin.
@@ -127,16 +122,16 @@ class FilePinStore:
             InvalidName, StateError.
         """
         parsed = GunPattern.parse(pattern)
-        with exclusive(self._lock):
+        with self._file.changing():
             pins = self._load()
             if parsed not in pins:
                 raise NotFound(f"{parsed} is not pinned.", hint="See: trustkit pin list")
-            self._save({other: pin for other, pin in pins.items() if other != parsed})
+            self._file.save({other: pin for other, pin in pins.items() if other != parsed})
 
     def document(self) -> bytes | None:
         """All pins as the file has them, for a backup; None where nothing is pinned; raises StateError."""
         pins = self._load()
-        return _document(pins) if pins else None
+        return self._file.serialise(pins) if pins else None
 
     def merge(self, pins: Iterable[Pin]) -> dict[Pin, bool]:
         """Adds those of these pins whose patterns aren't pinned here, in one step.
@@ -149,60 +144,40 @@ class FilePinStore:
             StateError: the file is damaged or can't be written.
         """
         given = {check_pin(pin): pin for pin in pins}
-        with exclusive(self._lock):
+        with self._file.changing():
             here = self._load()
             merged = {**given, **here}
             if merged != here:
-                self._save(merged)
+                self._file.save(merged)
         return {pin: merged[pattern] == pin for pattern, pin in given.items()}
 
-    def _load(self) -> dict[GunPattern, Pin]:
-        data = read_bounded(self._path, MAX_FILE)
-        if data is None:
-            return {}
-        try:
-            return _parse(data, str(self._path))
-        except (TrustkitError, ValueError) as error:
-            raise _damaged(self._path, error) from error
-
-    def _save(self, pins: dict[GunPattern, Pin]) -> None:
-        write_atomically(self._path, _document(pins))
+    def _load(self) -> Mapping[GunPattern, Pin]:
+        return self._file.load() or {}
 
 
-def read_document(data: bytes, what: str) -> list[Pin]:
+def read_document(data: bytes, where: str) -> list[Pin]:
     """The pins of a document that ``FilePinStore.document`` gave, ordered by pattern.
 
     Raises:
         StateError: it isn't one.
     """
-    try:
-        return [pin for _, pin in sorted(_parse(data, what).items())]
-    except (TrustkitError, ValueError) as error:
-        raise StateError(f"The pins in {what} can't be read: {getattr(error, 'message', error)}") from error
+    return [pin for _, pin in sorted(_document(Path()).parse(data, where).items())]
 
 
-def _parse(data: bytes, what: str) -> dict[GunPattern, Pin]:
-    document = strictjson.parse(data, max_bytes=MAX_FILE, what=what)
-    if document.keys() != {"version", "pins"} or not isinstance(document["pins"], list):
-        raise ValueError("its members are not 'version' and 'pins'")
-    if document["version"] != SCHEMA:
-        raise ValueError("another version of trustkit wrote it")
-    return _unique([_read(entry) for entry in document["pins"]])
-
-
-def _document(pins: dict[GunPattern, Pin]) -> bytes:
-    document = {"version": SCHEMA, "pins": [_written(pin) for _, pin in sorted(pins.items())]}
-    return json.dumps(document, indent=1).encode("ascii") + b"\n"
-
-
-def _damaged(path: Path, error: Exception) -> StateError:
-    return StateError(
-        f"The pins in {path} can't be read: {getattr(error, 'message', error)}",
+def _document(path: Path) -> Document[Mapping[GunPattern, Pin]]:
+    return Document(
+        path,
+        "pins",
+        read=_read,
+        written=lambda pins: [_written(pin) for _, pin in sorted(pins.items())],
+        what="The pins in",
         hint="Mend the file, or move it away and pin again; nothing is trusted until then.",
+        max_bytes=MAX_FILE,
     )
 
 
-def _unique(pins: list[Pin]) -> dict[GunPattern, Pin]:
+def _read(value: Any) -> Mapping[GunPattern, Pin]:
+    pins = [_read_one(entry) for entry in list(value)]
     by_pattern = {check_pin(pin): pin for pin in pins}
     if len(by_pattern) != len(pins):
         raise ValueError("a pattern stands twice")
@@ -219,7 +194,7 @@ def _written(pin: Pin) -> dict[str, object]:
     }
 
 
-def _read(entry: Any) -> Pin:
+def _read_one(entry: Any) -> Pin:
     if not isinstance(entry, dict) or entry.keys() != _MEMBERS:
         raise ValueError("a pin has other members than it should")
     root, keys, threshold = entry["root"], entry["root_keys"], entry["threshold"]

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trustkit.core import strictjson
 from trustkit.core.names import Gun, SignerName
 from trustkit.core.patterns import GunPattern
 from trustkit.core.policy import Demand
-from trustkit.errors import Conflict, NotFound, StateError, TrustkitError
-from trustkit.home.files import read_bounded, write_atomically
-from trustkit.home.locks import exclusive
-
-SCHEMA = 1
-MAX_FILE = 4 * 1024 * 1024
+from trustkit.errors import Conflict, NotFound
+from trustkit.home.documents import Document
 
 
 class FilePolicyStore:
@@ -26,11 +21,17 @@ class FilePolicyStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = path.with_name(f".{path.name}.lock")
+        self._file = Document(
+            path,
+            "policies",
+            read=_read,
+            written=lambda demands: [as_json(demand) for _, demand in sorted(demands.items())],
+            what="The policies in",
+            hint="Mend the file; until then nothing that it could be about is trusted.",
+        )
 
     def __repr__(self) -> str:
-        return f"FilePolicyStore({str(self._path)!r})"
+        return f"FilePolicyStore({str(self._file.path)!r})"
 
     def find(self, gun: Gun) -> Demand | None:
         """The demand of the most specific pattern that matches; raises StateError where the file is damaged."""
@@ -43,7 +44,7 @@ class FilePolicyStore:
 
     def add(self, demand: Demand, *, replace: bool = False) -> None:
         """Adds a demand; the same a second time changes nothing.  Raises Conflict, StateError."""
-        with exclusive(self._lock):
+        with self._file.changing():
             demands = self._load()
             if demand.pattern in demands and demands[demand.pattern] != demand and not replace:
                 raise Conflict(
@@ -51,38 +52,18 @@ class FilePolicyStore:
                     hint="Look at it with trustkit policy list, then repeat with --replace.",
                     pattern=str(demand.pattern),
                 )
-            self._save({**demands, demand.pattern: demand})
+            self._file.save({**demands, demand.pattern: demand})
 
     def remove(self, pattern: GunPattern) -> None:
         """Removes the demand of exactly this pattern; raises NotFound, StateError."""
-        with exclusive(self._lock):
+        with self._file.changing():
             demands = self._load()
             if pattern not in demands:
                 raise NotFound(f"{pattern} has no policy.", hint="See: trustkit policy list")
-            self._save({other: demand for other, demand in demands.items() if other != pattern})
+            self._file.save({other: demand for other, demand in demands.items() if other != pattern})
 
-    def _load(self) -> dict[GunPattern, Demand]:
-        data = read_bounded(self._path, MAX_FILE)
-        if data is None:
-            return {}
-        try:
-            document = strictjson.parse(data, max_bytes=MAX_FILE, what=str(self._path))
-            if document.keys() != {"version", "policies"} or document["version"] != SCHEMA:
-                raise ValueError("another version of trustkit wrote it")
-            read = [_read(entry) for entry in document["policies"]]
-            demands = {demand.pattern: demand for demand in read}
-            if len(demands) != len(read):
-                raise ValueError("a pattern stands twice")
-        except (TrustkitError, ValueError, TypeError) as error:
-            raise StateError(
-                f"The policies in {self._path} can't be read: {getattr(error, 'message', error)}",
-                hint="Mend the file; until then nothing that it could be about is trusted.",
-            ) from error
-        return demands
-
-    def _save(self, demands: dict[GunPattern, Demand]) -> None:
-        document = {"version": SCHEMA, "policies": [as_json(demand) for _, demand in sorted(demands.items())]}
-        write_atomically(self._path, json.dumps(document, indent=1).encode("ascii") + b"\n")
+    def _load(self) -> Mapping[GunPattern, Demand]:
+        return self._file.load() or {}
 
 
 def as_json(demand: Demand) -> dict[str, object]:
@@ -94,7 +75,15 @@ def as_json(demand: Demand) -> dict[str, object]:
     }
 
 
-def _read(entry: Any) -> Demand:
+def _read(value: Any) -> Mapping[GunPattern, Demand]:
+    read = [_read_one(entry) for entry in list(value)]
+    demands = {demand.pattern: demand for demand in read}
+    if len(demands) != len(read):
+        raise ValueError("a pattern stands twice")
+    return demands
+
+
+def _read_one(entry: Any) -> Demand:
     if not isinstance(entry, dict) or entry.keys() != {"pattern", "signers", "count"}:
         raise ValueError("a policy has other members than it should")
     signers, count = entry["signers"], entry["count"]
