@@ -138,6 +138,9 @@ def test_expiring_names_collections_by_their_current_file_soonest_first(run) -> 
             assert list(await tx.collections.expiring(role="timestamp", before=late)) == [OTHER, APP]
             assert list(await tx.collections.expiring(role="timestamp", before=soon)) == [OTHER]
             assert list(await tx.collections.expiring(role="snapshot", before=late)) == []
+            assert list(await tx.collections.expiring(role="timestamp", before=NOW, beyond=soon)) == [APP]
+            assert list(await tx.collections.expiring(role="timestamp", before=soon, beyond=soon)) == [OTHER, APP]
+            assert list(await tx.collections.expiring(role="timestamp", before=NOW, beyond=late)) == []
 
     run(body)
 

@@ -14,7 +14,7 @@ from trustkit.authority.resign import resign_snapshot, resign_timestamp
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.ports.service import AuditRow, Store, StoredFile
-from trustkit.core.ports.signing import SignerAhead
+from trustkit.core.ports.signing import BehindService, SignerAhead
 from trustkit.errors import StateError, TrustkitError
 
 DAILY = timedelta(days=1)
@@ -37,7 +37,7 @@ class Renewal:
     """The renewal use case; ``round`` is called every minute by the service and may be called at any time.
 
     Args:
-        settle: catches up with a separate signer that has signed more than is stored here.
+        settle: catches up with a separate signer that has signed more than is stored here, or less.
     """
 
     def __init__(
@@ -59,14 +59,22 @@ class Renewal:
         self.report = RenewalReport(clock())
 
     async def round(self) -> RenewalReport:
-        """Renews what is due; one collection that fails keeps no other from being renewed."""
+        """Renews what is due; one collection that fails keeps no other from being renewed.
+
+        Due is also what lives over a day longer than anything that is signed now: a clock that was ahead signed it,
+        and until that moment comes round nothing would be renewed, and an old state could be shown as the newest.
+        """
         now = self._clock()
         life = self._lifetimes.default
         async with self._store.read() as tx:
             timestamps = await tx.collections.expiring(
-                role="timestamp", before=now + max(life["timestamp"] - DAILY, life["timestamp"] / 2)
+                role="timestamp",
+                before=now + max(life["timestamp"] - DAILY, life["timestamp"] / 2),
+                beyond=now + life["timestamp"] + DAILY,
             )
-            snapshots = await tx.collections.expiring(role="snapshot", before=now + life["snapshot"] / 2)
+            snapshots = await tx.collections.expiring(
+                role="snapshot", before=now + life["snapshot"] / 2, beyond=now + life["snapshot"] + DAILY
+            )
         report = RenewalReport(now)
         stale = set(snapshots)
         for gun in sorted(set(timestamps) | stale):
@@ -83,7 +91,7 @@ class Renewal:
     async def _settled(self, gun: Gun, now: datetime, *, snapshot: bool) -> None:
         try:
             await self._renew(gun, now, snapshot=snapshot)
-        except SignerAhead:
+        except (SignerAhead, BehindService):
             if self._settle is None:
                 raise
             await self._settle(gun)

@@ -72,10 +72,12 @@ def command(
 
 def _renew(ctx: Context, store: FileKeyStore) -> Renew:
     from trustkit.client.renew import Renew
+    from trustkit.config import lifetimes
     from trustkit.core.ports.keys import KeyRole
 
     trust = ctx.trust(lambda: [info.id for info in store.list() if info.role is KeyRole.ROOT], ctx.looking)
-    return Renew(ctx.publisher(store=store), trust, store, ctx.proposals, clock=ctx.now)
+    publisher, life = ctx.publisher(store=store), lifetimes(ctx.environ).value
+    return Renew(publisher, trust, store, ctx.proposals, lifetimes=life, clock=ctx.now)
 
 
 def _carry_out(act: Renew, plan: Plan, place: str) -> None:

@@ -13,7 +13,7 @@ from trustkit.cli.options import format_option
 from trustkit.cli.output import data, data_json, note, table
 from trustkit.cli.status import DONE, FAILED, exit_status
 from trustkit.core.names import Gun
-from trustkit.errors import Expired, TrustkitError, UsageError
+from trustkit.errors import CouldNotCheck, Expired, TrustkitError, UsageError
 
 if TYPE_CHECKING:
     from trustkit.client.status import KeyStanding, Standing
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trustkit.core.ports.keys import KeyStore
 
 EXPIRED = exit_status(Expired(""))
+COULD_NOT_CHECK = exit_status(CouldNotCheck(""))
 
 
 @click.command("status")
@@ -40,32 +41,47 @@ def command(click_context: click.Context, guns: tuple[str, ...], warn_days: int,
 
     Without GUN: every repository whose repository key is here, or that is pinned by its own name. Works when
     something has expired, too; nothing that it reads is trusted by it. For monitoring: status 0 all is fine, 1
-    something expires soon, 3 something that pulls depend on has expired.
+    something expires soon, 3 something that pulls depend on has expired or isn't trusted, 4 could not check, 5 the
+    login here has expired or lacks a role.
     """
     ctx: Context = click_context.obj
-    store = ctx.key_store()
-    named = _named(ctx, guns, store)
-    status = _status(ctx, store, timedelta(days=warn_days))
+    try:
+        store = ctx.key_store()
+        named = _named(ctx, guns, store)
+        status = _status(ctx, store, timedelta(days=warn_days))
+    except TrustkitError as error:
+        report(error)
+        click_context.exit(_unknown(error))
     found: list[dict[str, Any]] = []
     ends: list[int] = []
     for number, gun in enumerate(named):
+        if number and output == "table":
+            data("")
         try:
             standing = status(gun)
         except TrustkitError as error:
-            report(error, "" if str(gun) in error.message else str(gun))
             found.append(_failed(gun, error))
-            ends.append(exit_status(error))
+            ends.append(_unknown(error))
+            if output == "table":
+                data(f"{gun}: UNKNOWN")
+            report(error, "" if str(gun) in error.message else str(gun))
             continue
         ends.append(_END[standing.grade.value])
         found.append(_as_json(standing))
         if output == "table":
-            _show(standing, first=number == 0)
+            _show(standing)
     if output == "json":
         data_json(found)
     click_context.exit(next((end for end in ends if end not in (DONE, FAILED)), max(ends)))
 
 
 _END = {"fine": DONE, "soon": FAILED, "expired": EXPIRED}
+
+
+def _unknown(error: TrustkitError) -> int:
+    """The exit status of who couldn't look: never 1, which says that all was seen and something expires soon."""
+    status = exit_status(error)
+    return COULD_NOT_CHECK if status == FAILED else status
 
 
 def _named(ctx: Context, guns: tuple[str, ...], store: KeyStore) -> list[Gun]:
@@ -90,9 +106,7 @@ def _status(ctx: Context, store: KeyStore, within: timedelta) -> Any:
     )
 
 
-def _show(standing: Standing, *, first: bool) -> None:
-    if not first:
-        data("")
+def _show(standing: Standing) -> None:
     soonest = standing.health.soonest
     until = f" until {_day(soonest.expires)} ({soonest.name})" if soonest else ""
     data(f"{standing.gun}: " + (f"trusted{until}" if standing.health.trusted else "EXPIRED"))
@@ -128,7 +142,7 @@ def _failed(gun: Gun, error: TrustkitError) -> dict[str, Any]:
         "gun": str(gun),
         "trusted": False,
         "grade": "unknown",
-        "error": {"slug": error.slug, "message": error.message},
+        "error": {"slug": error.slug, "message": error.message, "hint": error.hint},
         "soonest": None,
         "roles": [],
         "keys": [],

@@ -12,12 +12,13 @@ from trustkit.client.status import standing_of
 from trustkit.client.trust import Current, Trust
 from trustkit.core.draft import Draft
 from trustkit.core.health import RoleHealth
+from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun, Tag
 from trustkit.core.ports.keys import KeyStore
 from trustkit.core.ports.proposing import ProposalService
 from trustkit.core.proposals import Proposal
 from trustkit.core.roots import ONLINE
-from trustkit.errors import KeyMissing, NotFound, UsageError
+from trustkit.errors import BadExpiry, KeyMissing, NotFound, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Renew:
 
     Args:
         trust: with a ``looking`` source.
+        lifetimes: those that the publisher signs with.
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class Renew:
         keys: KeyStore,
         proposals: ProposalService,
         *,
+        lifetimes: Lifetimes,
         clock: Callable[[], datetime],
     ) -> None:
+        self._life = lifetimes.default
         self._publisher = publisher
         self._trust = trust
         self._keys = keys
@@ -91,13 +95,17 @@ class Renew:
             NotFound: there is no such role.
             UsageError: a role that the service renews.
             Expired: snapshot or timestamp: nobody but the service can mend that.
+            BadExpiry: by a clock that is wrong, it would expire sooner than it does now.
             everything that ``Trust.renewable`` raises.
         """
         now = self._clock()
         base = self._trust.renewable(self._trust.pin(gun), gun, now)
-        found = standing_of(base, self._keys, now=now, within=within or timedelta(0)).roles
+        latest = self._trust.latest(gun, base.view.issued, now)
+        found = standing_of(base, self._keys, now=latest, within=within or timedelta(0)).roles
         _check(gun, roles, found)
         due = [role for role in found if not role.online and _due(role, roles, whole=within is None)]
+        if words := self._trust.clock_words(gun, base.view.issued, now):
+            self._check_later(gun, [role for role in due if role.here], now, words)
         return Plan(
             gun,
             base,
@@ -132,6 +140,17 @@ class Renew:
             after.trusted,
             plan.lacking,
         )
+
+    def _check_later(self, gun: Gun, roles: Collection[RoleHealth], now: datetime, words: str) -> None:
+        for role in roles:
+            ends = now + self._life["root" if role.name == "root" else "targets"]
+            if role.expires is not None and ends <= role.expires:
+                raise BadExpiry(
+                    f"{gun}: {role.name} expires at {role.expires:%Y-%m-%d %H:%M} UTC, and renewed by this machine's "
+                    f"clock it would at {ends:%Y-%m-%d %H:%M} UTC, no later.",
+                    hint=f"{words} Set it right, then try again.",
+                    role=role.name,
+                )
 
     def _published(self, gun: Gun, base: Current, roles: list[str]) -> Current:
         if not roles:

@@ -89,20 +89,21 @@ class Status:
         self._within = within
 
     def __call__(self, gun: Gun) -> Standing:
-        """How a collection stands now, verified in everything but expiry.
+        """How a collection stands now, verified in everything but expiry, by the later of both sides' clocks.
 
         Raises:
             NoPin, NotTrusted and its leaves, Expired excepted; NotAllowed.
         """
         now = self._clock()
         current = self._trust.seen(gun, now)
-        found = standing_of(current, self._keys, now=now, within=self._within)
+        latest = self._trust.latest(gun, current.view.issued, now)
+        found = standing_of(current, self._keys, now=latest, within=self._within)
         keys = tuple(self._of_keys(found))
         ours = any(key.here for key in keys)
         pending, proposals, unheard = self._asked(gun) if ours else ({}, (), [])
         warnings = [
             *_clock(self._trust.clock_words(gun, current.view.issued, now)),
-            *(_due(gun, role, now) for role in found.due),
+            *(_due(gun, role, latest) for role in found.due),
             *_backup(keys),
             *(f"{gun.host} has a new {role} key waiting; the next root names it." for role in pending),
             *(_open(gun, proposal) for proposal in proposals),

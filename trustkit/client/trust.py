@@ -88,10 +88,7 @@ class Trust:
             files = self._source.refresh(gun, pin, now, tags=tags).files
             view = evaluate(files, gun, now, tags=tags)
         except Expired as error:
-            words = self.clock_words(gun, None, now)
-            error.hint = (
-                f"{words} Set it, then try again." if words else _renewal(gun, str(error.context.get("role")))
-            )
+            self._tell_who_mends(error, gun, now)
             raise
         self._warn_of_clock(gun, view.issued, now)
         return Current(pin, files, view)
@@ -114,17 +111,24 @@ class Trust:
         """As ``seen``, under this pin."""
         assert self._looking is not None  # noqa: S101 - a programming error: the wiring gives it
         files = self._looking.look(gun, pin).files
-        return Current(pin, files, evaluate_but_expiry(files, gun, now, fresh=fresh))
+        try:
+            return Current(pin, files, evaluate_but_expiry(files, gun, now, fresh=fresh))
+        except Expired as error:
+            self._tell_who_mends(error, gun, now)
+            raise
 
     def renewable(self, pin: Pin, gun: Gun, now: datetime) -> Current:
         """The state that a renewal goes on from: publishers' files may have expired (TRUST 3.1).
 
-        The service's own may not, so that it is the state that it vouches for now, and no old one.
+        The service's own may not, so that it is the state that it vouches for now, and no old one.  Warns of a clock
+        that seems wrong, since what is signed by it expires by it.
 
         Raises:
             Expired: snapshot or timestamp; and as ``seen``.
         """
-        return self.seen_under(pin, gun, now, fresh=ONLINE)
+        current = self.seen_under(pin, gun, now, fresh=ONLINE)
+        self._warn_of_clock(gun, current.view.issued, now)
+        return current
 
     def follow(self, gun: Gun, current: Current, gone: Collection[str], comes: Sequence[str]) -> bool:
         """Moves this home's own pin to a root whose keys have changed, where it has to (TRUST 5.5).
@@ -149,6 +153,18 @@ class Trust:
             issued: when the service signed the timestamp, as that says.
         """
         return clock_words(gun.host, now, issued=issued, offset=self._offset(gun))
+
+    def latest(self, gun: Gun, issued: datetime | None, now: datetime) -> datetime:
+        """The later of this machine's clock and its host's: by it, nothing is called well for too long.
+
+        Args:
+            issued: as for ``clock_words``.
+        """
+        return max(now, issued or now, now + (self._offset(gun) or timedelta(0)))
+
+    def _tell_who_mends(self, error: Expired, gun: Gun, now: datetime) -> None:
+        words, role = self.clock_words(gun, None, now), str(error.context.get("role"))
+        error.hint = f"{words} Set it right, then try again." if words else _renewal(gun, role)
 
     def _warn_of_clock(self, gun: Gun, issued: datetime | None, now: datetime) -> None:
         words = self.clock_words(gun, issued, now)

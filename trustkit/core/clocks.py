@@ -11,7 +11,7 @@ _SECOND, _MINUTE, _HOUR, _DAY = (timedelta(seconds=n) for n in (1, 60, 3600, 864
 
 
 def clock_words(host: Host, now: datetime, *, issued: datetime | None, offset: timedelta | None) -> str:
-    """A sentence where this machine's clock seems wrong by more than ten minutes; empty where it doesn't.
+    """A sentence where a clock seems wrong by more than ten minutes; empty where none does.
 
     Args:
         now: what this machine's clock shows.
@@ -19,7 +19,10 @@ def clock_words(host: Host, now: datetime, *, issued: datetime | None, offset: t
         offset: how far the host's clock is ahead, by what it says; anybody on the way can have said it.
     """
     if issued is not None and issued - now > SLACK and (offset is None or offset < issued - now):
-        return f"This machine's clock is behind: {host} signed its timestamp {words_of(issued - now)} ahead of it."
+        ahead = words_of(issued - now)
+        if offset is not None and abs(offset) <= SLACK:
+            return f"The clock of {host} was wrong: it signed its timestamp {ahead} ahead of what it shows now."
+        return f"This machine's clock is behind: {host} signed its timestamp {ahead} ahead of it."
     if offset is None or abs(offset) <= SLACK:
         return ""
     side = "behind" if offset > timedelta(0) else "ahead of"

@@ -252,6 +252,7 @@ def _no_token(answer: Response, host: Host, who: Credentials | None) -> Trustkit
         error = LoginRequired(f"{host} gives no token.")
     if isinstance(error, LoginRequired):
         said = "does not accept the stored login" if who else "wants to know who is asking"
+        said += " any more: it has expired or was ended" if who and who.identity_token else ""
         return LoginRequired(f"{host} {said}.", hint=f"Run: trustkit login {host}")
     return error
 

@@ -122,11 +122,13 @@ class SqlCollections:
         if keys:
             await self._run(insert(online_keys), [key_values(gun, key, now) for key in keys])
 
-    async def expiring(self, *, role: str, before: datetime) -> Sequence[Gun]:
+    async def expiring(self, *, role: str, before: datetime, beyond: datetime | None = None) -> Sequence[Gun]:
+        due = heads.c.expires < before
         statement = (
             select(collections.c.gun)
             .join(heads, heads.c.collection == collections.c.id)
-            .where(heads.c.role == role, heads.c.expires < before, collections.c.closed.is_(None))
+            .where(heads.c.role == role, due if beyond is None else due | (heads.c.expires > beyond))
+            .where(collections.c.closed.is_(None))
             .order_by(heads.c.expires, collections.c.gun)
         )
         return [Gun.parse(row.gun) for row in (await self._run(statement, scans=True)).rows]

@@ -103,8 +103,12 @@ class Collections(Protocol):
         """Raises Conflict where this GUN has keys for one of these roles."""
         ...
 
-    async def expiring(self, *, role: str, before: datetime) -> Sequence[Gun]:
-        """Open collections whose current file of this role expires before this moment, soonest first."""
+    async def expiring(self, *, role: str, before: datetime, beyond: datetime | None = None) -> Sequence[Gun]:
+        """Open collections whose current file of this role expires before this moment, soonest first.
+
+        Args:
+            beyond: those come, too, whose file expires after this moment.
+        """
         ...
 
     async def expiry(self, roles: Iterable[str], *, now: datetime, due: datetime) -> Mapping[str, RoleExpiry]:
