@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.keys.services import aws, aws_server, vault
 from trustkit.keys.passphrase import PassphraseSource
 from trustkit.keys.store import FileKeyStore
+
+__all__ = ["aws", "aws_server", "vault"]
 
 PASSPHRASE = "correct horse"
 ENVIRON = {

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import subprocess
 import sys
-import threading
-import urllib.request
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.conftest import free_port
 from tests.keys.conftest import ENVIRON
-from tests.real.parts import within
+from tests.keys.services import Vault
 from trustkit.core.ports.keys import KeyInfo, KeyRole
 from trustkit.core.publickeys import algorithm, check_key
 from trustkit.errors import InvalidSetting, KeyMissing, KeyUnavailable, KeyUnsupported, UsageError
@@ -37,45 +30,6 @@ def add(store: FileKeyStore, uri: str) -> KeyInfo:
 def again(store: FileKeyStore) -> FileKeyStore:
     """The same folder in a later run."""
     return FileKeyStore(Path(store.place), PassphraseSource(environ=ENVIRON))
-
-
-@pytest.fixture(scope="module")
-def aws_server() -> Iterator[str]:
-    """The address of moto's server: AWS's own protocol over HTTP."""
-    address = f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "tests.keys.aws_server", address.rpartition(":")[2]]
-    process = subprocess.Popen(
-        command, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-
-    def answers() -> bool:
-        try:
-            with urllib.request.urlopen(f"http://{address}/moto-api/", timeout=5):
-                return True
-        except OSError:
-            return False
-
-    assert within(60, answers), "moto's server did not start"
-    yield f"http://{address}"
-    process.terminate()
-    process.wait(15)
-
-
-@pytest.fixture
-def aws(aws_server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A client of the key service, for what an administrator does."""
-    settings = {
-        "AWS_ENDPOINT_URL": aws_server,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing-secret",
-        "AWS_DEFAULT_REGION": "eu-west-1",
-        "AWS_MAX_ATTEMPTS": "1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    return boto3.client("kms")
 
 
 def key_of(aws: Any, spec: str) -> str:
@@ -158,53 +112,6 @@ def test_a_service_that_doesnt_answer_or_refuses(
 def test_a_key_that_isnt_there(aws: Any, store: FileKeyStore) -> None:
     with pytest.raises(KeyUnavailable, match="NotFoundException"):
         add(store, "awskms:alias/nobody")
-
-
-class Vault(ThreadingHTTPServer):
-    """The two calls of HashiCorp Vault's transit engine that a signer makes, as its API describes them."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _VaultCalls)
-        self.keys = [Ed25519PrivateKey.generate()]
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-
-    def public(self) -> dict[str, dict[str, str]]:
-        raw = [key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw) for key in self.keys]
-        return {str(at): {"public_key": base64.b64encode(each).decode()} for at, each in enumerate(raw, 1)}
-
-
-class _VaultCalls(BaseHTTPRequestHandler):
-    server: Vault
-
-    def do_GET(self) -> None:
-        self._answer({"keys": self.server.public()} if self.path == "/v1/transit/keys/release" else None)
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        version = asked["key_version"]
-        signature = self.server.keys[version - 1].sign(base64.b64decode(asked["input"]))
-        self._answer({"signature": f"vault:v{version}:{base64.b64encode(signature).decode()}"})
-
-    def _answer(self, data: object) -> None:
-        allowed = self.headers["X-Vault-Token"] == "token-of-tests"
-        body = json.dumps({"data": data} if allowed and data else {"errors": ["permission denied"]}).encode()
-        self.send_response(200 if allowed and data else 403)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: object) -> None:
-        """Nothing."""
-
-
-@pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
-    with Vault() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("VAULT_ADDR", server.url)
-        monkeypatch.setenv("VAULT_TOKEN", "token-of-tests")
-        yield server
-        server.shutdown()
 
 
 def test_a_vaults_key_is_taken_in_by_its_newest_version_and_signs(vault: Vault, store: FileKeyStore) -> None:
