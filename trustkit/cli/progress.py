@@ -19,10 +19,8 @@ def resolving(total: int) -> Iterator[Callable[[], None]]:
     if total > 1 and sys.stderr.isatty():
         with _bar(total) as tick:
             yield tick
-    elif total >= MANY:
-        yield _Lines(total).tick
     else:
-        yield lambda: None
+        yield _lines(total)
 
 
 @contextmanager
@@ -30,10 +28,18 @@ def _bar(total: int) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    console = Console(stderr=True)
+    if not console.is_terminal or console.is_dumb_terminal:  # TERM=dumb, as in an editor's shell: no line goes away
+        yield _lines(total)
+        return
     columns = TextColumn("Resolving"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=total)
         yield lambda: progress.advance(task)
+
+
+def _lines(total: int) -> Callable[[], None]:
+    return _Lines(total).tick if total >= MANY else lambda: None
 
 
 class _Lines:

@@ -11,7 +11,7 @@ import click
 from trustkit.cli.app import report
 from trustkit.cli.context import Context
 from trustkit.cli.options import passphrase_options, root_key_option
-from trustkit.cli.output import data
+from trustkit.cli.output import data, note
 from trustkit.cli.status import exit_status
 from trustkit.client.resolve import Resolved, Unresolved
 from trustkit.client.sign import Sign, SignedTag
@@ -108,12 +108,17 @@ def _read(file: str, limit: int, parse: Callable[[bytes, str], RefList]) -> RefL
 
 
 def _told(failed: Sequence[tuple[str, TrustkitError]]) -> int:
-    """Reports each error with what it is about, once where several share it; the first one's exit status."""
+    """Reports each error with what it is about, once where several share it, and that nothing was signed.
+
+    Returns:
+        The exit status of the first.
+    """
     told: set[int] = set()
     for subject, error in failed:
         if id(error) not in told:
             report(error, "" if subject in error.message else subject)
             told.add(id(error))
+    note("Nothing was signed.")
     return exit_status(failed[0][1])
 
 

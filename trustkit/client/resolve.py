@@ -151,7 +151,7 @@ class _Walk:
                 self._fail(manifest)
                 return
             if (len(manifest.data), manifest.media_type) != (child.size, child.media_type):
-                self._fail(DigestMismatch(f"{self.ref}: the manifest {child.digest} is not as its index says."))
+                self._fail(_otherwise(self.ref, child, manifest))
                 return
             self.found[child.digest] = manifest
             fresh.append(manifest)
@@ -179,6 +179,14 @@ class _Walk:
 
     def _fail(self, error: TrustkitError) -> None:
         self.error, self.level = error, ()
+
+
+def _otherwise(ref: ImageRef, listed: Descriptor, found: ManifestBytes) -> DigestMismatch:
+    said = f"{listed.size} bytes of {ascii(listed.media_type)[:100]}"
+    return DigestMismatch(
+        f"{ref}: the manifest {listed.digest} is not as its index says: {len(found.data)} bytes of "
+        f"{found.media_type}, not {said}."
+    )
 
 
 def _agreeing(outcomes: Iterable[Outcome]) -> list[Outcome]:

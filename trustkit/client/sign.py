@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from trustkit.client.change import Change
-from trustkit.client.outcome import Leave
+from trustkit.client.outcome import Leave, Outcome
 from trustkit.client.publish import Publisher
-from trustkit.client.resolve import Outcome, Resolved, Resolver, Unresolved
+from trustkit.client.resolve import Outcome as Found
+from trustkit.client.resolve import Resolved, Resolver, Unresolved
 from trustkit.core.manifests import describe
 from trustkit.core.names import Digest, Gun, ImageRef, Tag
 from trustkit.core.ports.remote import ImageRegistry
@@ -81,7 +82,7 @@ class Sign:
             resolved.append(outcome)
         return [signed for published in self.publish(resolved, root_key=root_key) for signed in published]
 
-    def resolve(self, refs: Sequence[ImageRef], *, recursive: bool = False) -> list[Outcome]:
+    def resolve(self, refs: Sequence[ImageRef], *, recursive: bool = False) -> list[Found]:
         """What each reference names, in their order, shown; no key is touched and nothing is changed.
 
         A reference with a digest names that digest; one without names what the registry's own tag points at.
@@ -128,12 +129,19 @@ class Sign:
         wanted: dict[Gun, dict[Tag, Resolved]] = {}
         for each in resolved:
             wanted.setdefault(each.ref.gun, {})[each.ref.required_tag] = each
+        story = _Story(list(wanted), self._say)
         for gun, tags in wanted.items():
             change = _change(tags, forget=forget)
-            with self._telling(list(wanted), gun):
-                outcome = self._publisher.publish(gun, change, root_key=root_key, leave=leave)
+            with story.of(gun):
+                outcome = story.add(self._publisher.publish(gun, change, root_key=root_key, leave=leave))
             if outcome.proposal is None:
                 yield [SignedTag(gun, tag, each.manifest.digest) for tag, each in tags.items()]
+
+    def signed(self, gun: Gun, tag: Tag) -> Digest | None:
+        """The digest that a tag is signed for now; None where it is unsigned.  Raises as ``Trust.current``."""
+        current = self._publisher.current(gun)
+        target = current.view.targets.get(tag) if current else None
+        return target.digest if target else None
 
     def revoke(self, refs: Sequence[ImageRef]) -> list[ImageRef]:
         """Withdraws the signatures of these tags, publishing each GUN once.
@@ -152,13 +160,11 @@ class Sign:
             drops.setdefault(ref.gun, set()).add(ref.required_tag)
         for gun in drops:
             self._publisher.require(gun)
-        done: set[Gun] = set()
+        story = _Story(list(drops), self._say)
         for gun, tags in drops.items():
-            with self._telling(list(drops), gun):
-                outcome = self._publisher.publish(gun, Change(drop=frozenset(tags)), found=False)
-            if outcome.proposal is None:
-                done.add(gun)
-        return [ref for ref in refs if ref.gun in done]
+            with story.of(gun):
+                story.add(self._publisher.publish(gun, Change(drop=frozenset(tags)), found=False))
+        return [ref for ref in refs if ref.gun in story.done]
 
     def init(self, gun: Gun, *, root_key: str | None = None) -> SignedView:
         """Founds a collection that signs nothing yet; raises UsageError where there is one."""
@@ -168,24 +174,46 @@ class Sign:
             raise UsageError(f"{gun} has a collection already, with {len(there.view.targets)} signed tags.")
         return self._publisher.publish(gun, Change(), root_key=root_key).view
 
-    @contextmanager
-    def _telling(self, guns: Sequence[Gun], gun: Gun) -> Iterator[None]:
-        """Where one of several collections fails, says which are done, and which were not tried."""
-        try:
-            yield
-        except TrustkitError:
-            at = guns.index(gun)
-            parts = {"Done": guns[:at], "Failed": [gun], "Not tried": guns[at + 1 :]}
-            told = [f"{word}: {', '.join(map(str, those))}." for word, those in parts.items() if those]
-            if len(guns) > 1:
-                self._say(" ".join(told))
-            raise
-
     def _show(self, found: Resolved) -> None:
         manifest = found.manifest
         self._say(f"{found.ref.gun}:{found.ref.tag} is {manifest.digest} ({describe(manifest)})")
         for child in found.children:
             self._say(f"  with {child.digest} ({describe(child)})")
+
+
+class _Story:
+    """What became of several collections, told where one of them fails, or somebody interrupts it."""
+
+    def __init__(self, guns: Sequence[Gun], say: Callable[[str], None]) -> None:
+        self._guns = guns
+        self._say = say
+        self._at = guns[0]
+        self.done: list[Gun] = []
+        self.proposed: list[Gun] = []
+
+    @contextmanager
+    def of(self, gun: Gun) -> Iterator[None]:
+        """While one of them is published."""
+        self._at = gun
+        try:
+            yield
+        except TrustkitError:
+            self._tell("Failed")
+            raise
+        except KeyboardInterrupt:
+            self._tell("Interrupted, and perhaps done")
+            raise
+
+    def add(self, outcome: Outcome) -> Outcome:
+        """Takes down what became of the one that is published, and gives it back."""
+        (self.done if outcome.proposal is None else self.proposed).append(self._at)
+        return outcome
+
+    def _tell(self, how: str) -> None:
+        rest = self._guns[self._guns.index(self._at) + 1 :]
+        parts = {"Done": self.done, "Left as a proposal": self.proposed, how: [self._at], "Not tried": rest}
+        if len(self._guns) > 1:
+            self._say(" ".join(f"{word}: {', '.join(map(str, those))}." for word, those in parts.items() if those))
 
 
 def _change(tags: dict[Tag, Resolved], *, forget: bool) -> Change:

@@ -24,6 +24,7 @@ _UTF_16 = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _DIGEST, _NAME = "containerimage.digest", "image.name"
 _DESCRIPTOR = "containerimage.descriptor"
+_NO_NAME = "Name the image in the build, with --tag; a builder of several nodes writes no names, so sign by hand:"
 _OF_AN_IMAGE = re.compile(r"(?:containerimage\.|image\.name\Z)")
 _OF_A_BUILD = re.compile(rf"{_OF_AN_IMAGE.pattern}|buildx\.build\.(?:ref|provenance)")
 """A target of bake is named by letters, digits, ``_`` and ``-``; of the whole, bake writes warnings only."""
@@ -135,7 +136,7 @@ def _add_build(found: RefList, build: Mapping[str, Any], where: str) -> None:
         digest = _digest_of(build)
         names = build.get(_NAME)
         if not isinstance(names, str) or not names.strip():
-            raise InvalidReference(f"no {_NAME}.", hint="Name the image in the build, with --tag.")
+            raise InvalidReference(f"no {_NAME}.", hint=f"{_NO_NAME} trustkit sign NAME:TAG@{digest}")
     except (InvalidReference, InvalidName) as error:
         found.wrong.append(InvalidReference(f"{where}: {error.message}", hint=error.hint))
         return
