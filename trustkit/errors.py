@@ -11,14 +11,15 @@ of a family is in ``trustkit.cli.status``, the HTTP status of a leaf in ``trustk
     |   +-- StateError, EngineFailed, RegistryFailed, NotFound, Conflict, ProposalOpen
     +-- Rejected                     the judge refuses an upload: correct it
     |   +-- Malformed, TooLarge, BadSignature, BadVersion, BadExpiry, BadKeys, BadDelegation,
-    |       WrongOnlineKeys, WrongGun, BadTarget, NameTaken, FounderNotAllowed, BadCeremony, ProposalStale
+    |       WrongOnlineKeys, WrongGun, BadTarget, NameTaken, FounderNotAllowed, BadCeremony, ProposalStale,
+    |       SignerBehind
     +-- NotTrusted                   don't use the image
     |   +-- Unsigned, NoCollection, CollectionReset, Expired, NoPin, WrongRoot, RolledBack, DigestMismatch,
     |   |   WrongCollection, SignatureInvalid, TagMoved, SignersMissing
     |   +-- CouldNotCheck            don't use the image *and* find out why; never "unsigned"
     |       +-- Unreachable, TimedOut, Garbage, ServerFailed, TrustDisabled, CollectionGone
     +-- NotAllowed                   log in, or ask for the role
-    |   +-- LoginRequired, RoleMissing, RateLimited
+    |   +-- LoginRequired, RoleMissing, RateLimited, ConsentMissing
     +-- KeyProblem                   find the key or its passphrase
         +-- KeyMissing, WrongKeyRole, KeyExists, KeyFileInvalid, WrongPassphrase, NoPassphrase, WeakPassphrase,
             KeyUnsupported, KeyUnavailable
@@ -194,6 +195,12 @@ class ProposalStale(Rejected):
     slug = "proposal-stale"
 
 
+class SignerBehind(Rejected):
+    """A separate signer has signed less than its service has stored: its database is an older copy, or a new one."""
+
+    slug = "signer-behind"
+
+
 class FounderNotAllowed(Rejected):
     """The operator's list doesn't let this root key found a collection here (TRUST 3.8)."""
 
@@ -348,6 +355,12 @@ class RateLimited(NotAllowed):
     """Too many attempts; ``context["retry_after"]`` is in seconds."""
 
     slug = "rate-limited"
+
+
+class ConsentMissing(NotAllowed):
+    """It takes the consent of a separate signer's operator, given on the signer's own machine."""
+
+    slug = "consent-missing"
 
 
 class KeyProblem(TrustkitError):

@@ -111,7 +111,7 @@ def test_a_reset_takes_the_consent_of_the_signer_s_operator(split: Split, tmp_pa
     assert split.carol("verify", f"{gun}:v1").status == 0
     before = keys(split, gun)
     refused = olga("reset", gun, "--yes-reset", gun)
-    assert refused.status == 4, refused.err
+    assert (refused.status, refused.slug) == (5, "consent-missing"), refused.err
     assert f"No reset of {gun} was allowed" in refused.err
     assert f"trustkit admin --data-dir DIR allow-reset {gun}" in refused.err
     assert split.carol("verify", f"{gun}:v1").status == 0
@@ -135,7 +135,14 @@ def test_a_reset_takes_the_consent_of_the_signer_s_operator(split: Split, tmp_pa
     assert fresh("key", "rotate", gun, "--role", "online").status == 0
     assert split.carol("verify", f"{gun}:v2").status == 0
     twice = olga("reset", gun, "--yes-reset", gun)
-    assert "was allowed here" in twice.err, "each consent is for one"
+    assert twice.slug == "consent-missing", "each consent is for one"
+    shown = run(["admin", "--data-dir", str(split.signer.data), "audit", "list", "--format", "json"], {})
+    said = [(row["action"], row["actor"].partition(":")[0]) for row in json.loads(shown.out) if row["subject"] == gun]
+    expected = ["keys-made", "reset-allowed", "begun-anew", "keys-staged", "keys-adopted"]
+    assert [action for action, _ in reversed(said)] == expected
+    assert dict(said)["reset-allowed"] == "operator"
+    assert f"{gun}: the operator's consent to a reset is used up" in split.signer.log.read_text()
+    assert not (split.signer.data / "trustkit.db").exists()
 
 
 def admin(split: Split, *arguments: str) -> int:

@@ -1,8 +1,11 @@
-"""Catching up with a separate signer that has signed more than the database holds.
+"""Catching up with a separate signer that has signed more than the database holds, or the other way round.
 
 The signer writes down what it signs before the signature leaves, and its versions are used up then.  Where the answer
 was lost, because either process was killed or the network was slow, nothing was stored here.  The signer keeps the
 state that it signed for, so the next publish or renewal takes it from there, and no version is ever used twice.
+
+A signer that is behind, because its database came from an older copy, is shown the state that is stored here.  It
+goes on from there if its operator has allowed it.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from functools import partial
 
 from securesystemslib.signer import Key
 from tuf.api.metadata import Root, Signed
@@ -19,13 +23,14 @@ from trustkit.authority.founders import require_founder
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import Publishing, T
 from trustkit.authority.resign import stored
-from trustkit.core.evaluate import evaluate
+from trustkit.core.evaluate import evaluate_but_expiry
 from trustkit.core.formats.tuf1 import read, role_kind
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.onlinejudge import check_root_follows
 from trustkit.core.ports.service import AuditRow, Store, StoredFile, Transaction
-from trustkit.core.ports.signing import SeparateSigner, SignerAhead
+from trustkit.core.ports.signing import BehindService, SeparateSigner, SignerAhead
+from trustkit.core.roots import ONLINE
 from trustkit.errors import NotTrusted, Rejected
 
 log = logging.getLogger("trustkit.signer")
@@ -58,7 +63,10 @@ class Settling:
 
         Raises:
             ServerFailed, StateError: the signer can't be reached, or the database can't be written.
+            ConsentMissing: the signer is behind, and its operator hasn't allowed it to go on from what is stored.
         """
+        if await self._behind(gun):
+            return
         held = await asyncio.to_thread(self._separate.held, gun)
         keys = await asyncio.to_thread(self._separate.make, gun)
         self._keys.note_used(gun, held.versions)
@@ -72,6 +80,21 @@ class Settling:
             self._changed(gun)
             log.info("%s: took a state that the signer had signed and that was not stored", gun)
 
+    async def _behind(self, gun: Gun) -> bool:
+        """Whether the signer was behind what is stored; it goes on from there then."""
+        async with self._store.read() as tx:
+            current = await tx.collections.current(gun)
+        try:
+            signed = (await asyncio.to_thread(self._separate.held, gun)).versions
+        except BehindService:
+            signed = {}
+        if all(signed.get(role, 0) >= _at(current, role) for role in ONLINE):
+            return False
+        await asyncio.to_thread(self._separate.catch_up, gun, {role: file.data for role, file in current.items()})
+        self._keys.note_used(gun, {})
+        log.warning("%s: the signer was behind, and goes on from the state that is stored here", gun)
+        return True
+
     async def _take(
         self, tx: Transaction, gun: Gun, files: Mapping[str, bytes], keys: Mapping[str, Key], now: datetime
     ) -> bool:
@@ -82,7 +105,8 @@ class Settling:
         if "timestamp" not in {file.role for file in newer}:
             return False
         after = {role: file.data for role, file in current.items()} | {file.role: file.data for file in newer}
-        await asyncio.to_thread(evaluate, after, gun, now)
+        # expired or not: whoever renews it needs it stored, and clients refuse it until then
+        await asyncio.to_thread(partial(evaluate_but_expiry, after, gun, now, fresh=frozenset()))
         root = next((read(file.data, Root) for file in newer if file.role == "root"), None)
         if root is not None:
             check_root_follows(root, read(current["root"].data, Root) if "root" in current else None, anew=anew)
@@ -125,10 +149,11 @@ class SettledPublishing(Publishing):
             ServerFailed: the signer can't be reached.  Nothing was stored; a state that it has signed without our
                 learning so is taken up by the next publish or renewal.
             StateError: the signer refuses.
+            ConsentMissing: as ``Settling.settle``.
         """
         try:
             return await super().transact(gun, work)
-        except SignerAhead:
+        except (SignerAhead, BehindService):
             await self._settling.settle(gun)
             return await super().transact(gun, work)
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from trustkit.cli import output
+from trustkit.cli.admin_consent import allow_catch_up, allow_reset, signer_events
 from trustkit.cli.admin_founders import founders
 from trustkit.cli.admin_kek import kek
 from trustkit.cli.admin_service import Service, format_option, now, pass_service, show
-from trustkit.cli.admin_upkeep import allow_reset, online_keys, recover
+from trustkit.cli.admin_upkeep import online_keys, recover
 from trustkit.core.access import Assignment, Role
 from trustkit.core.names import PrincipalName
 from trustkit.core.patterns import RepositoryPattern
@@ -210,7 +211,7 @@ def policy_set(service: Service, name: str, value: str, *, force: bool) -> None:
     output.note(f"{name} is {value}.")
 
 
-for each_command in (founders, kek, online_keys, recover, allow_reset):
+for each_command in (founders, kek, online_keys, recover, allow_reset, allow_catch_up):
     command.add_command(each_command)
 
 
@@ -224,9 +225,12 @@ def audit() -> None:
 @format_option
 @pass_service
 def audit_list(service: Service, limit: int, layout: str) -> None:
-    """List the newest changes."""
+    """List the newest changes; in the data folder of a separate signer, what was done with its keys."""
     from trustkit.authority.audit import newest
 
+    events = signer_events(service, limit)
+    if events is None:
+        events = service.run(lambda store: newest(store, limit))
     rows: list[dict[str, object]] = [
         {
             "at": row.at.isoformat(timespec="seconds"),
@@ -236,7 +240,7 @@ def audit_list(service: Service, limit: int, layout: str) -> None:
             "subject": row.subject,
             "detail": dict(row.detail),
         }
-        for row in service.run(lambda store: newest(store, limit))
+        for row in events
     ]
     show(layout, ("at", "actor", "source", "action", "subject", "detail"), rows)
 

@@ -1,4 +1,4 @@
-"""``trustkit admin online-keys``, ``recover`` and ``allow-reset``: keys, restored databases, a signer's consent."""
+"""``trustkit admin online-keys`` and ``recover``: keys, and databases that came from a backup."""
 
 from __future__ import annotations
 
@@ -142,21 +142,6 @@ def recover(
         output.note("Publishers of tags that were signed since the backup put them back with: trustkit recover GUN")
     if done.failed:
         click_context.exit(FAILED)
-
-
-@click.command("allow-reset")
-@click.argument("gun", metavar="GUN")
-@pass_service
-def allow_reset(service: Service, gun: str) -> None:
-    """On a separate signer: allow one reset of a collection whose online keys are there.
-
-    DIR is the signer's data folder, and the signer may be running. An Owner resets the collection afterwards; it
-    begins anew under new keys, at the next versions.
-    """
-    from trustkit.server.signer_service import allow_reset as allow
-
-    allow(service.data_dir, Gun.parse(gun))
-    output.note(f"One reset of {gun} is allowed. An Owner of the repository asks for it with: trustkit reset {gun}")
 
 
 async def _here(store: Store, keys: OnlineKeys, named: Sequence[Gun] | None) -> list[Gun]:

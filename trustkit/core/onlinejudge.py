@@ -20,7 +20,16 @@ from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.roots import ONLINE, check_root_keys, check_threshold
 from trustkit.core.strictjson import serialise
-from trustkit.errors import BadDelegation, BadExpiry, BadVersion, Conflict, Malformed, NotTrusted, WrongGun
+from trustkit.errors import (
+    BadDelegation,
+    BadExpiry,
+    BadVersion,
+    Conflict,
+    Malformed,
+    NotTrusted,
+    SignerBehind,
+    WrongGun,
+)
 
 SKEW = timedelta(minutes=5)
 """How far the service's clock may be from the signer's."""
@@ -52,8 +61,8 @@ class Record:
     @property
     def versions(self) -> dict[str, int]:
         """The versions that were used up, 0 for none."""
-        snapshot = _read(self.snapshot, Snapshot).version if self.snapshot else 0
-        timestamp = _read(self.timestamp, Timestamp).version if self.timestamp else 0
+        snapshot = read_payload(self.snapshot, Snapshot).version if self.snapshot else 0
+        timestamp = read_payload(self.timestamp, Timestamp).version if self.timestamp else 0
         return {"snapshot": snapshot, "timestamp": timestamp}
 
 
@@ -67,12 +76,12 @@ def judge_snapshot(gun: Gun, data: bytes, record: Record, *, now: datetime, life
         Rejected: a leaf for each rule broken.
         Conflict: another payload was signed under this version or a later one; the context has the versions.
     """
-    new = _read(data, Snapshot)
+    new = read_payload(data, Snapshot)
     if data == record.snapshot and not record.anew:
         return record
     _check_frame(gun, new, record, now, lifetimes)
-    versions = _named(new)
-    before = _named(_read(record.released, Snapshot)) if record.released else {}
+    versions = named_versions(new)
+    before = named_versions(read_payload(record.released, Snapshot)) if record.released else {}
     if missing := sorted(before.keys() - versions.keys()):
         raise BadVersion(f"The snapshot no longer names {missing[0]}, which stays in it for good.")
     for role, version in versions.items():
@@ -100,7 +109,7 @@ def judge_timestamp(
     Raises:
         Rejected, Conflict: as ``judge_snapshot``.
     """
-    new = _read(data, Timestamp)
+    new = read_payload(data, Timestamp)
     if data == record.timestamp and not record.anew:
         return record
     _check_frame(gun, new, record, now, lifetimes)
@@ -119,7 +128,7 @@ def judge_timestamp(
         raise Malformed("The timestamp names the snapshot before, and files come with it.")
     if record.anew and "root" not in files:
         raise Malformed(f"{gun} was reset, and begins anew with a new root only.")
-    if _read(released, Snapshot).expires <= now:
+    if read_payload(released, Snapshot).expires <= now:
         raise BadExpiry("The timestamp names a snapshot that has expired.")
     return replace(record, released=released, timestamp=data, files={**record.files, **files}, anew=False)
 
@@ -130,7 +139,7 @@ def next_root(data: bytes, record: Record) -> Root:
     Raises:
         Rejected: its signers don't vouch for it, or it isn't the next one.
     """
-    root, old = read(data, Root), _root(record)
+    root, old = read(data, Root), known_root(record)
     if old is None or payload(root.signed) != payload(old.signed):
         check_root_follows(root, old, anew=record.anew)
     return root.signed
@@ -157,10 +166,10 @@ def check_state(gun: Gun, record: Record, before: Record, timestamp: bytes, now:
         evaluate_but_expiry({**record.files, "timestamp": timestamp}, gun, now, fresh={*changed, *ONLINE})
     except NotTrusted as error:
         raise Malformed(f"No client would take this state: {error.message}") from error
-    _check_delegated(record.files, changed - {"root", "targets"})
+    check_delegated(record.files, changed - {"root", "targets"})
 
 
-def _check_delegated(files: Mapping[str, bytes], changed: Set[str]) -> None:
+def check_delegated(files: Mapping[str, bytes], changed: Set[str]) -> None:
     """Also what no client reads may rise only by its holders' signatures, or a name could be used up in advance."""
     targets = read(files["targets"], Targets).signed
     known = targets.delegations.roles or {} if targets.delegations else {}
@@ -190,11 +199,11 @@ def check_root_follows(new: Metadata[Root], old: Metadata[Root] | None, *, anew:
     check_threshold(new.signed, "root", new)
 
 
-def _root(record: Record) -> Metadata[Root] | None:
+def known_root(record: Record) -> Metadata[Root] | None:
     return read(record.files["root"], Root) if "root" in record.files else None
 
 
-def _read(data: bytes, kind: type[S]) -> S:
+def read_payload(data: bytes, kind: type[S]) -> S:
     """Reads what a signature covers, as strictly as a file: the canonical bytes, and nothing unknown in them."""
     signed = read(b'{"signatures":[],"signed":' + data + b"}", kind, "The payload").signed
     if payload(signed) != data:
@@ -212,8 +221,10 @@ def _check_frame(gun: Gun, new: Snapshot | Timestamp, record: Record, now: datet
             f"Version {last} of {new.type} of {gun} was signed already.", versions=record.versions, role=new.type
         )
     if new.version != last + 1:
-        raise BadVersion(
-            f"The last {new.type} of {gun} that was signed here has version {last}; {new.version} can't follow it.",
+        raise SignerBehind(
+            f"The last {new.type} of {gun} that was signed here has version {last}; {new.version} can't follow it. "
+            "Is the signer's database an older copy?",
+            hint="Put its newest copy back.",
             versions=record.versions,
         )
     longest = lifetimes.default[new.type]
@@ -225,7 +236,7 @@ def _check_frame(gun: Gun, new: Snapshot | Timestamp, record: Record, now: datet
         )
 
 
-def _named(snapshot: Snapshot) -> dict[str, int]:
+def named_versions(snapshot: Snapshot) -> dict[str, int]:
     """The versions by role; raises Malformed for a name that no role of a publisher has, or more than a version."""
     versions: dict[str, int] = {}
     for name, meta in snapshot.meta.items():
@@ -243,7 +254,7 @@ def _named(snapshot: Snapshot) -> dict[str, int]:
 def _released(version: int, record: Record) -> bytes:
     """The payload of the snapshot of this version: the newest, or the one that is current."""
     for known in (record.snapshot, record.released):
-        if known is not None and _read(known, Snapshot).version == version:
+        if known is not None and read_payload(known, Snapshot).version == version:
             return known
     raise BadVersion(f"The timestamp names snapshot version {version}, which is not the newest that was signed here.")
 
@@ -257,8 +268,8 @@ def _check_files(gun: Gun, released: bytes, record: Record, files: Mapping[str, 
     """The files are the snapshot and exactly what rises in it, and perhaps a root."""
     if "snapshot" not in files or payload(read(files["snapshot"], Snapshot).signed) != released:
         raise Malformed("The snapshot that the timestamp names did not come with it.")
-    after = _named(_read(released, Snapshot))
-    before = _named(_read(record.released, Snapshot)) if record.released else {}
+    after = named_versions(read_payload(released, Snapshot))
+    before = named_versions(read_payload(record.released, Snapshot)) if record.released else {}
     rising = {role: version for role, version in after.items() if version != before.get(role)}
     if strange := files.keys() - rising.keys() - {"snapshot", "root"}:
         raise Malformed(f"The file of {ascii(min(strange))[:80]} came with a snapshot that doesn't change it.")

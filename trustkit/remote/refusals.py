@@ -99,7 +99,7 @@ def _by_status(response: Response, host: Host, told: _Told, *, absent: bool) -> 
     if status == 429:
         return ServerFailed(f"{host} asks us to come back later (429).", retry_after=retry_after(response))
     if status >= 400 and status != 404:
-        return ServerFailed(f"{host} failed with status {status}{said}.", status=status)
+        return ServerFailed(f"{host} failed with status {status}{said}.", hint=_sentence(told.hint), status=status)
     return Garbage(f"{host} answered {status} where that says nothing.", status=status)
 
 

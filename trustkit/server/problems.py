@@ -22,6 +22,7 @@ STATUS: tuple[tuple[type[TrustkitError], int, str], ...] = (
     (errors.NotFound, 404, "NOT_FOUND"),
     (errors.Conflict, 409, "CONFLICT"),
     (errors.ProposalOpen, 409, "CONFLICT"),
+    (errors.SignerBehind, 409, "CONFLICT"),
     (errors.NameTaken, 409, "CONFLICT"),
     (errors.FounderNotAllowed, 403, "DENIED"),
     (errors.TooLarge, 413, "SIZE_INVALID"),

@@ -1,4 +1,4 @@
-"""The separate signer's HTTP: seven small routes, JSON in and out, for clients with a certificate only.
+"""The separate signer's HTTP: eight small routes, JSON in and out, for clients with a certificate only.
 
 A body is one JSON object with exactly the members that its route has; bytes are base64.  Refusals have the same body
 as the service's.
@@ -52,6 +52,7 @@ class SignerApplication:
             b"/v1/replace": (frozenset({"gun"}), self._replace),
             b"/v1/sign": (frozenset({"gun", "role", "payload", "files"}), self._sign),
             b"/v1/held": (frozenset({"gun"}), self._held),
+            b"/v1/catch-up": (frozenset({"gun", "files"}), self._catch_up),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,11 +109,14 @@ class SignerApplication:
         return _keys(self._signing.replace(_gun(body["gun"])))
 
     def _sign(self, body: dict[str, Any]) -> Answer:
-        role, files = body["role"], body["files"]
-        if not isinstance(role, str) or not isinstance(files, dict):
-            raise Malformed("The request's role is no string, or its files are no object.")
-        sent = {name: _bytes(data) for name, data in files.items()}
+        role, sent = body["role"], _files(body["files"])
+        if not isinstance(role, str):
+            raise Malformed("The request's role is no string.")
         return {"sig": self._signing.sign(_gun(body["gun"]), role, _bytes(body["payload"]), sent)}
+
+    def _catch_up(self, body: dict[str, Any]) -> Answer:
+        self._signing.catch_up(_gun(body["gun"]), _files(body["files"]))
+        return {}
 
     def _held(self, body: dict[str, Any]) -> Answer:
         held = self._signing.held(_gun(body["gun"]))
@@ -124,6 +128,12 @@ def _gun(text: object) -> Gun:
     if not isinstance(text, str):
         raise InvalidName("The request's gun is no string.")
     return Gun.parse(text)
+
+
+def _files(files: object) -> dict[str, bytes]:
+    if not isinstance(files, dict):
+        raise Malformed("The request's files are no object.")
+    return {name: _bytes(data) for name, data in files.items()}
 
 
 def _bytes(text: object) -> bytes:

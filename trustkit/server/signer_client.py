@@ -17,11 +17,22 @@ import urllib3
 from securesystemslib.signer import Key, SSlibKey
 
 from trustkit.core.names import Gun, Host
-from trustkit.core.ports.signing import Held, SignerAhead
+from trustkit.core.ports.signing import BehindService, Held, SignerAhead
 from trustkit.core.publickeys import check_key
 from trustkit.core.roots import ONLINE
 from trustkit.core.strictjson import parse
-from trustkit.errors import Conflict, InvalidName, InvalidSetting, Malformed, ServerFailed, StateError, TooLarge
+from trustkit.errors import (
+    Conflict,
+    ConsentMissing,
+    InvalidName,
+    InvalidSetting,
+    Malformed,
+    NotFound,
+    ServerFailed,
+    SignerBehind,
+    StateError,
+    TooLarge,
+)
 from trustkit.server.signer_app import MAX_BODY
 
 log = logging.getLogger("trustkit.signer")
@@ -141,6 +152,10 @@ class RemoteSigner:
             raise self._garbage() from error
         return Held(versions, files)
 
+    def catch_up(self, gun: Gun, files: Mapping[str, bytes]) -> None:
+        """As ``SeparateSigner``."""
+        self._ask("/v1/catch-up", {"gun": str(gun), "files": {name: _text(data) for name, data in files.items()}})
+
     def ready(self) -> None:
         """As ``SeparateSigner``."""
         self._ask("/healthz", None)
@@ -174,10 +189,14 @@ class RemoteSigner:
         message, detail = _refusal(value)
         if answer.status >= 500:
             raise ServerFailed(f"The signer at {self._url} failed: {message}")
-        if answer.status == 409 and detail.get("slug") == Conflict.slug:
+        slug, hint = detail.get("slug"), str(detail.get("hint") or "")[:500]
+        if slug == Conflict.slug:
             raise SignerAhead(message, hint="Try again.", versions=detail.get("versions"))
-        log.error("the signer refuses: %s", message)
-        raise StateError(f"The signer refuses: {message}", hint=str(detail.get("hint") or ""))
+        log.error("the signer refuses: %s %s", message, hint)
+        if slug == ConsentMissing.slug:
+            raise ConsentMissing(f"The signer refuses: {message}", hint=hint)
+        kind = BehindService if slug in (SignerBehind.slug, NotFound.slug) else StateError
+        raise kind(f"The signer refuses: {message}", hint=hint)
 
     def _unreachable(self, why: str) -> ServerFailed:
         return ServerFailed(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +13,8 @@ from trustkit.authority.sealedkeys import SealedKeys
 from trustkit.authority.sealing import Sealer
 from trustkit.authority.signing import Signing
 from trustkit.core.lifetimes import Lifetimes
-from trustkit.core.names import Gun, Host
-from trustkit.errors import InvalidSetting, NotFound, StateError
+from trustkit.core.names import Host
+from trustkit.errors import InvalidSetting, StateError
 from trustkit.server.kek import KekSource, require_signers
 from trustkit.server.signer_app import SignerApplication
 from trustkit.store.ledger import SqliteLedger
@@ -77,22 +78,15 @@ class SignerService:
             sock.close()
 
 
-def allow_reset(data_dir: Path, gun: Gun) -> None:
-    """Allows the service to begin a collection anew, once; also beside a running signer.
-
-    Raises:
-        StateError: there is no signer's database.
-        NotFound: it has no keys of this collection.
-    """
+@contextmanager
+def ledger_of(data_dir: Path) -> Iterator[SqliteLedger]:
+    """The database of a signer, which may be running; raises StateError where there is none."""
     database = data_dir / DATABASE
     if not database.exists():
         raise StateError(f"{data_dir} is no data folder of a signer.", hint="Give that of trustkit serve-signer.")
     ledger = SqliteLedger.open(database)
     try:
-        with ledger.entry(gun) as entry:
-            if not entry.keys():
-                raise NotFound(f"This signer has no keys of {gun}.")
-            entry.allow_reset()
+        yield ledger
     finally:
         ledger.close()
 

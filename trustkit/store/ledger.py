@@ -1,6 +1,6 @@
-"""A separate signer's own database: keys, what was signed last, and the files of that state.
+"""A separate signer's own database: keys, what was signed last, the files of that state, consents, and events.
 
-Plain SQLite, apart from the service's tables: one file, five tables, one writer at a time, synchronous=FULL.
+Plain SQLite, apart from the service's tables: one file, six tables, one writer at a time, synchronous=FULL.
 """
 
 from __future__ import annotations
@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from trustkit.core.names import Gun
 from trustkit.core.onlinejudge import Record
-from trustkit.core.ports.service import SealedKey
+from trustkit.core.ports.service import AuditRow, SealedKey
 from trustkit.errors import StateError
 from trustkit.store.foreign import mapped
 from trustkit.store.privatefile import private_file, private_folder
@@ -32,7 +33,12 @@ CREATE TABLE files (gun TEXT NOT NULL, role TEXT NOT NULL, data BLOB NOT NULL, P
     """
 CREATE TABLE pending_keys (gun TEXT NOT NULL, role TEXT NOT NULL, key_id TEXT NOT NULL, public TEXT NOT NULL,
     sealed BLOB NOT NULL, PRIMARY KEY (gun, role)) STRICT, WITHOUT ROWID;
-CREATE TABLE allowed_resets (gun TEXT PRIMARY KEY NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE consents (gun TEXT NOT NULL, act TEXT NOT NULL, until INTEGER NOT NULL, root_keys TEXT NOT NULL,
+    PRIMARY KEY (gun, act)) STRICT, WITHOUT ROWID;
+CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, actor TEXT NOT NULL,
+    source TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT NOT NULL) STRICT;
+CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'events stay'); END;
+CREATE TRIGGER events_remain BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'events stay'); END;
 ALTER TABLE signed ADD COLUMN anew INTEGER NOT NULL DEFAULT 0;
 """,
 )
@@ -66,7 +72,7 @@ class SqliteLedger:
             if version > VERSION:
                 raise StateError(f"{path} was made by a later version of trustkit.")
             for step in _STEPS[version:]:
-                for statement in step.split(";"):
+                for statement in step.split(";\n"):
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {VERSION}")
         return ledger
@@ -86,6 +92,17 @@ class SqliteLedger:
         with self._transaction():
             row = self._connection.execute("SELECT gun FROM keys LIMIT 1").fetchone()
         return Gun.parse(row[0]) if row else None
+
+    def events(self, limit: int) -> list[AuditRow]:
+        """The newest events, newest first."""
+        with self._transaction():
+            rows = self._connection.execute(
+                "SELECT at, actor, source, action, subject, detail FROM events ORDER BY id DESC LIMIT ?", (limit,)
+            ).fetchall()
+        return [
+            AuditRow(datetime.fromtimestamp(at, UTC), actor, source, action, subject, json.loads(detail))
+            for at, actor, source, action, subject, detail in rows
+        ]
 
     @contextmanager
     def entry(self, gun: Gun) -> Iterator[SqliteEntry]:
@@ -143,14 +160,33 @@ class SqliteEntry:
         self._connection.execute("DELETE FROM pending_keys WHERE gun = ?", (self._gun,))
         self.add_keys(keys)
 
-    def allow_reset(self) -> None:
-        """Allows one."""
-        self._connection.execute("INSERT OR REPLACE INTO allowed_resets VALUES (?)", (self._gun,))
+    def allow(self, act: str, until: datetime, root_keys: Collection[str] = ()) -> None:
+        """Writes a consent down, in the place of an earlier one to the same act."""
+        values = (self._gun, act, int(until.timestamp()), json.dumps(sorted(root_keys)))
+        self._connection.execute("INSERT OR REPLACE INTO consents VALUES (?, ?, ?, ?)", values)
 
-    def take_allowance(self) -> bool:
-        """Whether a reset was allowed; it is used up then."""
-        taken = self._connection.execute("DELETE FROM allowed_resets WHERE gun = ?", (self._gun,))
-        return taken.rowcount > 0
+    def take(self, act: str, now: datetime) -> frozenset[str] | None:
+        """Uses a consent up: the root keys that it names; None where there is none that lasts until now."""
+        at = (self._gun, act, int(now.timestamp()))
+        row = self._connection.execute(
+            "SELECT root_keys FROM consents WHERE gun = ? AND act = ? AND until > ?", at
+        ).fetchone()
+        self._connection.execute("DELETE FROM consents WHERE gun = ? AND act = ?", at[:2])
+        return frozenset(json.loads(row[0])) if row else None
+
+    def note(self, row: AuditRow) -> None:
+        """Adds an event; nobody changes or removes one."""
+        values = (
+            int(row.at.timestamp()),
+            row.actor,
+            row.source,
+            row.action,
+            row.subject,
+            json.dumps(dict(row.detail)),
+        )
+        self._connection.execute(
+            "INSERT INTO events (at, actor, source, action, subject, detail) VALUES (?, ?, ?, ?, ?, ?)", values
+        )
 
     def record(self) -> Record:
         """What was signed last."""

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from securesystemslib.signer import Key
 
 from trustkit.core.names import Gun
 from trustkit.core.onlinejudge import Record
-from trustkit.core.ports.service import SealedKey
-from trustkit.errors import Conflict
+from trustkit.core.ports.service import AuditRow, SealedKey
+from trustkit.errors import Conflict, StateError
 
 
 class SignerAhead(Conflict):
     """A separate signer has signed another file under this version: an answer of its was lost, or is under way."""
+
+
+class BehindService(StateError):
+    """A separate signer has signed less than is stored here, or has no key of the collection: an older copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,10 @@ class SeparateSigner(Protocol):
     def replace(self, gun: Gun) -> Mapping[str, Key]:
         """New public keys of a collection that begins anew; those before sign nothing any more.
 
-        Refused unless the signer's operator has allowed it for this collection; once done, asking again is safe.
+        Once done, asking again is safe.
+
+        Raises:
+            ConsentMissing: the signer's operator hasn't allowed it for this collection.
         """
         ...
 
@@ -66,11 +74,20 @@ class SeparateSigner(Protocol):
 
         Raises:
             SignerAhead: it has signed another payload under this version.
+            BehindService: what it signed last is older than what this follows.
         """
         ...
 
     def held(self, gun: Gun) -> Held:
         """How far it has come."""
+        ...
+
+    def catch_up(self, gun: Gun, files: Mapping[str, bytes]) -> None:
+        """Has a signer that is behind go on from this state, whole and signed.
+
+        Raises:
+            ConsentMissing: the signer's operator hasn't allowed it for this collection.
+        """
         ...
 
     def ready(self) -> None:
@@ -87,8 +104,9 @@ class Entry(Protocol):
     def add_pending(self, keys: Mapping[str, SealedKey]) -> None: ...
     def adopt(self, roles: Iterable[str]) -> None: ...
     def replace_keys(self, keys: Mapping[str, SealedKey]) -> None: ...
-    def allow_reset(self) -> None: ...
-    def take_allowance(self) -> bool: ...
+    def allow(self, act: str, until: datetime, root_keys: Collection[str] = ()) -> None: ...
+    def take(self, act: str, now: datetime) -> frozenset[str] | None: ...
+    def note(self, row: AuditRow) -> None: ...
     def record(self) -> Record: ...
     def put_record(self, record: Record) -> None: ...
 
