@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 from moto.core.exceptions import JsonRESTError
+from moto.kms.exceptions import AccessDeniedException
 from moto.kms.models import KmsBackend
 from moto.kms.responses import KmsResponse
 from moto.kms.utils import ECDSAPrivateKey, RSAPrivateKey
@@ -51,7 +52,10 @@ class IncorrectKeyException(JsonRESTError):
 
 def _decrypt(self: KmsBackend, ciphertext_blob: bytes, **how: Any) -> Any:
     asked = how.pop("key_id", None)
-    plain, arn = _as_moto_decrypts(self, ciphertext_blob, **how)
+    try:
+        plain, arn = _as_moto_decrypts(self, ciphertext_blob, **how)
+    except AccessDeniedException as error:
+        raise IncorrectKeyException from error
     if asked and self.keys[self.any_id_to_key_id(asked)].arn != arn:
         raise IncorrectKeyException
     return plain, arn

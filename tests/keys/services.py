@@ -146,3 +146,14 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
         monkeypatch.setenv("VAULT_TOKEN", "token-of-tests")
         yield server
         server.shutdown()
+
+
+class Uninstalled:
+    """As if these packages were not installed."""
+
+    def __init__(self, packages: tuple[str, ...]) -> None:
+        self.packages = packages
+
+    def find_spec(self, name: str, *rest: object) -> None:
+        if name in self.packages:
+            raise ModuleNotFoundError(name)

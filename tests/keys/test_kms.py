@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.conftest import free_port
 from tests.keys.conftest import ENVIRON
-from tests.keys.services import Vault
+from tests.keys.services import Uninstalled, Vault
 from trustkit.core.ports.keys import KeyInfo, KeyRole
 from trustkit.core.publickeys import algorithm, check_key
 from trustkit.errors import InvalidSetting, KeyMissing, KeyUnavailable, KeyUnsupported, UsageError
@@ -134,17 +134,6 @@ def test_a_vault_that_refuses(vault: Vault, store: FileKeyStore, monkeypatch: py
     assert "stolen-token" not in str(refused.value)
 
 
-class _Uninstalled:
-    """As if these packages were not installed."""
-
-    def __init__(self, packages: tuple[str, ...]) -> None:
-        self.packages = packages
-
-    def find_spec(self, name: str, *rest: object) -> None:
-        if name in self.packages:
-            raise ModuleNotFoundError(name)
-
-
 @pytest.mark.parametrize(
     ("uri", "extra"),
     [
@@ -161,7 +150,7 @@ def test_a_package_that_isnt_installed_is_said_with_the_command_that_installs_it
     packages = sdks.SDKS[uri.partition(":")[0]].packages
     for package in packages:
         monkeypatch.delitem(sys.modules, package, raising=False)
-    monkeypatch.setattr(sys, "meta_path", [_Uninstalled(packages), *sys.meta_path])
+    monkeypatch.setattr(sys, "meta_path", [Uninstalled(packages), *sys.meta_path])
     with pytest.raises(InvalidSetting) as refused:
         add(store, uri)
     assert f"pip install 'trustkit[{extra}]'" in refused.value.hint

@@ -79,6 +79,8 @@ class WrappedKek:
         if not all(form.fullmatch(said[name]) for name, form in _FORMS.items()):
             raise ValueError("forms")
         wrapped = base64.b64decode(said["wrapped"], validate=True)
+        if not wrapped:
+            raise ValueError("nothing wrapped")
         return cls(said["id"], said["uri"], said["how"], wrapped, said["mac"])
 
     def render(self) -> bytes:
