@@ -72,6 +72,12 @@ def _check(draft: Draft, role: str, signed: Signed) -> None:
         raise _stale(draft.gun, f"{role} is at version {current}, and {signed.version} is proposed.")
     if signed.expires <= draft.now:
         raise _stale(draft.gun, f"the {role} that it proposes has expired.")
+    if signed.expires > draft.latest_expiry(role):
+        raise Rejected(
+            f"The {role} of {draft.gun} that is proposed would be believed until {signed.expires:%Y-%m-%d}, which is "
+            "longer than anything should be.",
+            hint="Don't sign it. Ask who proposed it, and the service's operator.",
+        )
 
 
 def _check_entries(draft: Draft, role: str, file: Targets) -> None:

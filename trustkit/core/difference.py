@@ -9,23 +9,32 @@ from tuf.api.metadata import Root, TargetFile
 
 from trustkit.core.delegations import Delegation, Delegations
 from trustkit.core.shape import Shape
+from trustkit.core.targets import read_target
+from trustkit.core.view import SignedTarget
 
 
 @dataclass(frozen=True, slots=True)
 class TagChange:
-    """One tag before and after.  Digests are hex SHA-256; None where the tag isn't trusted; roles likewise."""
+    """One tag before and after.  Digests are hex SHA-256; None where the tag isn't trusted; roles likewise.
+
+    ``also`` are sentences about what else is trusted by the change: a digest that the tag was never signed as, or was
+    but should no longer be, and manifests below an index.  Whoever signs, signs these too.
+    """
 
     tag: str
     before: str | None
     after: str | None
     role_before: str | None
     role_after: str | None
+    also: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.after is None:
             return f"{self.tag}: sha256:{self.before}, signed by {self.role_before}, is withdrawn"
         if self.before is None:
             return f"{self.tag}: sha256:{self.after} is signed by {self.role_after}"
+        if self.before == self.after and self.role_before == self.role_after:
+            return f"{self.tag}: sha256:{self.after} stays, signed by {self.role_after}, otherwise than before"
         if self.before == self.after and self.role_before != self.role_after:
             return f"{self.tag}: sha256:{self.after} moves from {self.role_before} to {self.role_after}"
         return f"{self.tag}: sha256:{self.before} becomes sha256:{self.after}, signed by {self.role_after}"
@@ -53,7 +62,8 @@ class Difference:
     def lines(self) -> list[str]:
         """All of it, a sentence a line."""
         renewed = [f"{role} is signed anew" for role in self.renewed] if not self.tags and not self.rules else []
-        return [*self.rules, *map(str, self.tags), *renewed]
+        tags = [line for change in self.tags for line in (str(change), *(f"  {also}" for also in change.also))]
+        return [*self.rules, *tags, *renewed]
 
 
 def difference(before: Shape, after: Shape) -> Difference:
@@ -78,13 +88,32 @@ def _differs(path: str, old: Mapping[str, tuple[str, TargetFile]], new: Mapping[
 
 
 def _tag(path: str, old: tuple[str, TargetFile] | None, new: tuple[str, TargetFile] | None) -> TagChange:
+    was = read_target(path, old[1], old[0]) if old else None
+    will = read_target(path, new[1], new[0]) if new else None
     return TagChange(
         path,
         old[1].hashes["sha256"] if old else None,
         new[1].hashes["sha256"] if new else None,
         old[0] if old else None,
         new[0] if new else None,
+        tuple(_also(was, will)) if will else (),
     )
+
+
+def _also(was: SignedTarget | None, will: SignedTarget) -> Iterator[str]:
+    """What else than the tag's digest is trusted from now on, and a type that isn't what it was."""
+    until = {old.digest: old.until for old in was.superseded} if was else {}
+    for old in will.superseded:
+        if until.get(old.digest) == old.until:
+            continue
+        never = was is None or (old.digest != was.digest and old.digest not in until)
+        words = ", which it was never signed as before," if never else ""
+        yield f"sha256:{old.digest.hex}{words} may be pulled by digest until {old.until:%Y-%m-%d %H:%M} UTC"
+    for child in will.children:
+        if was is None or child not in was.children:
+            yield f"sha256:{child.hex}, said to be below it, is trusted by digest too"
+    if was is not None and was.digest == will.digest and was.media_type != will.media_type:
+        yield f"it is signed as {will.media_type} instead of {was.media_type}"
 
 
 def root_changes(old: Root, new: Root) -> list[str]:
@@ -106,7 +135,7 @@ def _of_keys(name: str, before: list[str], after: list[str], old_threshold: int,
         if key_id not in after:
             yield f"key {key_id} may no longer sign {name}"
     if old_threshold != new_threshold:
-        yield f"{name} takes {new_threshold} signatures instead of {old_threshold}"
+        yield f"{name} takes {new_threshold} signature{'' if new_threshold == 1 else 's'} instead of {old_threshold}"
 
 
 def _of_delegations(old: Delegations | None, new: Delegations | None) -> Iterator[str]:

@@ -49,7 +49,7 @@ class Draft:
     ) -> None:
         self.gun = gun
         self.now = now
-        self._life = lifetimes.default
+        self._life, self._longest = lifetimes.default, lifetimes.longest
         self._floors = floors or {}
         self._snapshot = read(files["snapshot"], Snapshot).signed
         self._old_root = read(files["root"], Root)
@@ -124,6 +124,10 @@ class Draft:
     def version(self, role: str) -> int:
         """The version of a role's file that the draft started from, 0 where it never had one; not for root."""
         return meta_version(self._snapshot.meta, role) or 0
+
+    def latest_expiry(self, role: str) -> datetime:
+        """The latest expiry that a role's file may have (TRUST 3.3)."""
+        return self.now + self._longest["root" if role == "root" else TARGETS]
 
     def _floor(self, role: str) -> int:
         current = self.version(role)
