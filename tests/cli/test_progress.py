@@ -19,14 +19,14 @@ print("rich" in sys.modules)
 """
 
 
-def shown(total: int, *, terminal: bool) -> tuple[str, bool]:
+def shown(total: int, *, terminal: bool, term: str = "xterm") -> tuple[str, bool]:
     """What stands on stderr, and whether rich was loaded."""
     ours, theirs = pty.openpty() if terminal else os.pipe()
     process = subprocess.Popen(
         [sys.executable, "-c", RUN.format(total=total)],
         stdout=subprocess.PIPE,
         stderr=theirs,
-        env={**os.environ, "TERM": "xterm"},
+        env={**os.environ, "TERM": term},
         text=True,
     )
     os.close(theirs)
@@ -66,3 +66,11 @@ def test_a_terminal_gets_a_bar() -> None:
 
 def test_a_single_one_gets_none() -> None:
     assert shown(1, terminal=True) == ("", False)
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+@pytest.mark.parametrize(("total", "lines"), [(49, 0), (50, 10)])
+def test_a_terminal_that_can_t_take_a_line_away_gets_plain_ones(term: str, total: int, lines: int) -> None:
+    said, _ = shown(total, terminal=True, term=term)
+    assert said.count("Resolved") == said.count("\n") == lines
+    assert "\x1b" not in said

@@ -310,3 +310,10 @@ def test_text_that_is_no_metadata(data: bytes) -> None:
 def test_a_name_without_tag_is_told_how_to_sign_it_by_hand() -> None:
     (error,) = read_metadata(json.dumps(BUILD | {"image.name": APP}).encode(), "build.json").wrong
     assert f"trustkit sign {APP}:TAG@{A}" in error.hint
+
+
+def test_a_digest_without_names_is_told_how_to_sign_it_by_hand() -> None:
+    """What docker buildx writes of a build on several nodes, whose results it merges itself."""
+    (error,) = read_metadata(json.dumps({"containerimage.digest": A}).encode(), "build.json").wrong
+    assert error.message == "build.json: no image.name."
+    assert error.hint.endswith(f"trustkit sign NAME:TAG@{A}")

@@ -17,10 +17,11 @@ from tests.service import Person, Result, RunningService
 from trustkit.cli.context import Context
 from trustkit.cli.demo_images import write_image
 from trustkit.client.push import push_signed
+from trustkit.client.sign import Sign, SignedTag
 from trustkit.core.names import Digest, Gun, ImageRef, Tag
 from trustkit.core.ports.images import ImageSource, ManifestBytes
 from trustkit.core.ports.remote import ImageRegistry
-from trustkit.errors import CouldNotCheck
+from trustkit.errors import CouldNotCheck, TagMoved
 
 ARCHITECTURES = ("amd64", "arm64")
 
@@ -85,6 +86,9 @@ def test_a_passphrase_that_is_not_right_moves_nothing(
 ) -> None:
     refused = release.push(release.own.person, TRUSTKIT_REPOSITORY_PASSPHRASE=passphrase)
     assert (refused.status, refused.slug, refused.out) == (status, slug, "")
+    gun = release.own.gun
+    assert f"in the registry as {gun}@{release.new} only; {gun}:v1 was not moved to it." in refused.err
+    assert release.own.tag(release.new) == release.new
     release.unmoved()
     assert release.push(release.own.person).status == 0, "and the right one mends it"
     assert release.own.tag("v1") == release.new
@@ -109,6 +113,21 @@ def test_who_lacks_a_role_is_told_before_anything_is_sent(
     assert {r for r in ("AcrPush", "AcrImageSigner") if r in refused.err} == {"AcrPush", "AcrImageSigner"} - {role}
     release.unmoved()
     assert release.own.tag(release.new) == "", "not even the manifest was sent"
+    assert "in the registry as" not in refused.err
+
+
+def test_a_first_push_that_is_refused_leaves_no_tag(service: RunningService, alice: Person, tmp_path: Path) -> None:
+    own = Own(service, alice, f"first/{tmp_path.name.replace('_', '-')}")
+    digest = write_image(tmp_path / "new", "t", "first")
+    push = ("push", "--sign", f"oci:{tmp_path / 'new'}:t", f"{own.gun}:v1")
+    lame = service.principal(f"lame-{tmp_path.name.replace('_', '-')}", "AcrPush")
+    assert (lame(*push).slug, own.tag("v1"), own.tag(digest)) == ("role-missing", "", "")
+    refused = alice(*push, environ={"TRUSTKIT_ROOT_PASSPHRASE": ""})
+    assert (refused.status, refused.slug, refused.out) == (6, "no-passphrase", "")
+    assert (own.tag("v1"), own.tag(digest)) == ("", digest)
+    assert f"{own.gun}@{digest} only" in refused.err
+    assert alice(*push).status == 0
+    assert own.tag("v1") == digest
 
 
 def test_a_service_that_refuses_the_founder_moves_nothing(
@@ -166,13 +185,18 @@ class Stage:
     said: list[str] = field(default_factory=list)
 
     def push(
-        self, *, after: Callable[[], None] = lambda: None, before_tag: Callable[[], None] = lambda: None
+        self,
+        *,
+        after: Callable[[], None] = lambda: None,
+        signed: Callable[[], None] = lambda: None,
+        before_tag: Callable[[], None] = lambda: None,
     ) -> None:
         """Pushes and signs in this process.
 
         Args:
             after: what happens when everything is pushed by digest, before it is signed.
-            before_tag: what happens when it is signed, before the tag moves.
+            signed: what happens when it is signed.
+            before_tag: what happens when that was looked at once more, before the tag moves.
         """
         context = Context(home_flag=None, environ={**os.environ, **self.alice.environment()})
         folder, _, tag = self.release.layout.removeprefix("oci:").rpartition(":")
@@ -180,9 +204,34 @@ class Stage:
             _Source(context.layout_image(Path(folder), tag), after),
             ImageRef.parse(f"{self.release.own.gun}:v1"),
             _Registry(context.registry, before_tag),  # type: ignore[arg-type] # the one method that is used
-            context.signing(),
+            _Sign(context.signing(), signed),  # type: ignore[arg-type] # the three methods that are used
             say=self.said.append,
         )
+
+    def other(self, text: str) -> str:
+        """Somebody else pushes and signs v1 meanwhile; the digest that it has then."""
+        folder = self.service.folder / text
+        digest = write_image(folder, "t", text)
+        done = self.alice("push", "--sign", f"oci:{folder}:t", f"{self.release.own.gun}:v1")
+        assert done.status == 0, done.err
+        return digest
+
+
+@dataclass
+class _Sign:
+    sign_: Sign
+    then: Callable[[], None]
+
+    def require(self, gun: Gun) -> None:
+        self.sign_.require(gun)
+
+    def sign(self, refs: list[ImageRef], *, root_key: str | None, recursive: bool) -> list[SignedTag]:
+        signed = self.sign_.sign(refs, root_key=root_key, recursive=recursive)
+        self.then()
+        return signed
+
+    def signed(self, gun: Gun, tag: Tag) -> Digest | None:
+        return self.sign_.signed(gun, tag)
 
 
 @dataclass
@@ -244,6 +293,44 @@ def test_between_signature_and_tag_everybody_gets_what_is_signed(stage: Stage, c
     assert served(stage, "v1") == release.new, "any client gets it from a trust-only repository by tag"
     again = release.push(stage.alice)
     assert (again.status, release.own.tag("v1")) == (0, release.new), again.err
+
+
+@pytest.mark.parametrize("moment", ["when it is signed", "before the tag moves"])
+def test_a_tag_that_somebody_else_signs_meanwhile_is_not_told_as_ours(stage: Stage, moment: str) -> None:
+    release, name = stage.release, f"{stage.release.own.gun}:v1"
+    theirs: list[str] = []
+
+    def meanwhile() -> None:
+        theirs.append(stage.other("theirs"))
+
+    with pytest.raises(TagMoved) as raised:
+        stage.push(**{"signed" if moment == "when it is signed" else "before_tag": meanwhile})
+    assert f"{name} is meanwhile signed for {theirs[0]} by somebody else" in raised.value.message
+    assert stage.carol("verify", name).out.strip() == f"{name}@{theirs[0]}"
+    assert release.own.tag("v1") == (theirs[0] if moment == "when it is signed" else release.new)
+    assert served(stage, "v1") == theirs[0]
+    assert stage.other("theirs") == theirs[0]
+    assert release.own.tag("v1") == theirs[0], "they push again, as the hint says"
+
+
+def test_a_tag_that_somebody_else_revokes_meanwhile_is_not_moved(stage: Stage) -> None:
+    name = f"{stage.release.own.gun}:v1"
+
+    def meanwhile() -> None:
+        assert stage.alice("revoke", name).status == 0
+
+    with pytest.raises(TagMoved, match="was meanwhile revoked by somebody else, so the registry's own tag was not"):
+        stage.push(signed=meanwhile)
+    assert stage.release.own.tag("v1") == stage.release.old
+
+
+@pytest.mark.parametrize("moment", ["after", "before_tag"])
+def test_a_tag_that_somebody_else_moves_unsigned_is_what_is_signed_in_the_end(stage: Stage, moment: str) -> None:
+    name = f"{stage.release.own.gun}:v1"
+    bob = stage.service.principal("bob", "AcrPush")
+    stage.push(**{moment: lambda: str(bob.push(name, "unsigned"))})  # type: ignore[arg-type] # its answer isn't used
+    assert stage.release.own.tag("v1") == stage.release.new
+    assert stage.carol("verify", name).out.strip() == f"{name}@{stage.release.new}"
 
 
 def _interrupted() -> None:
