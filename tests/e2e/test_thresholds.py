@@ -165,10 +165,44 @@ def test_the_owner_alone_signs_anew_where_all_keys_are_here(
 
 
 def test_withdrawing_takes_as_many_signatures(alice: Person, bob: Person, carol: Person, gun: str) -> None:
-    told = refused(alice("threshold", "set", gun, "--role", "releases", "2", "--withdraw", "--yes"), 6, "key-missing")
+    asked = refused(alice("threshold", "set", gun, "--role", "releases", "2", "--withdraw"), 2, "usage")
+    assert "latest: sha256:" in asked.err
+    assert proposals(alice, gun) == []
+    told = assert_done(alice("threshold", "set", gun, "--role", "releases", "2", "--withdraw", "--yes"))
     assert "Even a file without tags takes these signatures" in told.err
     assert_done(carol("verify", f"{gun}:latest"))
-    assert proposals(alice, gun) == []
+    shown = assert_done(bob("approve", gun, the_proposal(bob, gun), "--yes"))
+    assert "signed by releases, is withdrawn" in shown.err
+    refused(carol("verify", f"{gun}:latest"), 3, "unsigned")
+
+
+def test_proposals_are_objects(alice: Person, bob: Person, gun: str) -> None:
+    assert_done(alice("threshold", "set", gun, "--role", "releases", "2"))
+    (listed,) = proposals(bob, gun)
+    identifier = str(listed["id"])
+    (bobs,) = listed["lacks"][0]["keys"]  # type: ignore[index]  # JSON
+    assert bobs == {"id": bobs["id"]}
+    shown = json.loads(assert_done(bob("proposal", "show", gun, identifier, "--format", "json")).out)
+    assert shown["lacks"][0]["keys"] == [{**bobs, "name": "bob"}]
+    dropped = json.loads(assert_done(bob("proposal", "drop", gun, identifier, "--format", "json")).out)
+    assert dropped == listed
+    assert {key: dropped[key] for key in ("id", "role", "missing", "stale")} == {
+        "id": identifier,
+        "role": "releases",
+        "missing": 1,
+        "stale": False,
+    }
+    refused(bob("proposal", "drop", gun, identifier, "--format", "json"), 1, "not-found")
+
+
+def test_a_lower_threshold_is_set_at_once(alice: Person, bob: Person, carol: Person, gun: str) -> None:
+    """What meets the higher one meets the lower, and who may change targets alone may lower it alone."""
+    raise_to_two(alice, bob, gun)
+    lowered = assert_done(alice("threshold", "set", gun, "--role", "releases", "1"))
+    assert "releases takes 1 signature instead of 2" in lowered.err
+    raised = assert_done(alice("threshold", "set", gun, "--role", "releases", "2"))
+    assert raised.out.strip() == f"{gun}: releases takes 2 signatures"
+    assert_done(carol("verify", f"{gun}:latest"))
 
 
 def test_only_publishers_see_proposals(alice: Person, bob: Person, carol: Person, gun: str) -> None:

@@ -33,7 +33,7 @@ def list_proposals(ctx: Context, gun: str, output: str) -> None:
     """List the open proposals of GUN, the oldest first."""
     found = ctx.approvals().list(Gun.parse(gun))
     if output == "json":
-        data_json([document(each, {}) for each in found])
+        data_json([document(each) for each in found])
         return
     if not found:
         note(f"{gun} has no open proposal.")
@@ -76,21 +76,24 @@ def show(ctx: Context, gun: str, identifier: str, output: str) -> None:
 @command.command("drop")
 @click.argument("gun", metavar="GUN")
 @click.argument("identifier", metavar="ID")
+@format_option
 @click.pass_obj
-def drop(ctx: Context, gun: str, identifier: str) -> None:
+def drop(ctx: Context, gun: str, identifier: str, output: str) -> None:
     """Drop proposal ID of GUN: the signatures that it has can't be used any more."""
-    ctx.approvals().drop(Gun.parse(gun), identifier)
+    dropped = ctx.approvals().drop(Gun.parse(gun), identifier)
+    if output == "json":
+        data_json(document(dropped))
     note(f"Dropped {identifier}.")
 
 
-def document(proposal: Proposal, names: Mapping[str, str]) -> dict[str, object]:
-    """A proposal for ``--format json``."""
+def document(proposal: Proposal, names: Mapping[str, str] | None = None) -> dict[str, object]:
+    """A proposal for ``--format json``; with names it says whose each key is."""
     lacks = [
         {
             "role": lack.role,
             "delegator": lack.delegator,
             "count": lack.count,
-            "keys": [{"id": key_id, "name": names.get(key_id)} for key_id in lack.key_ids],
+            "keys": [_key(key_id, names) for key_id in lack.key_ids],
         }
         for lack in proposal.lacks
     ]
@@ -105,6 +108,10 @@ def document(proposal: Proposal, names: Mapping[str, str]) -> dict[str, object]:
         "stale": bool(proposal.stale),
         "reason": proposal.stale or None,
     }
+
+
+def _key(key_id: str, names: Mapping[str, str] | None) -> dict[str, str | None]:
+    return {"id": key_id} if names is None else {"id": key_id, "name": names.get(key_id)}
 
 
 def _changes(difference: Difference | None) -> list[str]:

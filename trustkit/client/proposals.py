@@ -66,10 +66,6 @@ class Proposals:
         """Every open one, the oldest first, as the service tells of them."""
         return self._service.proposals(gun)
 
-    def names(self, gun: Gun) -> Mapping[str, str]:
-        """By key id whose key it is now, in words."""
-        return _names(self._draft(gun, self._trust.current(gun, self._clock())))
-
     def show(self, gun: Gun, identifier: str) -> Shown:
         """What a proposal would change.
 
@@ -120,9 +116,15 @@ class Proposals:
             self._say(line)
         return Outcome(base, step.proposal)
 
-    def drop(self, gun: Gun, identifier: str) -> None:
-        """Ends a proposal: what was signed for it can't come back.  Raises NotFound."""
+    def drop(self, gun: Gun, identifier: str) -> Proposal:
+        """Ends a proposal: what was signed for it can't come back.  Raises NotFound.
+
+        Returns:
+            What it was, as the service tells of it.
+        """
+        proposal, _ = self._service.proposal(gun, identifier)
         self._service.drop(gun, identifier)
+        return proposal
 
     def _draft(self, gun: Gun, base: Current, floors: Mapping[str, int] | None = None) -> Draft:
         return Draft(gun, base.files, now=self._clock(), lifetimes=self._lifetimes, floors=floors)

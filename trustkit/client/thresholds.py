@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from trustkit.client.outcome import Leave, Outcome
+from trustkit.client.outcome import Outcome
 from trustkit.client.publish import Publisher
 from trustkit.core.delegations import RELEASES
 from trustkit.core.difference import Difference
@@ -13,7 +13,6 @@ from trustkit.core.draft import Draft
 from trustkit.core.names import Gun
 from trustkit.core.thresholds import set_threshold
 from trustkit.core.view import SignedView
-from trustkit.errors import KeyMissing
 
 ROLES = ("root", "targets", RELEASES)
 
@@ -40,19 +39,15 @@ class Thresholds:
         """Sets a threshold; where others have to sign for it, a proposal is left and nothing is lost meanwhile.
 
         Raises:
-            UsageError: the role has fewer keys; or ``withdraw``, and even empty files take more keys than are here.
+            UsageError: the role has fewer keys.
             everything that ``Publisher.change`` raises.
         """
         self._publisher.require(gun)
-        leave = Leave.NEVER if withdraw else Leave.IF_NEEDED
-        try:
-            done = self._publisher.change(
-                gun, lambda draft: set_threshold(draft, role, number, withdraw=withdraw), agree=agree, leave=leave
-            )
-        except KeyMissing as error:
-            if withdraw:
-                error.hint = "Even a file without tags takes these signatures; without --withdraw others can approve."
-            raise
+        done = self._publisher.change(
+            gun, lambda draft: set_threshold(draft, role, number, withdraw=withdraw), agree=agree
+        )
+        if done.proposal is not None and withdraw:
+            self._say("Even a file without tags takes these signatures: until then the tags stay trusted.")
         self._warn(done.view, role, number)
         return done
 

@@ -68,26 +68,35 @@ class Verify:
         demand, now = self._demand(ref.gun), self._clock()
         tags = None if ref.tag is None or demand else {ref.tag}
         current = self._trust.current(ref.gun, now, tags=tags)
-        found = find(current.view, ref)
-        if demand is not None:
-            demand.check(ref, attributions(current.files, ref.gun, now).get(found.by.tag, frozenset()))
-        return found
+        found = _meanings(current.view, ref)
+        if demand is None:
+            return found[0]
+        signed = attributions(current.files, ref.gun, now)
+        for each in found:
+            if demand.met(signed.get(each.by.tag, frozenset())):
+                return each
+        raise demand.missing(ref, signed.get(found[0].by.tag, frozenset()))
 
 
 def find(view: SignedView, ref: ImageRef) -> Trusted:
     """What a reference means in a verified view; raises as ``Verify``."""
-    target = _by_digest(view, ref, ref.digest) if ref.tag is None and ref.digest else _by_tag(view, ref)
-    return Trusted(ref.gun, ref.digest or target.digest, target)
+    return _meanings(view, ref)[0]
 
 
-def _by_digest(view: SignedView, ref: ImageRef, digest: Digest) -> SignedTarget:
-    """The first tag whose digest this is; where there is none, the first that has it as a child."""
-    found = [target for target in view.targets.values() if target.digest == digest] or [
-        target for target in view.targets.values() if digest in target.children
-    ]
+def _meanings(view: SignedView, ref: ImageRef) -> list[Trusted]:
+    """By each signed tag that says so, the best one first: one for a tag, one or more for a digest."""
+    targets = _by_digest(view, ref, ref.digest) if ref.tag is None and ref.digest else [_by_tag(view, ref)]
+    return [Trusted(ref.gun, ref.digest or target.digest, target) for target in targets]
+
+
+def _by_digest(view: SignedView, ref: ImageRef, digest: Digest) -> list[SignedTarget]:
+    """The tags whose digest this is, then those that have it as a child."""
+    tags = sorted(view.targets.values(), key=lambda target: target.tag)
+    own = [target for target in tags if target.digest == digest]
+    found = own + [target for target in tags if digest in target.children and target not in own]
     if not found:
         raise Unsigned(f"No signed tag of {ref.gun} has {digest}.", gun=str(ref.gun))
-    return min(found, key=lambda target: target.tag)
+    return found
 
 
 def _by_tag(view: SignedView, ref: ImageRef) -> SignedTarget:

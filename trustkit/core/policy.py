@@ -30,21 +30,24 @@ class Demand:
                 f"most {MAX_SIGNERS}."
             )
 
-    def check(self, ref: ImageRef, signed: Set[str]) -> None:
-        """Raises SignersMissing where too few of the signers have signed.
+    def met(self, signed: Set[str]) -> bool:
+        """Whether enough of the signers have signed.
 
         Args:
             signed: the names of those who have, as ``attributions`` finds them.
         """
+        return sum(signer.name in signed for signer in self.signers) >= self.count
+
+    def missing(self, ref: ImageRef, signed: Set[str]) -> SignersMissing:
+        """The refusal of what too few have signed; ``signed`` as for ``met``."""
         missing = [signer.name for signer in self.signers if signer.name not in signed]
-        if len(self.signers) - len(missing) < self.count:
-            raise SignersMissing(
-                f"{ref} is signed, and the policy for {self.pattern} wants {self.count} of "
-                f"{', '.join(map(str, self.signers))}: not signed by {', '.join(missing)}.",
-                hint="They sign it with: trustkit sign. See trustkit policy list.",
-                missing=missing,
-                pattern=str(self.pattern),
-            )
+        return SignersMissing(
+            f"{ref} is signed, and the policy for {self.pattern} wants {self.count} of "
+            f"{', '.join(map(str, self.signers))}: not signed by {', '.join(missing)}.",
+            hint="They sign it with: trustkit sign. See trustkit policy list.",
+            missing=missing,
+            pattern=str(self.pattern),
+        )
 
 
 class PolicyStore(Protocol):

@@ -52,7 +52,11 @@ def _set_releases(draft: Draft, number: int) -> None:
 
 def _check(draft: Draft, role: str, number: int, keys: int) -> None:
     if number > keys:
-        more = {"root": "trustkit root", RELEASES: "trustkit signer add"}.get(role, "trustkit key rotate")
+        more = {
+            "root": "trustkit root propose --add-key",
+            TARGETS: "trustkit root propose --repository-key, once for each of them",
+            RELEASES: "trustkit signer add",
+        }[role]
         raise UsageError(
             f"{role} of {draft.gun} has {keys} key{'' if keys == 1 else 's'}; it can't take {number} signatures.",
             hint=f"Add keys to it first: {more}.",
