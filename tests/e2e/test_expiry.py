@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,13 @@ import pytest
 from tests.clock import Clock, make_clock
 from tests.conftest import Need
 from tests.e2e.test_signers import assert_done, pin, signer_key
-from tests.service import PASSPHRASE, Person, Result, RunningService
+from tests.server.scrape import Monitored
+from tests.service import PASSPHRASE, PASSWORD, Person, Result, RunningService
 
 SECONDS = 60.0
+DAY = 86400.0
+SOONEST = "trustkit_soonest_expiry_timestamp_seconds"
+EXPIRED = "trustkit_expired_files"
 LIVES = {"TRUSTKIT_ROOT_DAYS": "40", "TRUSTKIT_TARGETS_DAYS": "20", "TRUSTKIT_SIGNER_PASSPHRASE": PASSPHRASE}
 
 
@@ -28,8 +33,9 @@ def clock(need: Need, tmp_path: Path) -> Clock:
 
 
 @pytest.fixture
-def service(clock: Clock, tmp_path: Path) -> Iterator[RunningService]:
-    made = RunningService(tmp_path, environ=clock.environ).start()
+def service(clock: Clock, tmp_path: Path) -> Iterator[Monitored]:
+    made = Monitored(tmp_path, "--metrics", "127.0.0.1:0", environ=clock.environ)
+    made.start()
     yield made
     made.stop()
 
@@ -61,6 +67,12 @@ def person(service: RunningService, clock: Clock, name: str, *roles: str) -> Per
     return made
 
 
+def log_in(service: RunningService, *people: Person, name: str = "") -> None:
+    for who in people:
+        login = ("login", service.host, "-u", name or who.name, "--password-stdin")
+        assert_done(who(*login, feed=PASSWORD + "\n"))
+
+
 def status(who: Person, gun: str, *options: str) -> tuple[int, dict[str, Any]]:
     """The exit status and the one object of ``trustkit status --format json``."""
     result = who("status", gun, "--format", "json", *options)
@@ -73,8 +85,10 @@ def roles(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def pass_days(service: RunningService, clock: Clock, who: Person, gun: str, days: float) -> None:
-    """Moves every clock, and waits until the service has renewed its own part."""
+    """Moves every clock, and waits until the service has renewed its own part; logins live 30 days."""
     clock.ahead(days=days)
+    if days >= 30:
+        log_in(service, who)
     ends = time.monotonic() + SECONDS
     while True:
         _, found = status(who, gun)
@@ -105,8 +119,24 @@ def twin(who: Person, name: str, *without: str) -> Person:
     return made
 
 
+def restarted(service: RunningService, clock: Clock, **ahead: float) -> float:
+    """Sets the clock between a stop and a start; returns the seconds since the epoch that it shows."""
+    service.stop()
+    shows = clock.ahead(**ahead).timestamp()
+    service.start()
+    return shows
+
+
+def renewed(service: Monitored) -> None:
+    """Waits until a round of the service's own renewals has ended."""
+    ends = time.monotonic() + SECONDS
+    while not service.scrape()("trustkit_renewals_total", outcome="renewed"):
+        assert time.monotonic() < ends, service.log.read_text()
+        time.sleep(0.05)
+
+
 def test_what_has_expired_is_told_and_mended(
-    service: RunningService, clock: Clock, alice: Person, carol: Person, gun: str
+    service: Monitored, clock: Clock, alice: Person, carol: Person, gun: str
 ) -> None:
     number, found = status(alice, gun, "--warn-days", "10")
     assert (number, found["grade"], found["trusted"]) == (0, "fine", True)
@@ -125,6 +155,12 @@ def test_what_has_expired_is_told_and_mended(
     assert roles(found)["targets"]["renewable"]
     assert roles(found)["root"]["soon"]
 
+    scrape, (code, said) = service.scrape(), service.ready()
+    assert scrape(EXPIRED, role="targets") == 1
+    assert scrape(SOONEST, role="targets") == pytest.approx(time.time() + 20 * DAY, abs=300)
+    assert (code, said["problems"]) == (200, []), "no other instance of the service could mend it"
+    assert said["warnings"][1].startswith("targets metadata: 1 expired, 0 within 30 days, the first of all at 20")
+
     before = fingerprint(alice)
     planned = assert_done(alice("renew", gun, "--dry-run"))
     assert f"{gun}:v1@sha256:" in planned.out, "whoever signs anew what has expired sees what it is"
@@ -133,6 +169,9 @@ def test_what_has_expired_is_told_and_mended(
     assert [line.split()[1] for line in done.out.splitlines()] == ["root", "targets"]
     assert_done(carol("verify", f"{gun}:v1"))
     assert status(alice, gun, "--warn-days", "10")[0] == 0
+    scrape = service.scrape()
+    assert scrape(EXPIRED, role="targets") == 0
+    assert scrape(SOONEST, role="targets") == pytest.approx(time.time() + 41 * DAY, abs=300)
     again = assert_done(alice("renew", gun, "--within", "5"))
     assert (again.out, "nothing expires" in again.err) == ("", True)
 
@@ -143,12 +182,17 @@ def test_root_and_targets_are_renewed_by_different_hands(
     holder = twin(alice, "holder", "repository")
     publisher = twin(alice, "publisher", "root")
     pass_days(service, clock, alice, gun, 41)
+    log_in(service, holder, publisher, name="alice")
+    log_in(service, carol)
     told = refused(publisher("renew", gun), 6, "key-missing")
     assert f"{gun}: targets is at version 2" in told.out, "what can be done is done"
     assert "root takes root key" in told.err
     assert "trustkit root propose" in told.err
     assert "root expired" in refused(carol("verify", f"{gun}:v1"), 3, "expired").err
-    assert_done(holder("renew", gun))
+    told = assert_done(holder("renew", gun))
+    assert f"{gun}: root is at version 2" in told.out
+    assert "it is renewed by repository key" in told.err, "not yet expired, and not this person's to renew"
+    assert "targets takes repository key" in refused(holder("renew", gun, "--role", "targets"), 6, "key-missing").err
     assert_done(carol("verify", f"{gun}:v1"))
 
 
@@ -179,6 +223,7 @@ def test_a_state_older_than_what_was_seen_is_neither_shown_nor_renewed(
         database.backup(copy)
     service.start()
     assert_done(alice("sign", f"{gun}:v2"))
+    assert_done(alice("renew", gun, "--role", "targets"))  # ahead of what the old state's own renewal comes to
     service.stop()
     with sqlite3.connect(old) as copy, sqlite3.connect(kept) as database:
         copy.backup(database)
@@ -197,26 +242,157 @@ def test_a_clock_that_is_a_day_off_is_told(
     own = make_clock(need, tmp_path / "own-clock")
     own.ahead(days=days)
     alice.environ |= own.environ
+    own_words = f"This machine's clock is {words}"
     for command in (["verify", f"{gun}:v1"], ["sign", f"{gun}:v1"], ["status", gun, "--warn-days", "1"]):
-        told = assert_done(alice(*command))
-        assert f"This machine's clock is {words}" in told.err, command
+        assert own_words in assert_done(alice(*command)).err, command
+    alice.environ["TRUSTKIT_TARGETS_DAYS"] = "25"
+    told = assert_done(alice("renew", gun, "--role", "targets"))
+    assert told.err.count(own_words) == 1
+    assert "targets is at version 3" in told.out
+
+    own.ahead(days=0)
+    standing = status(alice, gun, "--warn-days", "1")[1]
+    assert not [words for words in standing["warnings"] if "clock" in words]
+    expires = datetime.fromisoformat(roles(standing)["targets"]["expires"]).timestamp()
+    assert expires == pytest.approx(time.time() + (25 + days) * DAY, abs=300)
+    for command in (["verify", f"{gun}:v1"], ["sign", f"{gun}:v1"]):
+        assert "clock" not in assert_done(alice(*command)).err, "tokens of another day do no harm"
+
+
+@pytest.mark.parametrize(("days", "words"), [(1, "1 day behind"), (-1, "1 day ahead of")])
+def test_a_clock_of_the_service_that_is_a_day_off_is_told(
+    service: Monitored,
+    need: Need,
+    tmp_path: Path,
+    clock: Clock,
+    alice: Person,
+    carol: Person,
+    gun: str,
+    days: int,
+    words: str,
+) -> None:
+    right = make_clock(need, tmp_path / "right-clock")
+    alice.environ |= right.environ
+    carol.environ |= right.environ
+    restarted(service, clock, days=days)
+    alice.push(f"{gun}:v2")
+    for who, command in [(carol, "verify"), (alice, "sign")]:
+        told = assert_done(who(command, f"{gun}:v2" if command == "sign" else f"{gun}:v1"))
+        assert f"This machine's clock is {words} that of {service.host}; one of them is wrong." in told.err
+    assert_done(alice("renew", gun, "--role", "targets"))
+
+    restarted(service, clock, days=0)
+    told = assert_done(carol("verify", f"{gun}:v1", f"{gun}:v2"))
+    wrong = f"The clock of {service.host} was wrong: it signed its timestamp 1 day ahead of what it shows now."
+    assert (wrong in told.err, "This machine's clock" in told.err) == (days > 0, False)
+    assert_done(alice("sign", f"{gun}:v2"))
+    assert "clock" not in assert_done(carol("verify", f"{gun}:v1", f"{gun}:v2")).err
+    assert service.ready() == (200, {"status": "ok", "problems": [], "warnings": service.ready()[1]["warnings"]})
+
+
+def test_what_a_service_signed_weeks_ahead_is_signed_anew_on_the_right_clock(
+    service: Monitored, need: Need, tmp_path: Path, clock: Clock, alice: Person, carol: Person, gun: str
+) -> None:
+    right = make_clock(need, tmp_path / "right-clock")
+    alice.environ |= right.environ
+    carol.environ |= right.environ
+    ahead = restarted(service, clock, days=25)
+    renewed(service)
+    assert service.scrape()(SOONEST, role="timestamp") == pytest.approx(ahead + 7 * DAY, abs=300)
+    number, found = status(alice, gun)
+    assert (number, found["grade"]) == (3, "expired"), "by one of the two clocks it is"
+    assert "clock is 25 days behind" in found["warnings"][0]
+
+    shows = restarted(service, clock, days=0)
+    renewed(service)
+    scrape = service.scrape()
+    assert scrape(SOONEST, role="timestamp") == pytest.approx(shows + 7 * DAY, abs=300), "it isn't good for 32 days"
+    assert scrape(SOONEST, role="snapshot") == pytest.approx(shows + 14 * DAY, abs=300)
+    assert "clock" not in assert_done(carol("verify", f"{gun}:v1")).err
+    assert "clock" not in assert_done(alice("sign", f"{gun}:v1")).err
+
+
+def test_a_service_that_was_off_for_weeks_renews_its_part_when_it_starts(
+    service: Monitored, clock: Clock, alice: Person, carol: Person, gun: str
+) -> None:
+    shows = restarted(service, clock, days=16)
+    renewed(service)
+    scrape = service.scrape()
+    assert scrape(SOONEST, role="timestamp") == pytest.approx(shows + 7 * DAY, abs=300)
+    assert scrape(SOONEST, role="snapshot") == pytest.approx(shows + 14 * DAY, abs=300)
+    assert [scrape(EXPIRED, role=role) for role in ("root", "targets", "snapshot", "timestamp")] == [0, 0, 0, 0]
+    code, said = service.ready()
+    assert (code, said["problems"]) == (200, [])
+    assert any(words.startswith("targets metadata: 0 expired, 1 within 30 days") for words in said["warnings"])
+    assert_done(carol("verify", f"{gun}:v1"))
+    number, found = status(alice, gun)
+    assert (number, found["grade"], found["soonest"]["role"]) == (1, "soon", "targets")
+
+
+def test_a_login_that_has_expired_is_told_and_is_never_good_news(
+    service: Monitored, clock: Clock, alice: Person, gun: str
+) -> None:
+    clock.ahead(days=31)
+    told = refused(alice("status", gun), 5, "login-required")
+    assert told.out == f"{gun}: UNKNOWN\n"
+    assert "does not accept the stored login any more: it has expired" in told.err
+    assert f"Run: trustkit login {service.host}" in told.err
+    number, found = status(alice, gun)
+    assert (number, found["grade"], found["trusted"], found["error"]["slug"]) == (
+        5,
+        "unknown",
+        False,
+        "login-required",
+    )
+    assert found["error"]["hint"] == f"Run: trustkit login {service.host}"
+    refused(alice("renew", gun), 5, "login-required")
+    log_in(service, alice)
+    assert status(alice, gun)[0] == 3
+    assert_done(alice("renew", gun))
+    assert status(alice, gun, "--warn-days", "5")[0] == 0
+
+
+def test_a_home_that_cannot_be_read_is_no_good_news(alice: Person, gun: str) -> None:
+    pins = alice.home / "trustkit" / "pins.json"
+    pins.write_text("{")
+    told = refused(alice("status", gun), 4, "state")
+    assert told.out == f"{gun}: UNKNOWN\n", "status 1 is for what was seen to expire soon"
+    refused(alice("status"), 4, "state")
+
+
+def test_a_clock_that_is_weeks_behind_renews_nothing_and_calls_nothing_well(
+    service: RunningService, need: Need, tmp_path: Path, alice: Person, carol: Person, gun: str
+) -> None:
+    own = make_clock(need, tmp_path / "own-clock")
+    own.ahead(days=-15)
+    alice.environ |= own.environ
+    before = status(carol, gun)[1]
+    for options in (["--dry-run"], []):
+        told = refused(alice("renew", gun, *options), 1, "bad-expiry")
+        assert "root expires at" in told.err
+        assert "clock is 15 days behind" in told.err
+    assert status(carol, gun)[1] == before
+    assert status(alice, gun, "--warn-days", "30")[0] == 1, "on this clock, targets have 35 days"
+    assert_done(carol("verify", f"{gun}:v1"))
 
 
 def test_a_clock_that_is_weeks_ahead_renews_nothing(
-    service: RunningService, need: Need, tmp_path: Path, alice: Person, gun: str
+    service: RunningService, need: Need, tmp_path: Path, alice: Person, carol: Person, gun: str
 ) -> None:
     own = make_clock(need, tmp_path / "own-clock")
     own.ahead(days=30)
     alice.environ |= own.environ
+    before = status(carol, gun)[1]
     for command in (["verify", f"{gun}:v1"], ["renew", gun]):
         assert "clock is 30 days ahead" in refused(alice(*command), 3, "expired").err, command
     number, found = status(alice, gun)
     assert number == 3
     assert "30 days ahead" in found["warnings"][0]
+    assert status(carol, gun)[1] == before
 
 
 def test_a_limited_signer_renews_its_own_and_keeps_nobody_from_theirs(
-    service: RunningService, clock: Clock, tmp_path: Path, alice: Person, carol: Person, gun: str
+    service: Monitored, clock: Clock, tmp_path: Path, alice: Person, carol: Person, gun: str
 ) -> None:
     ci = person(service, clock, "ci", "AcrPush", "AcrImageSigner")
     public = signer_key(ci, "ci", tmp_path)
@@ -233,8 +409,11 @@ def test_a_limited_signer_renews_its_own_and_keeps_nobody_from_theirs(
     told = refused(alice("renew", gun, "--role", "targets", "--role", "releases"), 0, "")
     assert "stays expired until others" in told.err
     assert_done(carol("verify", f"{gun}:v1"))
-    refused(carol("verify", f"{gun}:c1"), 3, "expired")
+    assert "ci expired at 20" in refused(carol("verify", f"{gun}:c1"), 3, "expired").err
+    assert service.scrape()(EXPIRED, role="delegated") == 1
+    assert service.ready()[1]["warnings"][-1].startswith("delegated metadata: 1 expired, 1 within 30 days")
     assert_done(ci("renew", gun))
+    assert service.scrape()(EXPIRED, role="delegated") == 0
     assert_done(carol("verify", f"{gun}:c1"))
 
 

@@ -63,7 +63,7 @@ def command(
             if dry_run:
                 _show(plan)
             else:
-                _carry_out(act, plan, store.place)
+                _carry_out(act, plan, store.place, named=everything or bool(roles))
         except TrustkitError as error:
             report(error, "" if str(gun) in error.message else str(gun))
             status = status or exit_status(error)
@@ -80,8 +80,12 @@ def _renew(ctx: Context, store: FileKeyStore) -> Renew:
     return Renew(publisher, trust, store, ctx.proposals, lifetimes=life, clock=ctx.now)
 
 
-def _carry_out(act: Renew, plan: Plan, place: str) -> None:
-    """Renews, prints a line a role, and raises KeyMissing where what blocks pulls is left to others."""
+def _carry_out(act: Renew, plan: Plan, place: str, *, named: bool) -> None:
+    """Renews, prints a line a role, and raises KeyMissing where what blocks pulls is left to others.
+
+    Args:
+        named: whether every role of the plan was asked for, also those that haven't expired.
+    """
     from trustkit.client.renew import missing
 
     if not (plan.renew or plan.propose or plan.lacking):
@@ -92,11 +96,13 @@ def _carry_out(act: Renew, plan: Plan, place: str) -> None:
         data(f"{plan.gun}: {role.name} is at version {role.version}, until {role.expires:%Y-%m-%d %H:%M} UTC")
     if not done.trusted:
         note(f"{plan.gun} stays expired until others have renewed their part: trustkit status {plan.gun}")
-    unimportant = [role for role in done.lacking if not role.blocks]
-    for role in unimportant:
-        note(f"{plan.gun}: {role.name} is renewed by {role.renewer}; it blocks {role.breaks}.")
-    if lacking := [role for role in done.lacking if role.blocks]:
-        raise missing(plan.gun, lacking, place)
+    blocking = [role for role in done.lacking if role.blocks and (role.expired or named)]
+    for role in done.lacking:
+        if role not in blocking:
+            when = "has expired" if role.expired else f"expires at {role.expires:%Y-%m-%d %H:%M} UTC"
+            note(f"{plan.gun}: {role.name} {when}, which breaks {role.breaks}; it is renewed by {role.renewer}.")
+    if blocking:
+        raise missing(plan.gun, blocking, place)
 
 
 def _show(plan: Plan) -> None:
