@@ -38,6 +38,10 @@ class SoftHsm:
         (made,) = set(self._tokens.iterdir()) - before
         return made
 
+    def insert_copy(self, token: Path) -> Path:
+        """A copy of another's token, with all that is on it."""
+        return Path(shutil.copytree(token, self._tokens / token.name))
+
     @staticmethod
     def pull_out(token: Path) -> None:
         """The token is gone, as if pulled out."""
