@@ -66,7 +66,8 @@ class JudgedSigner(Signer):
         except (UnverifiedSignatureError, VerificationError) as error:
             raise ServerFailed(
                 f"The signer's signature on {self._role} of {self._gun} is not by the key that it gave.",
-                hint="Its data folder may have been changed for another one.",
+                hint="Its data folder may have been changed for another one. Where it came from an older copy, the "
+                f"publisher has the root name its keys: trustkit key rotate {self._gun} --role online",
             ) from error
         return signature
 
@@ -171,12 +172,15 @@ class OnlineKeys:
 
     async def _elsewhere(self, tx: Transaction, gun: Gun) -> SeparateSigner | None:
         """The separate signer, where the keys of this collection are there; None where they lie here."""
-        there = await tx.collections.online_keys(gun)
-        if not any(key.sealed == ELSEWHERE for key in there.values()):
+        if not await self.are_elsewhere(tx, gun):
             return None
         if self._separate is None:
             raise _without_signer(gun)
         return self._separate
+
+    async def are_elsewhere(self, tx: Transaction, gun: Gun) -> bool:
+        """Whether the private online keys of this collection are at a separate signer."""
+        return any(key.sealed == ELSEWHERE for key in (await tx.collections.online_keys(gun)).values())
 
     async def here(self, tx: Transaction) -> list[Gun]:
         """The collections whose private online keys lie in this database."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from securesystemslib.signer import Signer
 from tuf.api.metadata import Snapshot, Timestamp
 
-from trustkit.authority.onlinekeys import OnlineKeys, slow
+from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.resign import stored
 from trustkit.core.build import next_snapshot, next_timestamp
 from trustkit.core.formats.tuf1 import read, sign
@@ -79,9 +79,12 @@ class Recovery:
         if record is None or record.closed is not None:
             raise StateError(f"{gun} is closed and serves nothing.")
         current = await tx.collections.current(gun)
+        if await self.keys.are_elsewhere(tx, gun):
+            raise StateError(
+                f"The separate signer of {gun} has the whole state that it signed last: the next publish or renewal "
+                "takes it from there."
+            )
         signers = await self.keys.signers(tx, gun)
-        if slow(signers):
-            raise StateError(f"The separate signer of {gun} knows what it signed: a publish or renewal takes it up.")
         files = self._ahead(gun, current, signers)
         await tx.collections.add_files(gun, files, self.now)
         ceilings = {
