@@ -284,7 +284,7 @@ def test_a_rotation_whose_answer_is_lost_is_ended_by_a_second_run(play: Callable
 
 
 def test_another_root_after_a_lost_answer_is_a_conflict_and_no_dead_end(play: Callable[..., None]) -> None:
-    """One of two keys that wait came into use, unknown to the service; whoever comes next brings a root of its own."""
+    """One of two keys that wait came into use, unknown to the service; who comes next brings a root of its own."""
 
     async def scene(it: Scene) -> None:
         publisher = await it.founded()

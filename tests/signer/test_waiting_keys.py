@@ -68,7 +68,7 @@ def test_staging_changes_nothing_that_is_in_use(intruder: Intruder) -> None:
 
 @pytest.mark.parametrize("roles", [["root"], ["targets"], ["snapshot", "releases"], [""], [7], "snapshot"])
 def test_no_other_role_gets_a_key(intruder: Intruder, roles: list[str]) -> None:
-    with pytest.raises(StateError, match="no others|no list"):
+    with pytest.raises(StateError, match=r"no others|no list"):
         intruder.signer._ask("/v1/stage", {"gun": str(intruder.gun), "roles": roles})
     assert intruder.signer.stage(intruder.gun, []) == {}
 
