@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tuf.api.metadata import Root
+from tuf.api.metadata import Root, Targets
 
 from tests.attacks.two import SECOND, STRANGER, Two, refused, second
 from tests.simulator import edited, make_signer
+from trustkit.core.formats.tuf1 import read
 
 
 def test_the_signatures_of_a_dropped_proposal_do_not_come_back(who: Two) -> None:
@@ -143,3 +144,61 @@ def test_opening_and_dropping_for_ever_burns_no_versions(who: Two) -> None:
         version = min(version + 1, 2 + 64 + 1)
     half = who.half("v2", version=version)
     assert who.approve(who.opened(half), second(who, half)).json["versions"]["targets"] == version
+
+
+def test_keys_of_a_proposal_are_judged_by_the_root_of_that_moment(who: Two) -> None:
+    """Its one signature is by a key that a root took away meanwhile: who approves it approves nothing."""
+    third = make_signer()
+    who.taken(who.change_root(lambda root: root.add_key(third.public_key, "targets")))
+    who.taken({"targets": who.by(who.release("v1", "v1"), SECOND, third)})
+    half = who.half("v2")
+    identifier = who.opened(half)
+    removed = who.repository.public_key.keyid
+    who.taken(who.change_root(lambda root: root.revoke_key(removed, "targets")))
+    before = who.served()
+    assert who.listed()[0]["stale"]
+    refused(who.approve(identifier, second(who, half)), 400, "proposal-stale")
+    refused(who.approve(identifier, {"targets": who.by(half, SECOND, third)}), 400, "proposal-stale")
+    refused(who.approve(identifier, {"targets": who.by(half, who.repository)}), 400, "proposal-stale")
+    assert who.served() == before
+    who.drop(identifier)
+    refused(who.send(who.half("v2", version=5)), 400, "bad-signature")
+    anew = {"targets": who.by(who.half("v2", version=5), SECOND)}
+    assert who.approve(who.opened(anew), {"targets": who.by(anew, third)}).json["versions"]["targets"] == 5
+
+
+def test_a_signature_by_a_key_that_was_removed_since_does_not_count(who: Two) -> None:
+    """Three of four: two have signed, one of them loses its key, and two more are needed, not one."""
+    third, fourth = make_signer(), make_signer()
+
+    def four(root: Root) -> None:
+        for key in (third, fourth):
+            root.add_key(key.public_key, "targets")
+        root.roles["targets"].threshold = 3
+
+    current = {"targets": who.by(who.release("v1", "v1"), SECOND, third, fourth)}
+    who.taken({**who.change_root(four), **current})
+    proposed = {"targets": who.by(who.half("v2"), who.repository, SECOND)}
+    identifier = who.opened(proposed)
+    assert who.listed()[0]["missing"] == 1
+    removed = who.repository.public_key.keyid
+    who.taken(who.change_root(lambda root: root.revoke_key(removed, "targets")))
+    (listed,) = who.listed()
+    assert (listed["missing"], listed["stale"]) == (2, False)
+    assert removed not in listed["lacks"][0]["keys"]
+    before = who.served()
+    refused(who.approve(identifier, {"targets": who.by(proposed, who.repository, third)}), 400, "bad-signature")
+    assert who.approve(identifier, second(who, proposed, third)).json["proposal"]["missing"] == 1
+    assert who.served() == before
+    assert who.approve(identifier, second(who, proposed, fourth)).json["versions"]["targets"] == 4
+    published = read(who.served()["targets"][1], Targets)
+    assert set(published.signatures) == {key.public_key.keyid for key in (SECOND, third, fourth)}
+
+
+def test_a_key_that_came_since_may_approve(who: Two) -> None:
+    half = who.half("v2")
+    identifier = who.opened(half)
+    refused(who.approve(identifier, second(who, half, STRANGER)), 400, "bad-signature")
+    who.taken(who.change_root(lambda root: root.add_key(STRANGER.public_key, "targets")))
+    assert STRANGER.public_key.keyid in who.listed()[0]["lacks"][0]["keys"]
+    assert who.approve(identifier, second(who, half, STRANGER)).json["versions"]["targets"] == 3

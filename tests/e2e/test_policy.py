@@ -12,14 +12,21 @@ from tests.service import PASSPHRASE, Person, RunningService
 
 
 @pytest.fixture(scope="module")
-def gun(service: RunningService, alice: Person, carol: Person, tmp_path_factory: pytest.TempPathFactory) -> str:
+def dora(service: RunningService) -> Person:
+    return signer_person(service, "dora")
+
+
+@pytest.fixture(scope="module")
+def gun(
+    service: RunningService, alice: Person, dora: Person, carol: Person, tmp_path_factory: pytest.TempPathFactory
+) -> str:
     """``both`` is signed by dora and then ci's tag by ci; ``own`` by the repository key alone."""
     folder = tmp_path_factory.mktemp("keys")
     named = f"{service.host}/policy/app"
     for tag in ("own", "doras", "v1", "v2"):
         alice.push(f"{named}:{tag}", tag)
     assert_done(alice("sign", f"{named}:own", f"{named}:v2"))
-    dora, ci = signer_person(service, "dora"), signer_person(service, "ci")
+    ci = signer_person(service, "ci")
     assert_done(alice("signer", "add", "dora", "--key", str(signer_key(dora, "dora", folder)), named))
     assert_done(alice("signer", "add", "ci", "--key", str(signer_key(ci, "ci", folder)), "--paths", "v*", named))
     for person, tag in ((dora, "doras"), (ci, "v1")):
@@ -97,3 +104,39 @@ def test_inspect_names_who_signed_each_tag(carol: Person, gun: str) -> None:
         "v2": ["ci"],
     }
     assert [signer["Name"] for signer in shown["Signers"]] == ["ci", "dora"]
+
+
+def test_a_digest_needs_one_tag_that_the_signers_signed(alice: Person, carol: Person, gun: str, dora: Person) -> None:
+    """``a-copy`` is the first tag of this digest and alice's alone; dora signed the same image as ``copy``."""
+    digest = alice.push(f"{gun}:copy", "copied")
+    assert alice.push(f"{gun}:a-copy", "copied") == digest
+    assert_done(alice("sign", f"{gun}:a-copy"))
+    assert_done(carol("policy", "add", gun, "--signer", "dora", "--replace"))
+    assert carol("verify", f"{gun}@{digest}").slug == "signers-missing"
+    assert_done(dora("sign", f"{gun}:copy"))
+    assert assert_done(carol("verify", f"{gun}@{digest}")).out.strip() == f"{gun}:copy@{digest}"
+    assert carol("verify", f"{gun}:a-copy").slug == "signers-missing"
+
+
+def test_nobody_but_who_names_signers_puts_a_key_under_a_demanded_name(
+    alice: Person, carol: Person, dora: Person, gun: str, service: RunningService, tmp_path: Path
+) -> None:
+    """A name is given by the holders of the repository keys: others can't, and they could give it to anybody."""
+    assert_done(carol("policy", "add", gun, "--signer", "dora", "--replace"))
+    mallory = signer_person(service, "mallory")
+    pin(mallory, alice, gun)
+    public = str(signer_key(mallory, "dora", tmp_path))
+    for person in (mallory, dora):
+        refused = person("signer", "add", "dora", "--key", public, "--replace", "--yes", gun)
+        assert (refused.status, refused.slug) == (6, "key-missing")
+    digest = mallory.push(f"{gun}:hers", "hers")
+    assert mallory("sign", f"{gun}:hers").slug == "key-missing"
+    assert_done(carol("verify", f"{gun}:doras"))
+
+    dry = assert_done(alice("signer", "add", "dora", "--key", public, "--replace", "--dry-run", gun))
+    assert "doras: sha256:" in dry.out
+    assert_done(alice("signer", "add", "dora", "--key", public, "--replace", "--yes", gun))
+    assert carol("verify", f"{gun}:doras").slug == "unsigned"
+    assert dora("sign", f"{gun}:doras").slug == "key-missing"
+    assert assert_done(mallory("sign", f"{gun}:hers")).out.strip() == f"{gun}:hers@{digest}"
+    assert_done(carol("verify", f"{gun}:hers"))

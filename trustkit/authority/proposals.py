@@ -27,7 +27,6 @@ from trustkit.core.needs import Lack, Need, needs_of
 from trustkit.core.ports.proposals import OpenProposal, ProposedFile
 from trustkit.core.ports.service import AuditRow, Store, StoredFile, Transaction
 from trustkit.core.proposals import Proposal, attributing, merged, proposal_id, stripped
-from trustkit.core.strictjson import serialise
 from trustkit.errors import Conflict, Failed, NotFound, NotTrusted, ProposalStale, Rejected, TooLarge
 
 MAX_DROPPED = 256
@@ -189,15 +188,14 @@ class Proposing:
         after = read_delegations(before.targets.signed, before.root.signed)
         if strange := sorted(set(upload) - set(found.files) - attributing(after)):
             raise Rejected(f"Proposal {found.id} has no {strange[0][:64]!r}.")
-        whole, added = dict(_data(found)), 0
-        for role, data in upload.items():
-            if role not in found.files:
-                whole[role] = data
-                continue
-            there, given = before.file(role), read(data, role_kind(role), f"{role}.json")
-            joined = merged(role, there, given, now.needs(before, role))
-            added += len(joined.signatures) - len(there.signatures)
-            whole[role] = serialise(joined.to_dict())
+        whole, added = {role: data for role, data in upload.items() if role not in found.files}, 0
+        for role in found.files:
+            needs, joined = now.needs(before, role), before.file(role)
+            if role in upload:
+                given = read(upload[role], role_kind(role), f"{role}.json")
+                joined = merged(role, joined, given, needs)
+                added += len(joined.signatures) - len(before.file(role).signatures)
+            whole[role] = stripped(joined, needs)  # not those of keys that were removed since
         if not added:
             raise Conflict(f"Proposal {found.id} of {now.gun} has these signatures already.")
         return whole
