@@ -25,8 +25,10 @@ PAGES = [
     "trust-only",
     "docker-registry-tokens",
     "hardware-keys",
+    "kek-on-a-token",
     "lost-root-key",
     "monitor",
+    "renew",
     "pull-with-docker",
     "pull-with-skopeo",
     "restore-the-service",
@@ -42,6 +44,7 @@ PORTS = (5000, 5001, 5080, 5081)
 def stage(tmp_path: Path, docker: Docker, skopeo: Path, need: Callable[[str, str], Path]) -> Iterator[Stage]:
     need("docker-registry", "docker-registry")
     need("softhsm2-util", "softhsm2")
+    need("faketime", "faketime")
     docker.make("app:build", "what alice has built")
     docker.make("app:other", "another build")
     made = Stage(tmp_path, {port: free_port() for port in PORTS}, {"DOCKER_HOST": docker.host})
