@@ -11,7 +11,7 @@ from securesystemslib.signer import Key, Signature
 from tuf.api.metadata import Root, Snapshot, Targets, Timestamp
 
 from tests.signer.running import RunningSigner
-from tests.signer.stage import Intruder
+from tests.signer.stage import Intruder, member
 from tests.simulator import make_signer
 from trustkit.core.formats.tuf1 import payload, read, sign
 from trustkit.core.onlinejudge import signed_file
@@ -27,10 +27,11 @@ def naming(it: Intruder, keys: Mapping[str, Key]) -> dict[str, bytes]:
     return it.publisher.change(lambda draft: adopt(draft, keys) and None, it.publisher.root, now=datetime.now(UTC))
 
 
-def rotate(it: Intruder, keys: Mapping[str, Key]) -> None:
-    """A rotation, as an honest service has it."""
+def rotate(it: Intruder, keys: Mapping[str, Key], *, used: int = 0) -> None:
+    """A rotation, as an honest service has it; so many snapshot versions were used up without a state."""
     upload = naming(it, keys)
-    snapshot = it.snapshot(upload)
+    last = read(it.files["snapshot"], Snapshot).signed.version + used
+    snapshot = it.snapshot(upload, member("version", last + 1))
     by = {**it.keys, **keys}
     signature = it.signer.sign(it.gun, "snapshot", snapshot, {"root": upload["root"]})
     files = {**upload, "snapshot": signed_file(snapshot, by["snapshot"].keyid, signature)}
@@ -38,6 +39,13 @@ def rotate(it: Intruder, keys: Mapping[str, Key]) -> None:
     signature = it.signer.sign(it.gun, "timestamp", timestamp, files)
     it.files |= files | {"timestamp": signed_file(timestamp, by["timestamp"].keyid, signature)}
     it.keys = by
+
+
+def show(it: Intruder, snapshot: bytes) -> None:
+    """Has a snapshot that was signed become current, as a renewal does."""
+    timestamp = it.timestamp(read(snapshot, Snapshot).signed.version)
+    signature = it.ask_timestamp(timestamp, {"snapshot": snapshot})
+    it.files |= {"snapshot": snapshot, "timestamp": signed_file(timestamp, it.keys["timestamp"].keyid, signature)}
 
 
 def is_by(key: Key, signature: str, data: bytes) -> bool:
@@ -93,7 +101,7 @@ def test_a_root_that_its_holders_did_not_sign_takes_no_key_into_use(intruder: In
                 intruder.timestamp(read(file, Snapshot).signed.version), {**upload, "snapshot": file}
             )
         assert intruder.signer.make(intruder.gun) == intruder.keys
-        intruder.advance(intruder.upload("after"))
+        show(intruder, file)
 
 
 @pytest.mark.parametrize("role", BOTH)
@@ -123,7 +131,7 @@ def test_a_bad_state_takes_no_key_into_use(intruder: Intruder) -> None:
     with pytest.raises(StateError, match="too few valid"):
         intruder.ask_timestamp(intruder.timestamp(2), files)
     assert intruder.signer.make(intruder.gun) == intruder.keys
-    rotate(intruder, waiting)
+    rotate(intruder, waiting, used=1)
 
 
 def test_an_old_root_is_not_gone_back_to(intruder: Intruder) -> None:
@@ -136,7 +144,7 @@ def test_an_old_root_is_not_gone_back_to(intruder: Intruder) -> None:
     version = read(file, Snapshot).signed.version
     with pytest.raises(StateError, match="root version 1"):
         intruder.ask_timestamp(intruder.timestamp(version), {"root": before["root"], "snapshot": file})
-    intruder.advance(intruder.upload("v2"))
+    show(intruder, file)
 
 
 def test_keys_are_not_replaced_without_consent(signer: RunningSigner, intruder: Intruder) -> None:
