@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from tests.service import PASSPHRASE
 _BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"([a-z]+)\$ (.*)")
 _REFUSED = re.compile(r"\[[a-z-]+\]$|^Error|^error|^denied|level=fatal", re.MULTILINE)
-_SERVER = re.compile(r"(trustkit|docker-registry) serve\b")
+_SERVER = re.compile(r"(faketime -f \S+ )?(trustkit|docker-registry) serve\b")
 _STOP = re.compile(r"systemctl stop trustkit")
 _CHANGE = re.compile(r"trustkit admin .* (set|assign|revoke|disable|remove|passwd)\b", re.DOTALL)
 FOLDER, PUBLISHER = "/srv/registry", "alice"
@@ -128,6 +129,7 @@ class Stage:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
+                start_new_session=True,
             )
         self._servers[address] = process
         assert within(SECONDS, lambda: process.poll() is not None or _answers(address) or _speaks_tls(log)), command
@@ -141,7 +143,7 @@ class Stage:
     def _stop(self, address: str) -> None:
         process = self._servers.pop(address, None)
         if process is not None:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)  # faketime doesn't pass a signal on to what it runs
             process.wait(SECONDS)
 
     def _address(self, command: str) -> str:
