@@ -6,6 +6,7 @@ it prints, where ``...`` stands for anything.  A backslash or a here-document co
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -143,7 +144,8 @@ class Stage:
     def _stop(self, address: str) -> None:
         process = self._servers.pop(address, None)
         if process is not None:
-            os.killpg(process.pid, signal.SIGTERM)  # faketime doesn't pass a signal on to what it runs
+            with contextlib.suppress(ProcessLookupError):  # one that has refused to start
+                os.killpg(process.pid, signal.SIGTERM)  # faketime doesn't pass a signal on to what it runs
             process.wait(SECONDS)
 
     def _address(self, command: str) -> str:
