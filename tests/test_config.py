@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from trustkit.config import lifetimes
+from trustkit.config import kek_uri, lifetimes
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.errors import InvalidSetting
 
@@ -25,3 +26,27 @@ def test_lifetimes_are_the_defaults_until_one_is_set() -> None:
 def test_a_life_is_a_whole_number_of_days_within_the_bound_of_its_role(text: str) -> None:
     with pytest.raises(InvalidSetting, match="TRUSTKIT_TARGETS_DAYS"):
         lifetimes({"TRUSTKIT_TARGETS_DAYS": text})
+
+
+@pytest.mark.parametrize(
+    ("flag", "environ", "file", "value", "origin"),
+    [
+        (None, "", None, "", "default"),
+        (None, " ", None, "", "default"),
+        (None, " hv:kek ", None, "hv:kek", "TRUSTKIT_KEK_URI"),
+        ("hv:other", "hv:kek", None, "hv:other", "--kek-uri"),
+        (None, "hv:kek", Path("kek"), "", "default"),
+    ],
+    ids=["nowhere", "blank", "environment", "option before environment", "a file's option before environment"],
+)
+def test_which_key_wraps_the_key_encryption_key(
+    flag: str | None, environ: str, file: Path | None, value: str, origin: str
+) -> None:
+    found = kek_uri(flag, {"TRUSTKIT_KEK_URI": environ} if environ else {}, file=file)
+    assert (found.value, found.origin) == (value, origin)
+
+
+@pytest.mark.parametrize(("flag", "file"), [("", None), (" ", None), ("hv:kek", Path("kek"))])
+def test_an_empty_uri_and_two_places_are_refused(flag: str, file: Path | None) -> None:
+    with pytest.raises(InvalidSetting, match="--kek-uri"):
+        kek_uri(flag, {}, file=file)

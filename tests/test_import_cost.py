@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import functools
 import pkgutil
 import subprocess
@@ -90,9 +91,11 @@ def test_one_module_imports_tufs_client():
     assert importing == {"remote/updater.py"}
 
 
-@pytest.mark.parametrize("arguments", [("verify", "registry.example.com/app:v1"), ("key", "list")])
-def test_no_command_loads_what_reaches_devices_and_clouds(arguments: tuple[str, ...], tmp_path: Path):
-    """securesystemslib would, wherever they are installed: 0.25 s of each start for AWS's alone."""
+DEVICES = {"pkcs11", "boto3", "botocore", "hvac", "azure", "google.cloud"}
+
+
+def _loaded_by(*arguments: str) -> set[str]:
+    """Every module that is loaded when this command line has ended."""
     code = (
         "import sys\n"
         "from trustkit.cli import main\n"
@@ -100,9 +103,25 @@ def test_no_command_loads_what_reaches_devices_and_clouds(arguments: tuple[str, 
         "except SystemExit: pass\n"
         "print('loaded', *(name for name, module in sys.modules.items() if module))"
     )
-    command = [sys.executable, "-c", code, "--home", str(tmp_path), *arguments]
-    loaded = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.split("loaded ")[
-        1
-    ]
-    assert "securesystemslib.signer" in loaded.split()
-    assert {"pkcs11", "boto3", "botocore", "hvac", "azure", "google.cloud"}.isdisjoint(loaded.split())
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    return set(done.stdout.partition("loaded ")[2].split())
+
+
+@pytest.mark.parametrize("arguments", [("verify", "registry.example.com/app:v1"), ("key", "list")])
+def test_no_command_loads_what_reaches_devices_and_clouds(arguments: tuple[str, ...], tmp_path: Path):
+    """securesystemslib would, wherever they are installed: 0.25 s of each start for AWS's alone."""
+    loaded = _loaded_by("--home", str(tmp_path), *arguments)
+    assert "securesystemslib.signer" in loaded
+    assert loaded.isdisjoint(DEVICES)
+
+
+@pytest.mark.parametrize("arguments", [("kek", "show"), ("online-keys", "rotate", "--all"), ("recover",)])
+def test_no_command_of_a_service_without_a_kek_uri_loads_what_reaches_devices(
+    arguments: tuple[str, ...], tmp_path: Path
+):
+    (tmp_path / "kek").write_text(base64.b64encode(bytes(32)).decode() + "\n")
+    (tmp_path / "kek").chmod(0o600)
+    loaded = _loaded_by("admin", "--data-dir", str(tmp_path), *arguments)
+    assert "trustkit.server.kek" in loaded
+    assert loaded.isdisjoint({*DEVICES, "trustkit.keys.wrapping"})
