@@ -135,6 +135,8 @@ class Rotate:
             return Rotated(gun, KeyRole.SIGNER, begun.old, begun.new, self._here(begun.old), resumed=True)
         self._require_repository_keys(gun, name, current.view)
         left = begun if begun and begun.version == version else None
+        if new is None:
+            self._open(usable(self._keys, TARGETS, current.view.target_keys)[:1])
         comes = new or self._new_key(gun, KeyRole.SIGNER, left, name)
         self._begin(Begun(gun, noted, own[0], comes.keyid, version), begun)
         signs_here = self._here(comes.keyid) is not None
@@ -175,6 +177,8 @@ class Rotate:
             return Rotated(gun, role, begun.old, begun.new, self._here(begun.old), resumed=True), current
         old = key_to_replace(root, _OF_ROOT[role], wanted, gun)
         self._require_root_keys(gun, root)
+        if given is None:
+            self._open(usable(self._keys, "root", root.roles["root"].keyids))
         new = given or self._new_key(gun, role, begun if begun and begun.version == root.version else None)
         self._begin(Begun(gun, role, old, new.keyid, root.version), begun)
         current = self._publisher.apply(
@@ -204,6 +208,11 @@ class Rotate:
                 f"A new root of {gun} takes {role.threshold} of its root keys",
                 hint="Where root keys are kept offline or by others: trustkit root propose, and a ceremony.",
             )
+
+    def _open(self, infos: Collection[KeyInfo]) -> None:
+        """Before a key is made: where the passphrase is wrong, the new one would be kept under the same wrong one."""
+        for info in infos:
+            self._keys.unlock(info)
 
     def _new_key(self, gun: Gun, role: KeyRole, begun: Begun | None, name: SignerName | None = None) -> Key:
         left = self._here(begun.new) if begun else None
