@@ -190,7 +190,7 @@ def missing(gun: Gun, lacking: Collection[RoleHealth], place: str) -> KeyMissing
     names = {role.name for role in lacking}
     root = f" Where root keys are kept offline: trustkit root propose {gun}." if "root" in names else ""
     return KeyMissing(
-        f"{gun} can't be renewed with the keys here: {told}.",
+        f"{gun} can't be renewed with the keys in {place}: {told}.",
         hint=f"Have their holders run: trustkit renew {gun}.{root} Looked in {place}.",
         roles=sorted(names),
         key_ids=sorted({key_id for role in lacking for key_id in role.key_ids}),
