@@ -405,9 +405,10 @@ def test_a_limited_signer_renews_its_own_and_keeps_nobody_from_theirs(
     standing = roles(found)
     assert standing["ci"]["breaks"].startswith("tags c* of ci")
     assert standing["releases"]["breaks"] == "every tag but those of ci (c*)"
-    assert standing["ci"]["renewer"].startswith("1 of ci ")
+    assert standing["ci"]["renewer"].startswith("you: repository key ")
+    assert roles(status(carol, gun)[1])["ci"]["renewer"].startswith("1 of ci ")
     told = refused(alice("renew", gun, "--role", "targets", "--role", "releases"), 0, "")
-    assert "stays expired until others" in told.err
+    assert "stays expired until the rest is renewed, too" in told.err
     assert_done(carol("verify", f"{gun}:v1"))
     assert "ci expired at 20" in refused(carol("verify", f"{gun}:c1"), 3, "expired").err
     assert service.scrape()(EXPIRED, role="delegated") == 1

@@ -95,7 +95,7 @@ def _carry_out(act: Renew, plan: Plan, place: str, *, named: bool) -> None:
     for role in done.roles:
         data(f"{plan.gun}: {role.name} is at version {role.version}, until {role.expires:%Y-%m-%d %H:%M} UTC")
     if not done.trusted:
-        note(f"{plan.gun} stays expired until others have renewed their part: trustkit status {plan.gun}")
+        note(f"{plan.gun} stays expired until the rest is renewed, too: trustkit status {plan.gun}")
     blocking = [role for role in done.lacking if role.blocks and (role.expired or named)]
     for role in done.lacking:
         if role not in blocking:
