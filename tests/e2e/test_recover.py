@@ -85,6 +85,23 @@ def test_consumers_and_publishers_go_on(restored: Restored) -> None:
     assert [row["subject"] for row in jumped] == [restored.busy]
 
 
+def test_run_twice_it_does_nobody_harm(restored: Restored) -> None:
+    """Whoever isn't sure that the first run ended runs it again: it goes farther ahead, and nothing else changes."""
+    restored.recover()
+    restored.recover()
+    restored.service.start()
+    restored.look(0, "quiet", "v1")
+    done = restored.alice("recover", restored.busy)
+    assert done.status == 0, done.err
+    served = restored.alice("inspect", f"{restored.busy}:v2", "--format", "json").out
+    again = restored.alice("recover", restored.busy)
+    assert (again.status, again.slug) == (1, "conflict"), "each role jumps once"
+    assert restored.alice("inspect", f"{restored.busy}:v2", "--format", "json").out == served
+    for tag in ("v1", "v2"):
+        restored.look(0, "busy", tag)
+    assert restored.stock.digest("v2")
+
+
 def test_without_the_operator_s_word_nothing_jumps(restored: Restored) -> None:
     restored.service.start()
     refused = restored.alice("recover", restored.busy)

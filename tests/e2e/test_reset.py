@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+import time
 from itertools import count
 from pathlib import Path
 
@@ -140,3 +145,39 @@ def test_an_owner_alone_founds_nothing(olga: Person, gun: str) -> None:
     assert olga("reset", gun, "--yes-reset", gun).status == 0
     refused = olga("init", gun)
     assert (refused.status, refused.slug) == (5, "role-missing"), refused.err
+
+
+def test_a_reset_among_publishes_loses_nothing_that_was_said_to_be_done(
+    service: RunningService, alice: Person, carol: Person, olga: Person, gun: str
+) -> None:
+    """Alice signs one tag after the other while olga resets: each is done before the reset, or refused by it."""
+    for number in range(8):
+        alice.push(f"{gun}:t{number}")
+    environ = {**os.environ, **alice.environment()}
+    signing = [
+        subprocess.Popen(
+            [sys.executable, "-m", "trustkit", "sign", f"{gun}:t{number}"],
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(8)
+    ]
+    ends_at = time.monotonic() + 60
+    while "published" not in audit(service, gun):
+        assert time.monotonic() < ends_at
+    done = olga("reset", gun, "--yes-reset", gun)
+    assert done.status == 0, done.err
+    ends = [(process.wait(120), *process.communicate()) for process in signing]
+    for status, _, err in ends:
+        assert "Traceback" not in err
+        assert status == 0 or re.search(r"\[(collection-gone|collection-reset|conflict)\]", err), err
+    assert carol("verify", f"{gun}:v1").slug == "collection-gone"
+    acted = audit(service, gun)
+    assert acted[0] == "collection-reset", "nothing was published after it"
+    assert acted.count("published") == sum(status == 0 for status, _, _ in ends)
+    fresh = newcomer(service, alice, "among")
+    fresh.push(f"{gun}:v2")
+    founded = fresh("sign", f"{gun}:v2")
+    assert founded.status == 0, founded.err

@@ -161,3 +161,42 @@ def test_a_sign_in_between_is_kept(owner: Person, carol: Person, gun: str, tmp_p
     assert done.status == 0, done.err
     assert f"{gun}:v2 was meanwhile changed by somebody else: unsigned -> {digest}" in done.err
     assert carol("verify", f"{gun}:v1", f"{gun}:v2").status == 0
+
+
+def online(service: RunningService, gun: str) -> dict[str, tuple[str, str]]:
+    """By role the id of the service's key in use, and of the one that waits; empty for none."""
+    rows = json.loads(service.admin("online-keys", "list", "--format", "json").out)
+    return {row["role"]: (row["key"], row["pending"]) for row in rows if row["gun"] == gun}
+
+
+ONLINE = ("key", "rotate", "--role", "online")
+UPLOADS = {
+    "the upload fails": "from trustkit.errors import Unreachable\n"
+    "def fail(*a, **k): raise Unreachable('gone')\nHttpTrustService.publish = fail",
+    **{moment: MOMENTS[moment] for moment in MOMENTS if "published" in moment},
+}
+
+
+@pytest.mark.parametrize("moment", UPLOADS)
+def test_online_keys_too_are_changed_by_a_second_run(
+    service: RunningService, owner: Person, carol: Person, gun: str, moment: str
+) -> None:
+    before = online(service, gun)
+    failed = crippled(owner, UPLOADS[moment], *ONLINE, gun)
+    assert failed.status in (4, -signal.SIGKILL), failed.err
+    made = online(service, gun)
+    published = moment.startswith("published")
+    if not published:
+        assert {role: key for role, (key, _) in made.items()} == {role: key for role, (key, _) in before.items()}
+        assert all(waits for _, waits in made.values())
+    assert carol("verify", f"{gun}:v1").status == 0
+    owner.push(f"{gun}:v2")
+    assert owner("sign", f"{gun}:v2").status == 0, "the keys in use sign as before"
+    again = owner(*ONLINE, gun)
+    assert again.status == 0, again.err
+    after = online(service, gun)
+    assert all(not waits for _, waits in after.values())
+    assert not {key for key, _ in after.values()} & {key for key, _ in before.values()}
+    if not published:
+        assert {key for key, _ in after.values()} == {waits for _, waits in made.values()}
+    assert carol("verify", f"{gun}:v1", f"{gun}:v2").status == 0
