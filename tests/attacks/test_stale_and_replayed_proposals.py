@@ -18,9 +18,11 @@ def test_the_signatures_of_a_dropped_proposal_do_not_come_back(who: Two) -> None
     who.drop(who.opened(half))
     whole = {"targets": who.by(half, who.repository, SECOND)}
     before = who.served()
-    refused(who.post(whole), 400, "rejected")
-    refused(who.send(half), 400, "rejected")
-    refused(who.post({"targets": who.by(who.half("v3"), who.repository, SECOND)}), 409, "conflict")
+    for upload in (whole, {"targets": who.by(who.half("v3"), who.repository, SECOND)}):
+        told = who.post(upload)
+        refused(told, 409, "conflict")
+        refused(who.send(upload), 409, "conflict")
+        assert told.json["errors"][0]["detail"]["versions"]["targets"] == 3
     assert who.served() == before
     further = who.half("v2", version=4)
     identifier = who.opened(further)

@@ -62,9 +62,11 @@ class Thresholds:
     def _warn(self, view: SignedView, role: str, number: int) -> None:
         known = {row.role: row for row in threshold_rows(view)}
         if role == RELEASES and number > known["targets"].threshold:
+            few = known["targets"].threshold
+            holder = "a repository key" if few == 1 else f"{few} repository keys"
             self._say(
-                f"targets of {view.gun} takes {known['targets'].threshold} signature: whoever has a repository key "
-                "can change who signs. With several repository keys, raise it, too."
+                f"targets of {view.gun} takes {few} signature{'' if few == 1 else 's'}: whoever has {holder} can "
+                "change who signs. With more repository keys than that, raise it, too."
             )
 
 

@@ -231,15 +231,16 @@ class _Judging:
         return changed
 
     def _check_version(self, role: str, metadata: Metadata[Root] | Metadata[Targets]) -> None:
-        if self._state.dropped and payload_digest(metadata.signed) in self._state.dropped:
-            raise Rejected(f"This {role} was proposed, and the proposal was dropped.", hint="Propose it anew.")
+        """The version first: who makes the very file anew that was dropped is told of the next one (TRUST 3.10)."""
         used = max(self._stored_version(role), self._state.last.get(role, 0))
         if role == "root":
             check_next(self._state.gun, role, metadata.signed.version, used)
-            return
-        used, ceiling = max(used, self._state.consumed.get(role, 0)), self._state.ceilings.get(role, 0)
-        if check_next(self._state.gun, role, metadata.signed.version, used, ceiling):
-            self._jumped.add(role)
+        else:
+            used, ceiling = max(used, self._state.consumed.get(role, 0)), self._state.ceilings.get(role, 0)
+            if check_next(self._state.gun, role, metadata.signed.version, used, ceiling):
+                self._jumped.add(role)
+        if self._state.dropped and payload_digest(metadata.signed) in self._state.dropped:
+            raise Rejected(f"This {role} was proposed, and the proposal was dropped.", hint="Propose it anew.")
 
     def _stored_version(self, role: str) -> int:
         if role == "root":
