@@ -99,6 +99,21 @@ def online_key_age(environ: Mapping[str, str]) -> Setting[timedelta | None]:
 
 
 KEK_URI = "TRUSTKIT_KEK_URI"
+_ONLINE_KEY_URI = "TRUSTKIT_ONLINE_KEY_URI"
+
+
+def online_key_uri(flag: str | None, environ: Mapping[str, str]) -> Setting[str]:
+    """The URI of the token on which online keys are made; empty where they lie sealed in the database.
+
+    Raises:
+        InvalidSetting: an empty option.
+    """
+    if flag is not None:
+        if not flag.strip():
+            raise InvalidSetting("--online-key-uri is empty.", hint="Name a token, or leave it out.")
+        return Setting(flag, "--online-key-uri")
+    text = environ.get(_ONLINE_KEY_URI, "").strip()
+    return Setting(text, _ONLINE_KEY_URI if text else "default")
 
 
 def kek_uri(flag: str | None, environ: Mapping[str, str], *, file: Path | None) -> Setting[str]:

@@ -13,9 +13,10 @@ from datetime import datetime
 from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
 from securesystemslib.signer import Key, SecretsHandler, Signature, Signer
 
-from trustkit.authority.sealedkeys import SealedKeys, public_half
+from trustkit.authority.sealedkeys import DeviceSigner, SealedKeys, on_device, public_half
 from trustkit.authority.sealing import Sealer
 from trustkit.core.names import Gun
+from trustkit.core.ports.forging import KeyForge
 from trustkit.core.ports.service import SealedKey, Transaction
 from trustkit.core.ports.signing import SeparateSigner
 from trustkit.core.roots import ONLINE
@@ -77,10 +78,11 @@ class OnlineKeys:
 
     Args:
         separate: makes and holds the keys of new collections.  Collections whose keys lie here keep them here.
+        forge: the device on which new keys are made, where they lie here.
     """
 
-    def __init__(self, sealer: Sealer, separate: SeparateSigner | None = None) -> None:
-        self._sealed = SealedKeys(sealer)
+    def __init__(self, sealer: Sealer, separate: SeparateSigner | None = None, forge: KeyForge | None = None) -> None:
+        self._sealed = SealedKeys(sealer, forge)
         self._separate = separate
         self._used: dict[Gun, Mapping[str, int]] = {}
 
@@ -137,7 +139,7 @@ class OnlineKeys:
             waiting = await asyncio.to_thread(separate.stage, gun, wanted)
             made = [_remote(role, waiting[role]) for role in wanted if role in waiting]
         else:
-            made = [self._sealed.make(gun, role) for role in wanted]
+            made = await self._make(gun, wanted, before=await tx.collections.online_keys(gun))
         await tx.upkeep.add_pending_keys(gun, made, now)
         return {key.role: public_half(key) for key in made}
 
@@ -158,7 +160,7 @@ class OnlineKeys:
             keys = await asyncio.to_thread(separate.replace, gun)
             made = [_remote(role, key) for role, key in keys.items()]
         else:
-            made = [self._sealed.make(gun, role) for role in ONLINE]
+            made = await self._make(gun, ONLINE, before=await tx.collections.online_keys(gun))
         await tx.upkeep.drop_pending_keys(gun, ONLINE)
         await tx.upkeep.replace_online_keys(gun, made, now)
         return {key.role: public_half(key) for key in made}
@@ -198,12 +200,20 @@ class OnlineKeys:
         if there := await tx.collections.online_keys(gun):
             return there
         if self._separate is None:
-            made = [self._sealed.make(gun, role) for role in ONLINE]
+            made = await self._make(gun, ONLINE, before={})
         else:
             keys = await asyncio.to_thread(self._separate.make, gun)
             made = [_remote(role, key) for role, key in keys.items()]
         await tx.collections.add_online_keys(gun, made, now)
         return {key.role: key for key in made}
+
+    async def _make(self, gun: Gun, roles: Iterable[str], *, before: Mapping[str, SealedKey]) -> list[SealedKey]:
+        """New keys; raises StateError where they would lie here and those before them are on a device."""
+        if not self._sealed.slow:
+            if any(on_device(key) for key in before.values()):
+                raise StateError(f"The online keys of {gun} are on a token.", hint="Give --online-key-uri with it.")
+            return [self._sealed.make(gun, role) for role in roles]
+        return [await asyncio.to_thread(self._sealed.make, gun, role) for role in roles]
 
     def _opened(self, gun: Gun, sealed: Mapping[str, SealedKey]) -> Mapping[str, Signer]:
         if set(sealed) != set(ONLINE):
@@ -232,4 +242,4 @@ def _without_signer(gun: Gun) -> StateError:
 
 def slow(signers: Mapping[str, Signer]) -> bool:
     """Whether signing with these may wait for a network: then it is for a thread, whatever the size."""
-    return any(isinstance(signer, JudgedSigner) for signer in signers.values())
+    return any(isinstance(signer, JudgedSigner | DeviceSigner) for signer in signers.values())

@@ -1,4 +1,7 @@
-"""Online keys on our own disk: Ed25519, each sealed for one collection and one role (TRUST 8.5)."""
+"""Online keys on our own disk: Ed25519, each sealed for one collection and one role (TRUST 8.5).
+
+Or on a token: then it is the place of the key that is sealed, so that nobody points to another one.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,70 @@ from typing import cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from securesystemslib.signer import CryptoSigner, Key, Signer, SSlibKey
+from securesystemslib.signer import CryptoSigner, Key, SecretsHandler, Signature, Signer, SSlibKey
 
 from trustkit.authority.sealing import Sealer
 from trustkit.core.names import Gun
+from trustkit.core.ports.forging import KeyForge
 from trustkit.core.ports.service import SealedKey
 from trustkit.core.publickeys import check_key
 from trustkit.errors import StateError
 
 KEEP_OPEN = 4096
+_PLACE = b"\x10"
+"""Before a sealed place, which is no sealed key; ``Sealer`` itself begins with its version."""
+
+
+class DeviceSigner(Signer):
+    """A key on a device.  Signing waits for it."""
+
+    def __init__(self, forge: KeyForge, place: str, public: Key) -> None:
+        self._forge = forge
+        self._place = place
+        self._public = public
+
+    @property
+    def public_key(self) -> Key:
+        """The public half."""
+        return self._public
+
+    @classmethod
+    def from_priv_key_uri(
+        cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
+    ) -> Signer:
+        """Not for us: raises NotImplementedError."""
+        raise NotImplementedError
+
+    def sign(self, payload: bytes) -> Signature:
+        """A signature, verified; raises ServerFailed."""
+        return self._forge.sign(self._place, self._public, payload)
 
 
 class SealedKeys:
-    """Makes and opens sealed keys.  Opened signers stay in this process's memory, the newest 4,096."""
+    """Makes and opens sealed keys.  Opened signers stay in this process's memory, the newest 4,096.
 
-    def __init__(self, sealer: Sealer) -> None:
+    Args:
+        forge: the device on which new keys are made, if they are to be on one.
+    """
+
+    def __init__(self, sealer: Sealer, forge: KeyForge | None = None) -> None:
         self._sealer = sealer
+        self._forge = forge
         self._open: OrderedDict[str, Signer] = OrderedDict()
 
+    @property
+    def slow(self) -> bool:
+        """Whether making a key may wait for a device."""
+        return self._forge is not None
+
     def make(self, gun: Gun, role: str) -> SealedKey:
-        """A new key for this collection and role."""
+        """A new key for this collection and role; raises ServerFailed where the device can't."""
+        if self._forge is not None:
+            public, place = self._forge.make(gun, role)
+            sealed = _PLACE + self._sealer.seal(
+                place.encode("utf-8"), _context(gun, role, public.keyid, "online-key-place")
+            )
+            return SealedKey(role, public.keyid, public.to_dict(), sealed)
         private = Ed25519PrivateKey.generate()
         key = CryptoSigner(private).public_key
         raw = private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
@@ -37,11 +84,14 @@ class SealedKeys:
         """Opens a key.
 
         Raises:
-            StateError: it doesn't open under this key-encryption key for this collection and role.
+            StateError: it doesn't open under this key-encryption key for this collection and role, or it is on a
+                device and none was named.
         """
         if sealed.key_id in self._open:
             self._open.move_to_end(sealed.key_id)
             return self._open[sealed.key_id]
+        if on_device(sealed):
+            return self._on_device(gun, sealed)
         raw = self._sealer.open(sealed.sealed, _context(gun, sealed.role, sealed.key_id))
         signer = CryptoSigner(Ed25519PrivateKey.from_private_bytes(raw))
         if signer.public_key.keyid != sealed.key_id:
@@ -51,6 +101,30 @@ class SealedKeys:
             self._open.popitem(last=False)
         return signer
 
+    def require(self, gun: Gun, sealed: SealedKey) -> None:
+        """Returns where it opens under this key-encryption key; no device is asked.  Raises StateError."""
+        if on_device(sealed):
+            self._place(gun, sealed)
+        else:
+            self.signer(gun, sealed)
+
+    def _place(self, gun: Gun, sealed: SealedKey) -> str:
+        context = _context(gun, sealed.role, sealed.key_id, "online-key-place")
+        return self._sealer.open(sealed.sealed[len(_PLACE) :], context).decode("utf-8")
+
+    def _on_device(self, gun: Gun, sealed: SealedKey) -> Signer:
+        place = self._place(gun, sealed)
+        if self._forge is None:
+            raise StateError(
+                f"The {sealed.role} key of {gun} is on a token.", hint="Give --online-key-uri, as when it was made."
+            )
+        return DeviceSigner(self._forge, place, public_half(sealed))
+
+
+def on_device(sealed: SealedKey) -> bool:
+    """Whether it is the place of a key on a device."""
+    return sealed.sealed.startswith(_PLACE)
+
 
 def public_half(sealed: SealedKey) -> Key:
     """The public half, with its id recomputed; raises KeyUnsupported (TRUST 2.1)."""
@@ -59,5 +133,5 @@ def public_half(sealed: SealedKey) -> Key:
     return cast("Key", key)
 
 
-def _context(gun: Gun, role: str, key_id: str) -> bytes:
-    return f"online-key\n{gun}\n{role}\n{key_id}".encode("ascii")
+def _context(gun: Gun, role: str, key_id: str, what: str = "online-key") -> bytes:
+    return f"{what}\n{gun}\n{role}\n{key_id}".encode("ascii")

@@ -10,7 +10,7 @@ import click
 
 from trustkit.cli import output
 from trustkit.cli.admin_service import Service, format_option, now, pass_service, show
-from trustkit.cli.kek_options import kek_options, kek_source
+from trustkit.cli.kek_options import kek_options, kek_source, online_forge, online_key_options
 from trustkit.core.names import Gun
 from trustkit.core.roots import ONLINE
 from trustkit.errors import StateError, UsageError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trustkit.authority.onlinekeys import OnlineKeys
     from trustkit.authority.recover import Recovered
     from trustkit.authority.rotation import OnlineKey
+    from trustkit.core.ports.forging import KeyForge
     from trustkit.core.ports.service import Store
     from trustkit.server.kek import KekSource
 
@@ -63,6 +64,7 @@ def online_keys_list(service: Service, layout: str) -> None:
 @click.option("--all", "everything", is_flag=True, help="Every collection of this service.")
 @click.option("--role", type=click.Choice(ONLINE), help="Only this role's key; both otherwise.")
 @kek_options
+@online_key_options
 @pass_service
 def online_keys_rotate(
     service: Service,
@@ -71,6 +73,8 @@ def online_keys_rotate(
     kek_file: Path | None,
     kek_uri: str | None,
     kek_pin_file: Path | None,
+    online_key_uri: str | None,
+    online_key_pin_file: Path | None,
     *,
     everything: bool,
 ) -> None:
@@ -82,9 +86,10 @@ def online_keys_rotate(
     from trustkit.authority.rotation import Rotation
 
     named, source = _chosen(guns, everything=everything), kek_source(kek_file, kek_uri, kek_pin_file)
+    forge = online_forge(online_key_uri, online_key_pin_file)
 
     async def stage(store: Store) -> Mapping[Gun, Mapping[str, Key]]:
-        keys = await _keys(service, store, source)
+        keys = await _keys(service, store, source, forge)
         rotation = Rotation(store, keys, clock=now)
         chosen = await _here(store, keys, named)
         return await rotation.stage_all(chosen, [role] if role else ONLINE, actor=service.actor, source="local")
@@ -105,6 +110,7 @@ def online_keys_rotate(
 @click.argument("guns", metavar="[GUN...]", nargs=-1)
 @click.option("--jump", metavar="N", type=int, default=1000, show_default=True, help="How many versions ahead.")
 @kek_options
+@online_key_options
 @pass_service
 @click.pass_context
 def recover(
@@ -115,6 +121,8 @@ def recover(
     kek_file: Path | None,
     kek_uri: str | None,
     kek_pin_file: Path | None,
+    online_key_uri: str | None,
+    online_key_pin_file: Path | None,
 ) -> None:
     """Go on after the database came from a backup: past every version that may have been served.
 
@@ -128,9 +136,10 @@ def recover(
     from trustkit.config import lifetimes
 
     named, source = [Gun.parse(gun) for gun in guns] or None, kek_source(kek_file, kek_uri, kek_pin_file)
+    forge = online_forge(online_key_uri, online_key_pin_file)
 
     async def run(store: Store) -> Recovered:
-        keys = await _keys(service, store, source)
+        keys = await _keys(service, store, source, forge)
         return await Recovery(store, keys, lifetimes(os.environ).value, jump, service.actor, now()).run(named)
 
     done = service.run(run)
@@ -173,7 +182,7 @@ def _chosen(guns: Sequence[str], *, everything: bool) -> list[Gun] | None:
     return None if everything else [Gun.parse(gun) for gun in guns]
 
 
-async def _keys(service: Service, store: Store, source: KekSource) -> OnlineKeys:
+async def _keys(service: Service, store: Store, source: KekSource, forge: KeyForge | None) -> OnlineKeys:
     """The online keys, under the key-encryption key, which is never made here.
 
     Raises:
@@ -185,4 +194,6 @@ async def _keys(service: Service, store: Store, source: KekSource) -> OnlineKeys
 
     sealer = Sealer(source.of(service.data_dir).open(create=False))
     await TokenKeys.require(store, sealer)
-    return OnlineKeys(sealer)
+    if forge:
+        forge.check()
+    return OnlineKeys(sealer, forge=forge)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from trustkit.config import kek_uri
+from trustkit.config import kek_uri, online_key_uri
 from trustkit.errors import InvalidSetting, UsageError
 
 if TYPE_CHECKING:
+    from trustkit.core.ports.forging import KeyForge
     from trustkit.core.ports.wrapping import KeyWrapper
+    from trustkit.keys.passphrase import PassphraseSource
     from trustkit.server.kek import KekSource
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -30,6 +32,35 @@ _pin = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file with the PIN of the token.",
 )
+
+
+_online = click.option("--online-key-uri", metavar="URI", help="The token on which online keys are made, and stay.")
+_online_pin = click.option(
+    "--online-key-pin-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with the PIN of that token.",
+)
+
+
+def online_key_options(command: Command) -> Command:
+    """--online-key-uri and --online-key-pin-file."""
+    return _online(_online_pin(command))
+
+
+def online_forge(uri: str | None, pin_file: Path | None) -> KeyForge | None:
+    """The device on which online keys are made, if they are to be on one; it isn't asked yet.
+
+    Raises:
+        InvalidSetting: a PIN for none, or a key service.  UsageError: no such URI.
+    """
+    said = online_key_uri(uri, os.environ).value
+    if not said:
+        if pin_file is not None:
+            raise InvalidSetting("--online-key-pin-file needs --online-key-uri.", hint="Leave it out, or say which.")
+        return None
+    from trustkit.keys.tokenforge import token_forge
+
+    return token_forge(said, os.environ, _pins(pin_file, "--online-key-pin-file"))
 
 
 def kek_options(command: Command) -> Command:
@@ -55,15 +86,16 @@ def kek_source(file: Path | None, uri: str | None, pin_file: Path | None) -> Kek
 
 def key_wrapper(uri: str, pin_file: Path | None) -> KeyWrapper:
     """What wraps by the key at this URI, with PINs from the usual sources; raises as ``kek_source``."""
-    from trustkit.keys.passphrase import PassphraseSource
     from trustkit.keys.wrapping import key_wrapper as made
 
+    return made(uri, os.environ, _pins(pin_file, "--kek-pin-file"))
+
+
+def _pins(file: Path | None, option: str) -> PassphraseSource:
+    from trustkit.keys.passphrase import PassphraseSource
+
     interactive = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
-    return made(
-        uri,
-        os.environ,
-        PassphraseSource(environ=os.environ, file=pin_file, interactive=interactive, option="--kek-pin-file"),
-    )
+    return PassphraseSource(environ=os.environ, file=file, interactive=interactive, option=option)
 
 
 def required_wrapper(uri: str | None, pin_file: Path | None) -> KeyWrapper:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from trustkit.cli.kek_options import kek_options, kek_source
+from trustkit.cli.kek_options import kek_options, kek_source, online_forge, online_key_options
 from trustkit.cli.output import data, note
 from trustkit.core.names import Host
 
@@ -45,6 +45,7 @@ from trustkit.core.names import Host
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its private key, PEM.")
 @click.option("--trust-only", is_flag=True, help="Make trust-only the default of every repository.")
 @kek_options
+@online_key_options
 @click.option("--signer", metavar="URL", help="A separate signer that makes and holds the online keys.")
 @click.option(
     "--signer-ca", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Who vouches for it, PEM."
@@ -78,6 +79,8 @@ def command(
     kek_file: Path | None,
     kek_uri: str | None,
     kek_pin_file: Path | None,
+    online_key_uri: str | None,
+    online_key_pin_file: Path | None,
     signer: str | None,
     signer_ca: Path | None,
     signer_cert: Path | None,
@@ -108,6 +111,7 @@ def command(
         tls=tls_of(tls_cert, tls_key),
         trust_only=trust_only,
         kek=kek_source(kek_file, kek_uri, kek_pin_file),
+        forge=online_forge(online_key_uri, online_key_pin_file),
         signer=SignerAddress.of(signer, signer_ca, signer_cert, signer_key),
         behind_tls_proxy=behind_tls_proxy,
         access_log=access_log,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from trustkit.cli.kek_options import kek_options, kek_source
+from trustkit.cli.kek_options import kek_options, kek_source, online_forge, online_key_options
 from trustkit.cli.output import data
 from trustkit.core.names import Host
 
@@ -32,6 +32,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="A name that the certificate must have; otherwise each one that the authority has signed will do.",
 )
 @kek_options
+@online_key_options
 def command(
     data_dir: Path,
     listen: str,
@@ -42,6 +43,8 @@ def command(
     kek_file: Path | None,
     kek_uri: str | None,
     kek_pin_file: Path | None,
+    online_key_uri: str | None,
+    online_key_pin_file: Path | None,
 ) -> None:
     """Run a separate signer: it holds snapshot and timestamp keys, and judges what it signs.
 
@@ -58,6 +61,7 @@ def command(
         tls=Tls(tls_cert, tls_key, client_ca),
         clients=frozenset(client_names),
         kek=kek_source(kek_file, kek_uri, kek_pin_file),
+        forge=online_forge(online_key_uri, online_key_pin_file),
         lifetimes=lifetimes(os.environ).value,
     )
     settings.check()

@@ -98,6 +98,18 @@ class Tokens:
             with contextlib.suppress(pkcs11.PKCS11Error):
                 session.close()
 
+    def look_anew(self, uri: Pkcs11Uri) -> None:
+        """Lets the modules that may reach this token go; the next session finds tokens as a new process does.
+
+        Ends every session of this process with them.  Raises InvalidSetting: no module.
+        """
+        import pkcs11
+
+        self.close()
+        for module in self._modules(uri):
+            with contextlib.suppress(pkcs11.PKCS11Error):
+                pkcs11.lib(module).finalize()
+
     def _open(self, token: pkcs11.Token, subject: PinSubject, key: tuple[str, int]) -> tuple[pkcs11.Session, bytes]:
         import pkcs11
 
@@ -173,7 +185,7 @@ def speaking(where: str) -> Iterator[None]:
     except gone as error:
         raise KeyUnavailable(
             f"{where[0].upper()}{where[1:]} was pulled out or reset while it was used ({type(error).__name__}).",
-            hint="Plug it in and start again; nothing was published.",
+            hint="Plug it in and start again; what it was wanted for was not signed.",
         ) from error
     except pkcs11.PKCS11Error as error:
         raise KeyUnavailable(f"{where[0].upper()}{where[1:]} refuses: {type(error).__name__}.") from error

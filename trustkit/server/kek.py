@@ -70,4 +70,4 @@ def require_signers(ledger: SqliteLedger, kek: bytes) -> None:
         return
     with ledger.entry(gun) as entry:
         for key in entry.keys().values():
-            SealedKeys(Sealer(kek)).signer(gun, key)
+            SealedKeys(Sealer(kek)).require(gun, key)

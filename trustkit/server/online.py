@@ -53,7 +53,7 @@ async def open_online(
     """Raises InvalidSetting where the files for mutual TLS can't be used."""
     lifetimes = settings.lifetimes
     if settings.signer is None:
-        return _local(store, OnlineKeys(sealer), lifetimes, clock=clock, changed=changed)
+        return _local(store, OnlineKeys(sealer, forge=settings.forge), lifetimes, clock=clock, changed=changed)
     separate = RemoteSigner(settings.signer)
     keys = OnlineKeys(sealer, separate)
     settling = Settling(store, keys, separate, clock=clock, changed=changed)

@@ -106,6 +106,8 @@ class Service:
         stack.push_async_callback(store.close)
         # A database without sealed keys, from `trustkit admin` before the first start, can't miss a key.
         sealer = Sealer(settings.kek.of(settings.data_dir).open(create=not await TokenKeys.stored(store)))
+        if settings.forge:
+            settings.forge.check()
         tokens = await TokenKeys.open(store, sealer, issuer=name, now=clock())
         _write_certificate(settings.data_dir / "token-ca.crt", tokens.pem)
         if settings.trust_only:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from trustkit.asgi.listen import Tls
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
+from trustkit.core.ports.forging import KeyForge
 from trustkit.errors import InvalidName, InvalidSetting
 from trustkit.server.kek import KekSource
 from trustkit.server.signer_client import SignerAddress
@@ -91,6 +92,7 @@ class ServeSettings:
     trust_only: bool = False
     kek: KekSource = field(default_factory=KekSource)
     signer: SignerAddress | None = None
+    forge: KeyForge | None = None
     behind_tls_proxy: bool = False
     access_log: bool = False
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
@@ -110,6 +112,11 @@ class ServeSettings:
             raise InvalidSetting(
                 f"{self.metrics} is not loopback: whoever reaches it could read the metrics, and on the way, too.",
                 hint="Give --metrics an address on loopback, and let a proxy or an agent there ask for them.",
+            )
+        if self.signer and self.forge:
+            raise InvalidSetting(
+                "--signer and --online-key-uri exclude each other: new online keys are made at one place.",
+                hint="Give --online-key-uri to trustkit serve-signer.",
             )
         upstream = self.upstream
         if upstream and upstream.service and upstream.service in self.token_services:

@@ -14,6 +14,7 @@ from trustkit.authority.sealing import Sealer
 from trustkit.authority.signing import Signing
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
+from trustkit.core.ports.forging import KeyForge
 from trustkit.errors import InvalidSetting, StateError
 from trustkit.server.kek import KekSource, require_signers
 from trustkit.server.signer_app import SignerApplication
@@ -35,6 +36,7 @@ class SignerSettings:
     tls: Tls
     clients: frozenset[str] = frozenset()
     kek: KekSource = field(default_factory=KekSource)
+    forge: KeyForge | None = None
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
 
     def check(self) -> None:
@@ -68,7 +70,11 @@ class SignerService:
             try:
                 kek = settings.kek.of(settings.data_dir).open(create=ledger.empty())
                 require_signers(ledger, kek)
-                signing = Signing(ledger, SealedKeys(Sealer(kek)), lifetimes=settings.lifetimes, clock=_clock)
+                if settings.forge:
+                    settings.forge.check()
+                signing = Signing(
+                    ledger, SealedKeys(Sealer(kek), settings.forge), lifetimes=settings.lifetimes, clock=_clock
+                )
                 url = f"https://{Host(settings.listen.name, int(sock.getsockname()[1]))}"
                 app = SignerApplication(signing, clients=settings.clients)
                 await serve(app, sock, tls=settings.tls, ready=lambda: self._ready(url))
