@@ -16,7 +16,7 @@ from tests.signer.test_whole_job import Split, split
 
 __all__ = ["split"]
 
-TRIES = 6
+TRIES = 4
 CHANCE = random.Random(20261127)
 
 
@@ -69,6 +69,7 @@ def test_killed_in_a_reset(split: Split, victim: str, tmp_path: Path) -> None:
     failed = 0
     for number in range(TRIES):
         gun = split.pinned(f"reset-{victim}-{number}")
+        assert split.carol("verify", f"{gun}:v1").status == 0
         allowed = run(["admin", "--data-dir", str(split.signer.data), "allow-reset", gun], {})
         assert allowed.status == 0, allowed.err
         timer = dies(split, victim, CHANCE.uniform(0.1, 1.5))
