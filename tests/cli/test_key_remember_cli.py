@@ -14,7 +14,7 @@ pytest.importorskip("keyring")
 BACKEND = '''
 import json, os, pathlib
 from keyring.backend import KeyringBackend
-from keyring.errors import PasswordDeleteError
+from keyring.errors import KeyringLocked, PasswordDeleteError
 
 FILE = pathlib.Path(os.environ["KEYRING_TEST_FILE"])
 
@@ -45,6 +45,15 @@ class Locked(InFile):
 
     def set_password(self, service, username, password):
         raise RuntimeError(f"can't keep {password}")
+
+
+class Shut(InFile):
+    """What a desktop's keyring raises where its own passphrase isn't given."""
+
+    def get_password(self, service, username):
+        raise KeyringLocked("Failed to unlock the collection of hunter2!")
+
+    set_password = delete_password = get_password
 '''
 PASSPHRASE = "only in the keyring"
 
@@ -139,3 +148,37 @@ def test_a_keyring_that_keeps_nothing(carol: Person, secret: str, backend: str, 
     assert words in done.err
     assert PASSPHRASE not in done.err
     assert "hunter2" not in done.err
+
+
+KEYRINGS = {
+    "present": ("keyring_of_tests.InFile", 0, "", ""),
+    "empty": ("keyring.backends.null.Keyring", 6, "no-passphrase", "and nobody to ask"),
+    "locked": ("keyring_of_tests.Shut", 6, "no-passphrase", "The system keyring is locked"),
+    "broken": ("keyring_of_tests.Locked", 2, "invalid-setting", "can't be used (RuntimeError)"),
+    "none on this machine": ("keyring.backends.fail.Keyring", 2, "invalid-setting", "can't be used (NoKeyringError)"),
+    "no such backend": ("nowhere.Keyring", 2, "invalid-setting", "can't be used (ModuleNotFoundError)"),
+}
+
+
+@pytest.mark.parametrize(("backend", "status", "slug", "words"), KEYRINGS.values(), ids=KEYRINGS.keys())
+def test_a_keyring_as_the_source_of_a_passphrase(
+    carol: Person, secret: str, backend: str, status: int, slug: str, words: str
+) -> None:
+    key_id = carol.root_key()
+    assert carol("key", "remember", key_id, "--passphrase-file", secret).status == 0
+    done = carol("key", "export", key_id, environ={"PYTHON_KEYRING_BACKEND": backend})
+    assert (done.status, done.slug) == (status, slug), done.err
+    assert words in done.err
+    assert "hunter2" not in done.err
+    assert ("PRIVATE KEY" in done.out) is (status == 0)
+    out = carol("key", "export", key_id, environ={"PYTHON_KEYRING_BACKEND": backend, "TRUSTKIT_KEYRING": "0"})
+    assert out.slug == "no-passphrase", "left out, it is not asked"
+    given = {"PYTHON_KEYRING_BACKEND": backend, "TRUSTKIT_ROOT_PASSPHRASE": PASSPHRASE}
+    assert carol("key", "export", key_id, environ=given).status == 0, "what is set comes first"
+
+
+def test_a_keyring_without_its_package(carol: Person, tmp_path: Path) -> None:
+    (tmp_path / "keyring.py").write_text("raise ImportError('not installed')")
+    done = carol("key", "export", carol.root_key())
+    assert (done.status, done.slug) == (2, "invalid-setting")
+    assert "pip install 'trustkit[keyring]'" in done.err

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import ModuleType
 
-from trustkit.errors import InvalidSetting, NotFound
+from trustkit.errors import InvalidSetting, NoPassphrase, NotFound
 
 SERVICE = "trustkit"
 KEYRING_SWITCH = "TRUSTKIT_KEYRING"
@@ -27,6 +27,7 @@ def ask_keyring(key_id: str) -> str | None:
     """What the system keyring holds for a key; None for nothing.
 
     Raises:
+        NoPassphrase: it is locked, and nobody unlocked it.
         InvalidSetting: the keyring can't be used.
     """
     keyring = _package()
@@ -44,6 +45,7 @@ def remember(key_id: str, passphrase: bytes) -> None:
 
     Raises:
         InvalidSetting: the keyring can't be used or doesn't keep it, or the passphrase is no text.
+        NoPassphrase: it is locked.
     """
     try:
         text = passphrase.decode("utf-8")
@@ -66,7 +68,7 @@ def forget(key_id: str) -> None:
 
     Raises:
         NotFound: it holds nothing for this key.
-        InvalidSetting: the keyring can't be used.
+        InvalidSetting, NoPassphrase: the keyring can't be used; it is locked.
     """
     if ask_keyring(key_id) is None:
         raise NotFound(f"The system keyring holds no passphrase for the key {key_id[:16]}.")
@@ -88,7 +90,14 @@ def _package() -> ModuleType:
     return found
 
 
-def _unusable(error: Exception) -> InvalidSetting:
+def _unusable(error: Exception) -> InvalidSetting | NoPassphrase:
+    from keyring.errors import KeyringLocked
+
+    if isinstance(error, KeyringLocked):
+        return NoPassphrase(
+            "The system keyring is locked, so it gives no passphrase.",
+            hint=f"Unlock it, then try again; {KEYRING_SWITCH}=0 leaves it out.",
+        )
     return InvalidSetting(
         f"The system keyring can't be used ({type(error).__name__}).",
         hint=f"Unlock it or set one up; {KEYRING_SWITCH}=0 leaves it out.",
