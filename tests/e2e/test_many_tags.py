@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from tests.e2e.test_signers import assert_done, signer_key
 from tests.e2e.test_thresholds import raise_to_two
 from tests.real.parts import within
 from tests.service import PASSPHRASE, Person, Result, RunningService
+from tests.softhsm import PIN, SoftHsm
 from trustkit.cli.context import Context
 from trustkit.client.resolve import Resolved
 from trustkit.core.names import ImageRef
@@ -149,6 +152,56 @@ def test_collections_that_wait_for_others_are_not_told_as_done(
     assert told(done) == f"Left as a proposal: {first}. Failed: {second}. Not tried: {third}."
 
 
+PULLED_OUT = """
+import os, shutil, sys
+from trustkit.cli.app import report
+from trustkit.cli.context import Context
+from trustkit.client.resolve import Resolved
+from trustkit.core.names import ImageRef
+from trustkit.errors import TrustkitError
+
+signing = Context(home_flag=None, environ=dict(os.environ)).signing()
+found = signing.resolve([ImageRef.parse(name) for name in sys.argv[2:]])
+publishing = signing.publish([each for each in found if isinstance(each, Resolved)])
+print(*next(publishing))
+shutil.rmtree(sys.argv[1])
+try:
+    next(publishing)
+except TrustkitError as error:
+    report(error)
+    os._exit(6)
+"""
+
+
+@pytest.mark.real
+def test_a_token_that_is_pulled_out_between_two_signatures(
+    service: RunningService, softhsm: SoftHsm, tmp_path: Path
+) -> None:
+    gina = service.principal("gina", "AcrPush", "AcrImageSigner")
+    gina.environ = {**softhsm.environ, "TRUSTKIT_HSM_PIN": PIN, "TRUSTKIT_REPOSITORY_PASSPHRASE": ""}
+    token, names = softhsm.insert("desk"), one_each(service, gina, "token/one", "token/two")
+    one, two = (name.removesuffix(":v1") for name in names)
+    for gun in (one, two):
+        made = ("--hsm", f"pkcs11:token=desk;object={gun[-3:]}", "--role", "repository", "--gun", gun)
+        assert_done(gina("key", "generate", *made))
+    done = subprocess.run(
+        [sys.executable, "-c", PULLED_OUT, str(token), *names],
+        env={**os.environ, **gina.environment()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    result = Result(done.returncode, done.stdout, done.stderr)
+    assert (result.status, result.slug) == (6, "key-unavailable"), result.err
+    assert result.out.partition("@")[0] == names[0]
+    assert "trustkit: The token 'desk' " in result.err
+    assert "pulled out" in result.err
+    assert "start again" in result.err
+    assert told(result) == f"Done: {one}. Failed: {two}."
+    assert gina("verify", names[0]).status == 0
+    assert gina("verify", names[1]).slug in ("no-collection", "no-pin"), "nothing of it was published"
+
+
 @contextmanager
 def interrupted_after(seconds: float) -> Iterator[None]:
     """Somebody presses Ctrl-C after a while."""
@@ -214,7 +267,11 @@ def test_every_wrong_line_is_told_before_anything_is_done(service: RunningServic
     [
         ([], "", "No reference was given."),
         (["--file", "-"], "# nothing\n", "stdin names nothing to sign."),
-        (["--file", "-", "--passphrase-fd", "0"], "a.example.com/b:c\n", "can't both come from stdin"),
+        (
+            ["--file", "-", "--passphrase-fd", "0"],
+            "a.example.com/b:c\n",
+            "Only one of the lists, or the passphrase",
+        ),
         (["--file", "/nonexistent/refs.txt"], "", "/nonexistent/refs.txt"),
     ],
     ids=["nothing", "an-empty-list", "stdin-twice", "no-file"],

@@ -150,7 +150,10 @@ class Tokens:
         if len(fitting) == 1:
             return fitting[0]
         if trouble and not fitting:
-            raise trouble[0]
+            raise KeyUnavailable(
+                f"{uri.where[0].upper()}{uri.where[1:]} can't be looked for. {trouble[0].message}",
+                hint="Where it was pulled out, plug it in and start again.",
+            ) from trouble[0]
         seen = ", ".join(f"{token.label!r} (serial={_text(token.serial)})" for _, token in fitting or here)
         if fitting:
             raise UsageError(f"{len(fitting)} tokens fit: {seen}.", hint="Say which in the URI, with serial=.")
