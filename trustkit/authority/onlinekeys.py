@@ -17,6 +17,7 @@ from trustkit.authority.sealedkeys import DeviceSigner, SealedKeys, on_device, p
 from trustkit.authority.sealing import Sealer
 from trustkit.core.names import Gun
 from trustkit.core.ports.forging import KeyForge
+from trustkit.core.ports.places import KeyPlaces
 from trustkit.core.ports.service import SealedKey, Transaction
 from trustkit.core.ports.signing import SeparateSigner
 from trustkit.core.roots import ONLINE
@@ -79,10 +80,17 @@ class OnlineKeys:
     Args:
         separate: makes and holds the keys of new collections.  Collections whose keys lie here keep them here.
         forge: the device on which new keys are made, where they lie here.
+        places: reaches the devices that keys are on; ``forge`` does unless given.
     """
 
-    def __init__(self, sealer: Sealer, separate: SeparateSigner | None = None, forge: KeyForge | None = None) -> None:
-        self._sealed = SealedKeys(sealer, forge)
+    def __init__(
+        self,
+        sealer: Sealer,
+        separate: SeparateSigner | None = None,
+        forge: KeyForge | None = None,
+        places: KeyPlaces | None = None,
+    ) -> None:
+        self._sealed = SealedKeys(sealer, forge, places)
         self._separate = separate
         self._used: dict[Gun, Mapping[str, int]] = {}
 
@@ -142,6 +150,10 @@ class OnlineKeys:
             made = await self._make(gun, wanted, before=await tx.collections.online_keys(gun))
         await tx.upkeep.add_pending_keys(gun, made, now)
         return {key.role: public_half(key) for key in made}
+
+    async def stage_place(self, tx: Transaction, gun: Gun, role: str, key: Key, place: str, now: datetime) -> None:
+        """Has the key at this place wait for a root that names it; raises Conflict where one waits for the role."""
+        await tx.upkeep.add_pending_keys(gun, [self._sealed.at(gun, role, key, place)], now)
 
     async def adopt(self, tx: Transaction, gun: Gun, roles: Iterable[str], now: datetime) -> None:
         """Takes the keys that waited for these roles into use; the ones before are gone with this transaction."""

@@ -128,7 +128,7 @@ class Publishing:
         state = await state_of(tx, gun, record, current, online=online, pending=pending)
         prepare = partial(self._prepare, state, current, upload, signers, waiting, now)
         size = sum(map(len, upload.values())) + sum(map(len, state.files.values()))
-        if size > IN_LOOP_BYTES or slow(signers):
+        if size > IN_LOOP_BYTES or slow(signers) or slow(waiting):
             accepted, files = await asyncio.to_thread(prepare)
         else:
             accepted, files = prepare()

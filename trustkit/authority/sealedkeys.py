@@ -1,10 +1,11 @@
 """Online keys on our own disk: Ed25519, each sealed for one collection and one role (TRUST 8.5).
 
-Or on a token: then it is the place of the key that is sealed, so that nobody points to another one.
+Or on a device: then it is the place of the key that is sealed, so that nobody points to another one.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from typing import cast
 
@@ -15,9 +16,12 @@ from securesystemslib.signer import CryptoSigner, Key, SecretsHandler, Signature
 from trustkit.authority.sealing import Sealer
 from trustkit.core.names import Gun
 from trustkit.core.ports.forging import KeyForge
+from trustkit.core.ports.places import KeyPlaces
 from trustkit.core.ports.service import SealedKey
 from trustkit.core.publickeys import check_key
-from trustkit.errors import StateError
+from trustkit.errors import InvalidSetting, KeyProblem, ServerFailed, StateError, UsageError
+
+log = logging.getLogger("trustkit.keys")
 
 KEEP_OPEN = 4096
 _PLACE = b"\x10"
@@ -27,8 +31,8 @@ _PLACE = b"\x10"
 class DeviceSigner(Signer):
     """A key on a device.  Signing waits for it."""
 
-    def __init__(self, forge: KeyForge, place: str, public: Key) -> None:
-        self._forge = forge
+    def __init__(self, devices: KeyPlaces | KeyForge, place: str, public: Key) -> None:
+        self._devices = devices
         self._place = place
         self._public = public
 
@@ -45,8 +49,19 @@ class DeviceSigner(Signer):
         raise NotImplementedError
 
     def sign(self, payload: bytes) -> Signature:
-        """A signature, verified; raises ServerFailed."""
-        return self._forge.sign(self._place, self._public, payload)
+        """A signature, verified.
+
+        Raises:
+            ServerFailed: the device doesn't sign.  Who publishes is told so much, and the log has the reason.
+        """
+        try:
+            return self._devices.sign(self._place, self._public, payload)
+        except (KeyProblem, UsageError, InvalidSetting) as error:
+            log.error("the online key at %s: %s", self._place, error.message)
+            raise ServerFailed(
+                "The device with this service's online keys can't be used now; nothing was signed.",
+                hint="Its operator finds the reason in the log.",
+            ) from error
 
 
 class SealedKeys:
@@ -54,12 +69,14 @@ class SealedKeys:
 
     Args:
         forge: the device on which new keys are made, if they are to be on one.
+        places: reaches the devices that keys are on; ``forge`` does unless given.
     """
 
-    def __init__(self, sealer: Sealer, forge: KeyForge | None = None) -> None:
+    def __init__(self, sealer: Sealer, forge: KeyForge | None = None, places: KeyPlaces | None = None) -> None:
         self._sealer = sealer
         self._forge = forge
-        self._open: OrderedDict[str, Signer] = OrderedDict()
+        self._devices: KeyPlaces | KeyForge | None = places or forge
+        self._open: OrderedDict[tuple[Gun, str, str], Signer] = OrderedDict()
 
     @property
     def slow(self) -> bool:
@@ -70,33 +87,38 @@ class SealedKeys:
         """A new key for this collection and role; raises ServerFailed where the device can't."""
         if self._forge is not None:
             public, place = self._forge.make(gun, role)
-            sealed = _PLACE + self._sealer.seal(
-                place.encode("utf-8"), _context(gun, role, public.keyid, "online-key-place")
-            )
-            return SealedKey(role, public.keyid, public.to_dict(), sealed)
+            return self.at(gun, role, public, place)
         private = Ed25519PrivateKey.generate()
         key = CryptoSigner(private).public_key
         raw = private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
         sealed = self._sealer.seal(raw, _context(gun, role, key.keyid))
         return SealedKey(role, key.keyid, key.to_dict(), sealed)
 
+    def at(self, gun: Gun, role: str, public: Key, place: str) -> SealedKey:
+        """What there is to store of a key at this place."""
+        context = _context(gun, role, public.keyid, "online-key-place")
+        return SealedKey(
+            role, public.keyid, public.to_dict(), _PLACE + self._sealer.seal(place.encode("utf-8"), context)
+        )
+
     def signer(self, gun: Gun, sealed: SealedKey) -> Signer:
         """Opens a key.
 
         Raises:
             StateError: it doesn't open under this key-encryption key for this collection and role, or it is on a
-                device and none was named.
+                device and none can be reached.
         """
-        if sealed.key_id in self._open:
-            self._open.move_to_end(sealed.key_id)
-            return self._open[sealed.key_id]
         if on_device(sealed):
             return self._on_device(gun, sealed)
+        at = (gun, sealed.role, sealed.key_id)
+        if at in self._open:
+            self._open.move_to_end(at)
+            return self._open[at]
         raw = self._sealer.open(sealed.sealed, _context(gun, sealed.role, sealed.key_id))
         signer = CryptoSigner(Ed25519PrivateKey.from_private_bytes(raw))
         if signer.public_key.keyid != sealed.key_id:
             raise StateError(f"The stored {sealed.role} key of {gun} is not the one that it is filed as.")
-        self._open[sealed.key_id] = signer
+        self._open[at] = signer
         while len(self._open) > KEEP_OPEN:
             self._open.popitem(last=False)
         return signer
@@ -104,21 +126,22 @@ class SealedKeys:
     def require(self, gun: Gun, sealed: SealedKey) -> None:
         """Returns where it opens under this key-encryption key; no device is asked.  Raises StateError."""
         if on_device(sealed):
-            self._place(gun, sealed)
+            self.place(gun, sealed)
         else:
             self.signer(gun, sealed)
 
-    def _place(self, gun: Gun, sealed: SealedKey) -> str:
+    def place(self, gun: Gun, sealed: SealedKey) -> str:
+        """The URI of a key on a device; raises StateError where it wasn't sealed for this collection and role."""
         context = _context(gun, sealed.role, sealed.key_id, "online-key-place")
         return self._sealer.open(sealed.sealed[len(_PLACE) :], context).decode("utf-8")
 
     def _on_device(self, gun: Gun, sealed: SealedKey) -> Signer:
-        place = self._place(gun, sealed)
-        if self._forge is None:
+        place = self.place(gun, sealed)
+        if self._devices is None:
             raise StateError(
                 f"The {sealed.role} key of {gun} is on a token.", hint="Give --online-key-uri, as when it was made."
             )
-        return DeviceSigner(self._forge, place, public_half(sealed))
+        return DeviceSigner(self._devices, place, public_half(sealed))
 
 
 def on_device(sealed: SealedKey) -> bool:

@@ -5,44 +5,26 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
 
 from securesystemslib.signer import Key, Signature
 
 from trustkit.core.names import Gun
-from trustkit.errors import InvalidSetting, KeyProblem, KeyUnavailable, ServerFailed, UsageError
-from trustkit.keys import pkcs11
-from trustkit.keys.keypairs import Algorithm
+from trustkit.errors import InvalidSetting, KeyProblem, ServerFailed, UsageError
+from trustkit.keys.onlineplaces import OnlinePlaces
 from trustkit.keys.passphrase import PassphraseSource
-from trustkit.keys.remote import CheckedSigner
-from trustkit.keys.tokens import PIN, Tokens
 from trustkit.keys.uris import Pkcs11Uri, parse_uri
 
 log = logging.getLogger("trustkit.keys")
-
-Done = TypeVar("Done")
-
-
-@dataclass(frozen=True, slots=True)
-class OnlineSubject:
-    """The online keys of a service, for which a PIN is wanted."""
-
-    key_id: str = ""
-    place: str = ""
-    variables: tuple[str, ...] = ()
-    facts: dict[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return "the online keys"
 
 
 class TokenForge:
     """The ``KeyForge`` of a pkcs11: URI, which names the token.  ECDSA P-256.
 
     The token stays open.  One that was pulled out and is back is opened again, with the PIN that opened it first.
+
+    Attributes:
+        places: reaches the token, and every other place of an online key.
     """
 
     def __init__(self, uri: Pkcs11Uri, environ: Mapping[str, str], pins: PassphraseSource) -> None:
@@ -51,9 +33,7 @@ class TokenForge:
                 "Online keys are made on a token, each with a label of its own.", hint="Leave out object and id."
             )
         self._uri = uri
-        self._environ = environ
-        self._tokens = Tokens(environ, pins)
-        self._lock = threading.Lock()
+        self.places = OnlinePlaces(environ, pins)
 
     @property
     def uri(self) -> str:
@@ -61,43 +41,19 @@ class TokenForge:
 
     def check(self) -> None:
         """Opens the token; raises KeyProblem, UsageError or InvalidSetting."""
-        with self._lock:
-            _, pin = self._tokens.session(self._uri, OnlineSubject())
-            # From here on nobody is asked: the service runs.
-            again = PassphraseSource(environ={PIN: pin.decode()}) if pin else PassphraseSource(environ={})
-            self._tokens.close()
-            self._tokens = Tokens(self._environ, again)
+        self.places.unlock(self._uri)
 
     def make(self, gun: Gun, role: str) -> tuple[Key, str]:
         """A new key, labelled with collection and role; a random end keeps it apart from those before it."""
-
-        def made() -> tuple[Key, str]:
-            session, _ = self._tokens.session(self._uri, OnlineSubject())
-            label = f"trustkit {role} {gun} {secrets.token_hex(4)}"
-            place = pkcs11.generate(session, self._uri, Algorithm.P256, label)
-            return pkcs11.read_public(session, place), str(place)
-
-        return self._asked(made)
+        with _told():
+            return self.places.make(self._uri, f"trustkit {role} {gun} {secrets.token_hex(4)}")
 
     def sign(self, place: str, public: Key, payload: bytes) -> Signature:
         """A signature, verified."""
-        uri = parse_uri(place)
-        if not isinstance(uri, Pkcs11Uri):
+        if not isinstance(parse_uri(place), Pkcs11Uri):
             raise ServerFailed("An online key is in a place that this service can't reach.")
-
-        def signed() -> Signature:
-            session, pin = self._tokens.session(uri, OnlineSubject())
-            return CheckedSigner(pkcs11.Pkcs11Signer(session, pin, uri, public), uri).sign(payload)
-
-        return self._asked(signed)
-
-    def _asked(self, call: Callable[[], Done]) -> Done:
-        with self._lock, _told():
-            try:
-                return call()
-            except KeyUnavailable:  # pulled out, maybe, and back
-                self._tokens.look_anew(self._uri)
-                return call()
+        with _told():
+            return self.places.sign(place, public, payload)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,9 @@ _PENDING = select(pending_keys.c.role, pending_keys.c.key_id, pending_keys.c.pub
     pending_keys.c.gun == bindparam("gun")
 )
 _SINCE = select(online_keys.c.role, online_keys.c.created).where(online_keys.c.gun == bindparam("gun"))
+_HOLDERS = tuple(
+    select(each.c.gun).where(each.c.key_id == bindparam("key_id")) for each in (online_keys, pending_keys)
+)
 _JUMPS = (
     select(jumps.c.role, jumps.c.ceiling)
     .join(collections, collections.c.id == jumps.c.collection)
@@ -65,6 +68,13 @@ class SqlUpkeep:
 
     async def drop_pending_keys(self, gun: Gun, roles: Iterable[str]) -> None:
         await self._drop(pending_keys, gun, roles)
+
+    async def online_key_of(self, key_id: str) -> Gun | None:
+        for holders in _HOLDERS:
+            found = (await self._run(holders, {"key_id": key_id}, scans=True)).first
+            if found is not None:
+                return Gun.parse(found.gun)
+        return None
 
     async def close(self, gun: Gun, why: str | None) -> None:
         row, generation = await self._collection(gun)

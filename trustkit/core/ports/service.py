@@ -147,6 +147,10 @@ class Upkeep(Protocol):
         """Those of these roles that there are."""
         ...
 
+    async def online_key_of(self, key_id: str) -> Gun | None:
+        """A GUN of which this is an online key, in use or waiting; None for nobody's.  Needs no collection."""
+        ...
+
     async def close(self, gun: Gun, why: str | None) -> None:
         """Closes a collection, or opens it again for None; its generation rises.  Raises NotFound."""
         ...
