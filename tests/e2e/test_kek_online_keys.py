@@ -111,6 +111,10 @@ def test_a_separate_signer_has_its_keys_on_the_token(
         signer.start()
         assert sign(alice, f"{gun}:v2").status == 0
         assert alice("verify", f"{gun}:v1", f"{gun}:v2").status == 0
+        signer.end()
+        signer.arguments = ()
+        with pytest.raises(AssertionError, match="is on a token"):
+            signer.start()
     finally:
         signer.end()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from trustkit.authority.keks import Keks
 from trustkit.authority.sealedkeys import SealedKeys
 from trustkit.authority.sealing import Sealer
 from trustkit.authority.tokenkeys import TokenKeys
+from trustkit.core.names import Gun
+from trustkit.core.ports.service import SealedKey
 from trustkit.core.ports.wrapping import KeyWrapper
 from trustkit.errors import StateError
 from trustkit.store.database import SqlStore
@@ -58,16 +61,16 @@ async def require_ours(data_dir: Path, kek: bytes) -> None:
     if signer.exists():
         ledger = SqliteLedger.open(signer)
         try:
-            require_signers(ledger, kek)
+            require_signers(ledger, SealedKeys(Sealer(kek)).require)
         finally:
             ledger.close()
 
 
-def require_signers(ledger: SqliteLedger, kek: bytes) -> None:
-    """Returns where the keys of a signer open, or there are none; raises StateError."""
+def require_signers(ledger: SqliteLedger, opens: Callable[[Gun, SealedKey], object]) -> None:
+    """Returns where this opens the keys of a signer, or there are none; raises StateError."""
     gun = ledger.first()
     if gun is None:
         return
     with ledger.entry(gun) as entry:
         for key in entry.keys().values():
-            SealedKeys(Sealer(kek)).require(gun, key)
+            opens(gun, key)

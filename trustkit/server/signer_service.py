@@ -69,12 +69,11 @@ class SignerService:
             ledger = SqliteLedger.open(settings.data_dir / DATABASE)
             try:
                 kek = settings.kek.of(settings.data_dir).open(create=ledger.empty())
-                require_signers(ledger, kek)
+                keys = SealedKeys(Sealer(kek), settings.forge)
+                require_signers(ledger, keys.signer)
                 if settings.forge:
                     settings.forge.check()
-                signing = Signing(
-                    ledger, SealedKeys(Sealer(kek), settings.forge), lifetimes=settings.lifetimes, clock=_clock
-                )
+                signing = Signing(ledger, keys, lifetimes=settings.lifetimes, clock=_clock)
                 url = f"https://{Host(settings.listen.name, int(sock.getsockname()[1]))}"
                 app = SignerApplication(signing, clients=settings.clients)
                 await serve(app, sock, tls=settings.tls, ready=lambda: self._ready(url))
