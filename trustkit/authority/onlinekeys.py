@@ -7,7 +7,7 @@ the database has the public halves only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
@@ -131,15 +131,20 @@ class OnlineKeys:
         """The signers of ``pending``; raises StateError as ``signers``."""
         return {role: self._signer(gun, sealed) for role, sealed in (await tx.upkeep.pending_keys(gun)).items()}
 
-    async def stage(self, tx: Transaction, gun: Gun, roles: Iterable[str], now: datetime) -> Mapping[str, Key]:
+    async def stage(
+        self, tx: Transaction, gun: Gun, roles: Iterable[str], now: datetime, *, back: bool = False
+    ) -> Mapping[str, Key]:
         """Makes a new key for each of these roles that none waits for, used by nobody yet; ``tx`` is a write.
+
+        Args:
+            back: a new key may lie in the database although the one before it is on a device.
 
         Returns:
             What was made; empty where keys wait for all of these roles already.
 
         Raises:
             ServerFailed, StateError: the keys are at a separate signer, which can't be reached, or refuses, or which
-                isn't this process's.
+                isn't this process's; the new keys would come back from a device.
         """
         there = await tx.upkeep.pending_keys(gun)
         wanted = [role for role in ONLINE if role in set(roles) and role not in there]
@@ -147,9 +152,17 @@ class OnlineKeys:
             waiting = await asyncio.to_thread(separate.stage, gun, wanted)
             made = [_remote(role, waiting[role]) for role in wanted if role in waiting]
         else:
-            made = await self._make(gun, wanted, before=await tx.collections.online_keys(gun))
+            if not back and (kept := set(wanted) - await self.movable(tx, gun)):
+                raise _on_a_device(gun, sorted(kept))
+            made = await self._make(gun, wanted)
         await tx.upkeep.add_pending_keys(gun, made, now)
         return {key.role: public_half(key) for key in made}
+
+    async def movable(self, tx: Transaction, gun: Gun) -> frozenset[str]:
+        """The roles whose key can have a new one in its place that is kept no worse."""
+        there = await tx.collections.online_keys(gun)
+        kept = [] if self._sealed.slow else [role for role, key in there.items() if on_device(key)]
+        return frozenset(ONLINE) - set(kept)
 
     async def stage_place(self, tx: Transaction, gun: Gun, role: str, key: Key, place: str, now: datetime) -> None:
         """Has the key at this place wait for a root that names it; raises Conflict where one waits for the role."""
@@ -165,6 +178,8 @@ class OnlineKeys:
     async def replace(self, tx: Transaction, gun: Gun, now: datetime) -> Mapping[str, Key]:
         """New keys in the place of all that there are, for a collection that begins anew; ``tx`` is a write.
 
+        They lie where the service makes keys: it has no other device at hand, and those before may be lost.
+
         Raises:
             ServerFailed, StateError: as ``stage``.
         """
@@ -172,7 +187,7 @@ class OnlineKeys:
             keys = await asyncio.to_thread(separate.replace, gun)
             made = [_remote(role, key) for role, key in keys.items()]
         else:
-            made = await self._make(gun, ONLINE, before=await tx.collections.online_keys(gun))
+            made = await self._make(gun, ONLINE)
         await tx.upkeep.drop_pending_keys(gun, ONLINE)
         await tx.upkeep.replace_online_keys(gun, made, now)
         return {key.role: public_half(key) for key in made}
@@ -196,6 +211,16 @@ class OnlineKeys:
         """Whether the private online keys of this collection are at a separate signer."""
         return any(key.sealed == ELSEWHERE for key in (await tx.collections.online_keys(gun)).values())
 
+    def place(self, gun: Gun, key: SealedKey, *, opened: bool) -> str:
+        """Where a key lies: ``database``, ``signer`` or ``device``; with ``opened`` the URI of what is on a device.
+
+        Raises:
+            StateError: the URI doesn't open under this key-encryption key.
+        """
+        if not on_device(key):
+            return "signer" if key.sealed == ELSEWHERE else "database"
+        return self._sealed.place(gun, key) if opened else "device"
+
     async def here(self, tx: Transaction) -> list[Gun]:
         """The collections whose private online keys lie in this database."""
         records = await tx.collections.list()
@@ -212,18 +237,15 @@ class OnlineKeys:
         if there := await tx.collections.online_keys(gun):
             return there
         if self._separate is None:
-            made = await self._make(gun, ONLINE, before={})
+            made = await self._make(gun, ONLINE)
         else:
             keys = await asyncio.to_thread(self._separate.make, gun)
             made = [_remote(role, key) for role, key in keys.items()]
         await tx.collections.add_online_keys(gun, made, now)
         return {key.role: key for key in made}
 
-    async def _make(self, gun: Gun, roles: Iterable[str], *, before: Mapping[str, SealedKey]) -> list[SealedKey]:
-        """New keys; raises StateError where they would lie here and those before them are on a device."""
+    async def _make(self, gun: Gun, roles: Iterable[str]) -> list[SealedKey]:
         if not self._sealed.slow:
-            if any(on_device(key) for key in before.values()):
-                raise StateError(f"The online keys of {gun} are on a token.", hint="Give --online-key-uri with it.")
             return [self._sealed.make(gun, role) for role in roles]
         return [await asyncio.to_thread(self._sealed.make, gun, role) for role in roles]
 
@@ -249,6 +271,16 @@ def _without_signer(gun: Gun) -> StateError:
     return StateError(
         f"The online keys of {gun} are at a separate signer, and this service was started without --signer.",
         hint="Start trustkit serve with the --signer options.",
+    )
+
+
+def _on_a_device(gun: Gun, roles: Sequence[str]) -> StateError:
+    which = f"{' and '.join(roles)} {'key' if len(roles) == 1 else 'keys'}"
+    return StateError(
+        f"The {which} of {gun} would come from a token or a key service back into the service's database, and only "
+        "its operator may move them there.",
+        hint="Operators: online-keys use names the next key, --online-key-uri makes it on a token, and online-keys "
+        "rotate --to-database goes back.",
     )
 
 

@@ -8,7 +8,7 @@ its own transaction (``trustkit.authority.publish``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from securesystemslib.signer import Key
@@ -38,13 +38,19 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True)
 class OnlineKey:
-    """One key in use, and the id of the one that waits for its place; empty for none."""
+    """One key in use, and the id of the one that waits for its place; empty for none.
+
+    Attributes:
+        place, pending_place: where the two lie, as ``OnlineKeys.place`` says.
+    """
 
     gun: Gun
     role: str
     key_id: str
     since: datetime
+    place: str
     pending: str = ""
+    pending_place: str = ""
 
 
 class Rotation:
@@ -83,12 +89,21 @@ class Rotation:
             await self._stage(tx, record, roles, str(who.principal), who.source)
 
     async def stage_all(
-        self, guns: Sequence[Gun] | None, roles: Iterable[str], *, actor: str, source: str
+        self,
+        guns: Sequence[Gun] | None,
+        roles: Iterable[str],
+        *,
+        actor: str,
+        source: str,
+        back: bool = False,
+        spare: bool = False,
     ) -> Mapping[Gun, Mapping[str, Key]]:
         """An operator's staging.
 
         Args:
             guns: the collections; None for all that are open.
+            back: as ``OnlineKeys.stage``.
+            spare: leave keys on devices as they are, where new ones would lie in the database, instead of refusing.
 
         Returns:
             What was made, by collection.
@@ -104,11 +119,13 @@ class Rotation:
                 raise NotFound(f"There is no collection {strange[0]}.")
             chosen = [every[gun] for gun in guns] if guns is not None else _open(every.values())
             for record in chosen:
-                made[record.gun] = await self._stage(tx, record, wanted, actor, source)
+                movable = await self._keys.movable(tx, record.gun) if spare and not back else wanted
+                these = [role for role in wanted if role in movable]
+                made[record.gun] = await self._stage(tx, record, these, actor, source, back=back)
         return made
 
     async def stage_aged(self, age: timedelta) -> Mapping[Gun, str]:
-        """Stages keys in the place of those that are in use for longer than this.
+        """Stages keys in the place of those that are in use for longer than this, but for those on devices.
 
         Returns:
             By collection why it could not be done; one that fails keeps no other from it.
@@ -116,32 +133,55 @@ class Rotation:
         failed: dict[Gun, str] = {}
         async with self._store.read() as tx:
             aged = await tx.upkeep.aged(self._clock() - age)
-        for gun, roles in aged.items():
+            away = {gun: await self._keys.are_elsewhere(tx, gun) for gun in aged}
+            due = {
+                gun: roles if away[gun] else roles & await self._keys.movable(tx, gun) for gun, roles in aged.items()
+            }
+        for gun, roles in due.items():
+            if not roles:
+                continue
             try:
                 await self.stage_all([gun], roles, actor="service", source="schedule")
             except TrustkitError as error:
                 failed[gun] = error.message
         return failed
 
-    async def list(self) -> list[OnlineKey]:
-        """Every collection's keys, in order."""
+    async def list(self, *, opened: bool = False) -> list[OnlineKey]:
+        """Every collection's keys, in order.
+
+        Args:
+            opened: with the URIs of those that are on devices.
+
+        Raises:
+            StateError: as ``OnlineKeys.place``.
+        """
         found = []
         async with self._store.read() as tx:
             for record in await tx.collections.list():
                 since = await tx.upkeep.online_keys_since(record.gun)
                 waiting = await tx.upkeep.pending_keys(record.gun)
                 for role, key in sorted((await tx.collections.online_keys(record.gun)).items()):
-                    pending = waiting[role].key_id if role in waiting else ""
-                    found.append(OnlineKey(record.gun, role, key.key_id, since[role], pending))
+                    place = self._keys.place(record.gun, key, opened=opened)
+                    found.append(OnlineKey(record.gun, role, key.key_id, since[role], place))
+                    if role in waiting:
+                        there = self._keys.place(record.gun, waiting[role], opened=opened)
+                        found[-1] = replace(found[-1], pending=waiting[role].key_id, pending_place=there)
         return found
 
     async def _stage(
-        self, tx: Transaction, record: CollectionRecord, roles: Iterable[str], actor: str, source: str
+        self,
+        tx: Transaction,
+        record: CollectionRecord,
+        roles: Iterable[str],
+        actor: str,
+        source: str,
+        *,
+        back: bool = False,
     ) -> Mapping[str, Key]:
         if record.closed is not None:
             raise closed(record)
         now, wanted = self._clock(), [role for role in ONLINE if role in set(roles)]
-        made = await self._keys.stage(tx, record.gun, wanted, now)
+        made = await self._keys.stage(tx, record.gun, wanted, now, back=back)
         if made:
             detail = {role: key.keyid for role, key in made.items()}
             await tx.audit.append(AuditRow(now, actor, source, "online-keys-staged", str(record.gun), detail))

@@ -13,6 +13,7 @@ from trustkit.cli import output
 from trustkit.cli.admin_consent import allow_catch_up, allow_reset, signer_events
 from trustkit.cli.admin_founders import founders
 from trustkit.cli.admin_kek import kek
+from trustkit.cli.admin_places import drop, use
 from trustkit.cli.admin_service import Service, format_option, now, pass_service, show
 from trustkit.cli.admin_upkeep import online_keys, recover
 from trustkit.core.access import Assignment, Role
@@ -213,6 +214,8 @@ def policy_set(service: Service, name: str, value: str, *, force: bool) -> None:
 
 for each_command in (founders, kek, online_keys, recover, allow_reset, allow_catch_up):
     command.add_command(each_command)
+for each_command in (use, drop):
+    online_keys.add_command(each_command)
 
 
 @command.group()

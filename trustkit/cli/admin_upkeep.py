@@ -10,7 +10,8 @@ import click
 
 from trustkit.cli import output
 from trustkit.cli.admin_service import Service, format_option, now, pass_service, show
-from trustkit.cli.kek_options import kek_options, kek_source, online_forge, online_key_options
+from trustkit.cli.kek_options import kek_options, kek_source, online_key_options
+from trustkit.cli.online_places import online_devices
 from trustkit.core.names import Gun
 from trustkit.core.roots import ONLINE
 from trustkit.errors import StateError, UsageError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from trustkit.authority.recover import Recovered
     from trustkit.authority.rotation import OnlineKey
     from trustkit.core.ports.forging import KeyForge
+    from trustkit.core.ports.places import KeyPlaces
     from trustkit.core.ports.service import Store
     from trustkit.server.kek import KekSource
 
@@ -34,25 +36,40 @@ def online_keys() -> None:
 
 
 @online_keys.command("list")
+@click.option("--uris", is_flag=True, help="With the URI of each key that is on a device; reads the sealed places.")
+@kek_options
 @format_option
 @pass_service
-def online_keys_list(service: Service, layout: str) -> None:
-    """List the keys in use, since when, and those that wait for a root to name them."""
+def online_keys_list(
+    service: Service,
+    kek_file: Path | None,
+    kek_uri: str | None,
+    kek_pin_file: Path | None,
+    layout: str,
+    *,
+    uris: bool,
+) -> None:
+    """List the keys in use, where and since when, and those that wait for a root to name them."""
     from trustkit.authority.onlinekeys import OnlineKeys
     from trustkit.authority.rotation import Rotation
     from trustkit.authority.sealing import Sealer
 
-    async def read(store: Store) -> list[OnlineKey]:
-        return await Rotation(store, OnlineKeys(Sealer(bytes(32))), clock=now).list()
+    source = kek_source(kek_file, kek_uri, kek_pin_file)
 
-    columns = ("gun", "role", "key", "since", "pending")
+    async def read(store: Store) -> list[OnlineKey]:
+        keys = await opened_keys(service, store, source) if uris else OnlineKeys(Sealer(bytes(32)))
+        return await Rotation(store, keys, clock=now).list(opened=uris)
+
+    columns = ("gun", "role", "key", "place", "since", "pending", "pending_place")
     rows: list[dict[str, object]] = [
         {
             "gun": str(key.gun),
             "role": key.role,
             "key": key.key_id,
+            "place": key.place,
             "since": key.since.isoformat(timespec="seconds"),
             "pending": key.pending,
+            "pending_place": key.pending_place,
         }
         for key in service.run(read)
     ]
@@ -63,6 +80,7 @@ def online_keys_list(service: Service, layout: str) -> None:
 @click.argument("guns", metavar="GUN...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every collection of this service.")
 @click.option("--role", type=click.Choice(ONLINE), help="Only this role's key; both otherwise.")
+@click.option("--to-database", is_flag=True, help="Also in the place of keys that are on devices.")
 @kek_options
 @online_key_options
 @pass_service
@@ -77,6 +95,7 @@ def online_keys_rotate(
     online_key_pin_file: Path | None,
     *,
     everything: bool,
+    to_database: bool,
 ) -> None:
     """Make new keys for GUN, which come into use when its publisher's next root names them.
 
@@ -86,19 +105,22 @@ def online_keys_rotate(
     from trustkit.authority.rotation import Rotation
 
     named, source = _chosen(guns, everything=everything), kek_source(kek_file, kek_uri, kek_pin_file)
-    forge = online_forge(online_key_uri, online_key_pin_file)
+    places, forge = online_devices(online_key_uri, online_key_pin_file, attended=True)
+    if forge and to_database:
+        raise UsageError("--to-database and --online-key-uri are two places.", hint="Give one of them.")
 
     async def stage(store: Store) -> Mapping[Gun, Mapping[str, Key]]:
-        keys = await _keys(service, store, source, forge)
-        rotation = Rotation(store, keys, clock=now)
+        keys = await opened_keys(service, store, source, forge, places)
+        rotation, roles = Rotation(store, keys, clock=now), [role] if role else ONLINE
         chosen = await _here(store, keys, named)
-        return await rotation.stage_all(chosen, [role] if role else ONLINE, actor=service.actor, source="local")
+        how = {"back": to_database, "spare": named is None}
+        return await rotation.stage_all(chosen, roles, actor=service.actor, source="local", **how)
 
     for gun, made in service.run(stage).items():
         for name, key in sorted(made.items()):
             output.data(f"{gun}: new {name} key {key.keyid} waits for a root")
         if not made:
-            output.note(f"{gun}: keys wait for its next root already.")
+            output.note(f"{gun}: no new keys, since some wait for its next root already, or are on a device.")
         else:
             them = "it" if len(made) == 1 else "them"
             output.note(
@@ -136,10 +158,10 @@ def recover(
     from trustkit.config import lifetimes
 
     named, source = [Gun.parse(gun) for gun in guns] or None, kek_source(kek_file, kek_uri, kek_pin_file)
-    forge = online_forge(online_key_uri, online_key_pin_file)
+    places, forge = online_devices(online_key_uri, online_key_pin_file, attended=True)
 
     async def run(store: Store) -> Recovered:
-        keys = await _keys(service, store, source, forge)
+        keys = await opened_keys(service, store, source, forge, places)
         return await Recovery(store, keys, lifetimes(os.environ).value, jump, service.actor, now()).run(named)
 
     done = service.run(run)
@@ -182,7 +204,13 @@ def _chosen(guns: Sequence[str], *, everything: bool) -> list[Gun] | None:
     return None if everything else [Gun.parse(gun) for gun in guns]
 
 
-async def _keys(service: Service, store: Store, source: KekSource, forge: KeyForge | None) -> OnlineKeys:
+async def opened_keys(
+    service: Service,
+    store: Store,
+    source: KekSource,
+    forge: KeyForge | None = None,
+    places: KeyPlaces | None = None,
+) -> OnlineKeys:
     """The online keys, under the key-encryption key, which is never made here.
 
     Raises:
@@ -196,4 +224,4 @@ async def _keys(service: Service, store: Store, source: KekSource, forge: KeyFor
     await TokenKeys.require(store, sealer)
     if forge:
         forge.check()
-    return OnlineKeys(sealer, forge=forge)
+    return OnlineKeys(sealer, forge=forge, places=places)

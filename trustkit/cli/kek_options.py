@@ -14,9 +14,9 @@ from trustkit.config import kek_uri, online_key_uri
 from trustkit.errors import InvalidSetting, UsageError
 
 if TYPE_CHECKING:
-    from trustkit.core.ports.forging import KeyForge
     from trustkit.core.ports.wrapping import KeyWrapper
     from trustkit.keys.passphrase import PassphraseSource
+    from trustkit.keys.tokenforge import TokenForge
     from trustkit.server.kek import KekSource
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -38,7 +38,7 @@ _online = click.option("--online-key-uri", metavar="URI", help="The token on whi
 _online_pin = click.option(
     "--online-key-pin-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file with the PIN of that token.",
+    help="A file with the PIN of the tokens that online keys are on.",
 )
 
 
@@ -47,7 +47,7 @@ def online_key_options(command: Command) -> Command:
     return _online(_online_pin(command))
 
 
-def online_forge(uri: str | None, pin_file: Path | None) -> KeyForge | None:
+def online_forge(uri: str | None, pin_file: Path | None) -> TokenForge | None:
     """The device on which online keys are made, if they are to be on one; it isn't asked yet.
 
     Raises:
@@ -60,7 +60,7 @@ def online_forge(uri: str | None, pin_file: Path | None) -> KeyForge | None:
         return None
     from trustkit.keys.tokenforge import token_forge
 
-    return token_forge(said, os.environ, _pins(pin_file, "--online-key-pin-file"))
+    return token_forge(said, os.environ, pins(pin_file, "--online-key-pin-file"))
 
 
 def kek_options(command: Command) -> Command:
@@ -88,13 +88,14 @@ def key_wrapper(uri: str, pin_file: Path | None) -> KeyWrapper:
     """What wraps by the key at this URI, with PINs from the usual sources; raises as ``kek_source``."""
     from trustkit.keys.wrapping import key_wrapper as made
 
-    return made(uri, os.environ, _pins(pin_file, "--kek-pin-file"))
+    return made(uri, os.environ, pins(pin_file, "--kek-pin-file"))
 
 
-def _pins(file: Path | None, option: str) -> PassphraseSource:
+def pins(file: Path | None, option: str, *, attended: bool = True) -> PassphraseSource:
+    """Where PINs come from: this option's file, the environment, and who is at the terminal, if one may be asked."""
     from trustkit.keys.passphrase import PassphraseSource
 
-    interactive = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    interactive = attended and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
     return PassphraseSource(environ=os.environ, file=file, interactive=interactive, option=option)
 
 

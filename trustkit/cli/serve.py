@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from trustkit.cli.kek_options import kek_options, kek_source, online_forge, online_key_options
+from trustkit.cli.kek_options import kek_options, kek_source, online_key_options
+from trustkit.cli.online_places import online_devices
 from trustkit.cli.output import data, note
 from trustkit.core.names import Host
 
@@ -102,6 +103,7 @@ def command(
     from trustkit.server.settings import ServeSettings, Upstream, tls_of
     from trustkit.server.signer_client import SignerAddress
 
+    places, forge = online_devices(online_key_uri, online_key_pin_file, attended=False)
     settings = ServeSettings(
         data_dir=data_dir.absolute(),
         listen=_address(listen),
@@ -111,7 +113,8 @@ def command(
         tls=tls_of(tls_cert, tls_key),
         trust_only=trust_only,
         kek=kek_source(kek_file, kek_uri, kek_pin_file),
-        forge=online_forge(online_key_uri, online_key_pin_file),
+        forge=forge,
+        places=places,
         signer=SignerAddress.of(signer, signer_ca, signer_cert, signer_key),
         behind_tls_proxy=behind_tls_proxy,
         access_log=access_log,

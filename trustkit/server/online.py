@@ -53,9 +53,10 @@ async def open_online(
     """Raises InvalidSetting where the files for mutual TLS can't be used."""
     lifetimes = settings.lifetimes
     if settings.signer is None:
-        return _local(store, OnlineKeys(sealer, forge=settings.forge), lifetimes, clock=clock, changed=changed)
+        keys = OnlineKeys(sealer, forge=settings.forge, places=settings.places)
+        return _local(store, keys, lifetimes, clock=clock, changed=changed)
     separate = RemoteSigner(settings.signer)
-    keys = OnlineKeys(sealer, separate)
+    keys = OnlineKeys(sealer, separate, places=settings.places)
     settling = Settling(store, keys, separate, clock=clock, changed=changed)
     await _tell_local(store, keys)
     return Online(

@@ -12,6 +12,7 @@ from trustkit.asgi.listen import Tls
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
 from trustkit.core.ports.forging import KeyForge
+from trustkit.core.ports.places import KeyPlaces
 from trustkit.errors import InvalidName, InvalidSetting
 from trustkit.server.kek import KekSource
 from trustkit.server.signer_client import SignerAddress
@@ -93,6 +94,7 @@ class ServeSettings:
     kek: KekSource = field(default_factory=KekSource)
     signer: SignerAddress | None = None
     forge: KeyForge | None = None
+    places: KeyPlaces | None = None
     behind_tls_proxy: bool = False
     access_log: bool = False
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
