@@ -32,6 +32,17 @@ class Own:
         assert status in (200, 404), body
         return str(Digest.of(body)) if status == 200 else ""
 
+    def manifest(self, tag: str) -> bytes:
+        """The bytes of the manifest that the registry's own tag has."""
+        status, body = self._ask([("GET", tag, b"", {"Accept": ACCEPT, "Trustkit-View": "registry"})])[0]
+        assert status == 200, body
+        return body
+
+    def delete(self, digest: str) -> None:
+        """Deletes a manifest."""
+        status, body = self._ask([("DELETE", digest, b"", {})], actions="pull,delete")[0]
+        assert status == 202, body
+
     def put(self, tags: Mapping[str, bytes], media_type: str = OCI_MANIFEST) -> None:
         """Puts manifests under tags, whose blobs the repository holds."""
         done = self._ask(("PUT", tag, data, {"Content-Type": media_type}) for tag, data in tags.items())
@@ -43,13 +54,15 @@ class Own:
         Args:
             first: the tag of an image that is there, whose blobs they share.
         """
-        made = json.loads(self._ask([("GET", first, b"", {"Accept": ACCEPT, "Trustkit-View": "registry"})])[0][1])
+        made = json.loads(self.manifest(first))
         tags = {f"v{n}": json.dumps({**made, "annotations": {"number": str(n)}}).encode() for n in range(count)}
         self.put(tags)
         return {tag: str(Digest.of(data)) for tag, data in tags.items()}
 
-    def _ask(self, requests: Iterable[tuple[str, str, bytes, Mapping[str, str]]]) -> list[tuple[int, bytes]]:
-        token = self.person.token(self.service.host, f"repository:{self.repository}:pull,push,sign")
+    def _ask(
+        self, requests: Iterable[tuple[str, str, bytes, Mapping[str, str]]], *, actions: str = "pull,push,sign"
+    ) -> list[tuple[int, bytes]]:
+        token = self.person.token(self.service.host, f"repository:{self.repository}:{actions}")
         connection = http.client.HTTPConnection(self.service.host, timeout=60)
         done = []
         for method, tag, body, headers in requests:
