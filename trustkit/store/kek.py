@@ -172,9 +172,12 @@ def _write(path: Path, data: bytes) -> None:
 def _sweep(path: Path) -> None:
     """Removes what a killed ``_write`` left beside this path: it holds the key, or is a second name of its file."""
     left = re.compile(re.escape(path.name) + r"\.[0-9a-f]{8}\.new")
-    for each in path.parent.iterdir() if path.parent.is_dir() else ():
-        if left.fullmatch(each.name):
-            _remove(each)
+    try:
+        beside = [each for each in path.parent.iterdir() if left.fullmatch(each.name)]
+    except OSError:  # no such folder yet, or one that we may not look into: then nothing of ours is left there
+        return
+    for each in beside:
+        _remove(each)
 
 
 def _remove(path: Path) -> None:
