@@ -263,7 +263,7 @@ class Context:
         return Proposals(
             self.proposals,
             keys,
-            self.trust(),
+            self.trust(looking=self.looking),
             self.publisher(store=keys),
             lifetimes=lifetimes(self.environ).value,
             clock=self.now,

@@ -11,7 +11,7 @@ from tuf.api.metadata import Metadata
 
 from trustkit.client.holding import lacking, usable
 from trustkit.client.outcome import Outcome, holders, waiting
-from trustkit.client.publish import Publisher, floors_of
+from trustkit.client.publish import Publisher, Read, floors_of
 from trustkit.client.trust import Current, Trust
 from trustkit.core.approval import examine
 from trustkit.core.difference import Difference, difference
@@ -23,7 +23,7 @@ from trustkit.core.needs import signers_of
 from trustkit.core.ports.keys import KeyInfo, KeyStore
 from trustkit.core.ports.proposing import ProposalService
 from trustkit.core.proposals import Proposal
-from trustkit.errors import Conflict, ProposalStale
+from trustkit.errors import Conflict, Expired, ProposalStale
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Proposals:
             everything that ``Trust.current`` raises.
         """
         proposal, files = self._service.proposal(gun, identifier)
-        draft = self._draft(gun, self._trust.current(gun, self._clock()))
+        draft = self._draft(gun, self._base(gun)[0])
         if proposal.stale:
             return Shown(proposal, None, _names(draft))
         examine(draft, identifier, files)
@@ -98,7 +98,7 @@ class Proposals:
                 f"Proposal {identifier} of {gun} can't become current any more: {proposal.stale}",
                 hint=f"Drop it and propose anew: trustkit proposal drop {gun} {identifier}",
             )
-        base = self._trust.current(gun, self._clock())
+        base, read = self._base(gun)
         draft = self._draft(gun, base)
         examined = examine(draft, identifier, files)
         agree(difference(draft.before, draft.after))
@@ -111,7 +111,9 @@ class Proposals:
             examine(draft, identifier, files)
             step = self._service.approve(gun, identifier, self._signed(draft, examined, chosen))
         if step.proposal is None:
-            return Outcome(self._publisher.read_back(gun, base.pin, step.versions, lambda _gun, _view: None))
+            return Outcome(
+                self._publisher.read_back(gun, base.pin, step.versions, lambda _gun, _view: None, read=read)
+            )
         for line in waiting(gun, step.proposal, _names(draft)):
             self._say(line)
         return Outcome(base, step.proposal)
@@ -125,6 +127,15 @@ class Proposals:
         proposal, _ = self._service.proposal(gun, identifier)
         self._service.drop(gun, identifier)
         return proposal
+
+    def _base(self, gun: Gun) -> tuple[Current, Read | None]:
+        """The state that a proposal is held against, and what reads it back; one that has expired can be renewed."""
+        now = self._clock()
+        pin = self._trust.pin(gun)
+        try:
+            return self._trust.under(pin, gun, now), None
+        except Expired:
+            return self._trust.renewable(pin, gun, now), self._trust.renewable
 
     def _draft(self, gun: Gun, base: Current, floors: Mapping[str, int] | None = None) -> Draft:
         return Draft(gun, base.files, now=self._clock(), lifetimes=self._lifetimes, floors=floors)
