@@ -81,8 +81,8 @@ class Recovery:
         current = await tx.collections.current(gun)
         if await self.keys.are_elsewhere(tx, gun):
             raise StateError(
-                f"The separate signer of {gun} has the whole state that it signed last: the next publish or renewal "
-                "takes it from there."
+                f"The separate signer of {gun} has the whole state that it signed last: "
+                "the service takes it from there when it starts."
             )
         signers = await self.keys.signers(tx, gun)
         files = self._ahead(gun, current, signers)

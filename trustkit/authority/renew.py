@@ -37,7 +37,8 @@ class Renewal:
     """The renewal use case; ``round`` is called every minute by the service and may be called at any time.
 
     Args:
-        settle: catches up with a separate signer that has signed more than is stored here, or less.
+        settle: catches up with a separate signer that has signed more than is stored here, or less.  Done also once
+            for each collection in the first round, because this database may have come from a backup.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Renewal:
         self._clock = clock
         self._changed = changed
         self._settle = settle
+        self._unsettled: set[Gun] | None = None
         self.report = RenewalReport(clock())
 
     async def round(self) -> RenewalReport:
@@ -76,6 +78,7 @@ class Renewal:
                 role="snapshot", before=now + life["snapshot"] / 2, beyond=now + life["snapshot"] + DAILY
             )
         report = RenewalReport(now)
+        await self._catch_up(report)
         stale = set(snapshots)
         for gun in sorted(set(timestamps) | stale):
             try:
@@ -87,6 +90,23 @@ class Renewal:
                 report.failed[str(gun)] = f"{type(error).__name__}: {error}"
         self.report = report
         return report
+
+    async def _catch_up(self, report: RenewalReport) -> None:
+        """Settles what was not yet since this process started; what fails is tried again in the next round."""
+        if self._settle is None:
+            return
+        if self._unsettled is None:
+            async with self._store.read() as tx:
+                records = await tx.collections.list()
+                self._unsettled = {record.gun for record in records if await self._keys.are_elsewhere(tx, record.gun)}
+        for gun in sorted(self._unsettled):
+            try:
+                await self._settle(gun)
+                self._unsettled.discard(gun)
+            except TrustkitError as error:
+                report.failed[str(gun)] = error.message
+            except Exception as error:  # noqa: BLE001 - whatever befell one, the others must not expire for it
+                report.failed[str(gun)] = f"{type(error).__name__}: {error}"
 
     async def _settled(self, gun: Gun, now: datetime, *, snapshot: bool) -> None:
         try:

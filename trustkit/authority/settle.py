@@ -29,7 +29,7 @@ from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.onlinejudge import check_root_follows
 from trustkit.core.ports.service import AuditRow, Store, StoredFile, Transaction
-from trustkit.core.ports.signing import BehindService, SeparateSigner, SignerAhead
+from trustkit.core.ports.signing import BehindService, Held, SeparateSigner, SignerAhead
 from trustkit.core.roots import ONLINE
 from trustkit.errors import NotTrusted, Rejected
 
@@ -65,9 +65,9 @@ class Settling:
             ServerFailed, StateError: the signer can't be reached, or the database can't be written.
             ConsentMissing: the signer is behind, and its operator hasn't allowed it to go on from what is stored.
         """
-        if await self._behind(gun):
+        held = await self._ahead(gun)
+        if held is None:
             return
-        held = await asyncio.to_thread(self._separate.held, gun)
         keys = await asyncio.to_thread(self._separate.make, gun)
         self._keys.note_used(gun, held.versions)
         try:
@@ -80,20 +80,21 @@ class Settling:
             self._changed(gun)
             log.info("%s: took a state that the signer had signed and that was not stored", gun)
 
-    async def _behind(self, gun: Gun) -> bool:
-        """Whether the signer was behind what is stored; it goes on from there then."""
+    async def _ahead(self, gun: Gun) -> Held | None:
+        """How far the signer has come, where that is farther than what is stored; one that is behind catches up."""
         async with self._store.read() as tx:
             current = await tx.collections.current(gun)
         try:
-            signed = (await asyncio.to_thread(self._separate.held, gun)).versions
+            held = await asyncio.to_thread(self._separate.held, gun)
         except BehindService:
-            signed = {}
-        if all(signed.get(role, 0) >= _at(current, role) for role in ONLINE):
-            return False
+            held = Held({}, {})
+        lead = {held.versions.get(role, 0) - _at(current, role) for role in ONLINE}
+        if min(lead) >= 0:
+            return held if max(lead) > 0 else None
         await asyncio.to_thread(self._separate.catch_up, gun, {role: file.data for role, file in current.items()})
         self._keys.note_used(gun, {})
         log.warning("%s: the signer was behind, and goes on from the state that is stored here", gun)
-        return True
+        return None
 
     async def _take(
         self, tx: Transaction, gun: Gun, files: Mapping[str, bytes], keys: Mapping[str, Key], now: datetime
