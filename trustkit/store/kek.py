@@ -78,7 +78,7 @@ class KekFolder:
         except OSError as error:
             raise StateError(f"{self._wrapped} can't be read: {error.strerror}.") from error
         try:
-            return _private(self._wrapped, descriptor)
+            return _private(self._wrapped, descriptor, hint="Wrapped, it opens nothing by itself: chmod 600.")
         finally:
             os.close(descriptor)
 
@@ -123,7 +123,8 @@ def load_kek(path: Path, *, create: bool = True) -> bytes:
 
 def _read(path: Path, descriptor: int) -> bytes:
     try:
-        key = base64.b64decode(_private(path, descriptor).strip(), validate=True)
+        data = _private(path, descriptor, hint=_SEEN)
+        key = base64.b64decode(data.strip(), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != KEK_BYTES:
@@ -131,16 +132,16 @@ def _read(path: Path, descriptor: int) -> bytes:
     return key
 
 
-def _private(path: Path, descriptor: int) -> bytes:
+_SEEN = "Find out who read it, then: chmod 600. If in doubt, rotate every online key."
+
+
+def _private(path: Path, descriptor: int, *, hint: str) -> bytes:
     """What is in an open file, which nobody else may use."""
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         raise StateError(f"The key-encryption key {path} is not a regular file.")
     if mode & 0o077:
-        raise StateError(
-            f"The key-encryption key {path} can be read by others.",
-            hint="Find out who read it, then: chmod 600. If in doubt, rotate every online key.",
-        )
+        raise StateError(f"The key-encryption key {path} can be read by others.", hint=hint)
     return os.read(descriptor, _MAX_FILE + 1)
 
 
