@@ -143,6 +143,13 @@ def first(publisher: Publisher, tag: str) -> dict[str, bytes]:
     return publisher.first_upload(tag, now=datetime.now(UTC))
 
 
+def test_a_signer_s_folder_is_no_service_s(signer: RunningSigner) -> None:
+    refused = run(["admin", "--data-dir", str(signer.data), "principal", "list"], {})
+    assert (refused.status, refused.slug) == (1, "state"), refused.err
+    assert "separate signer" in refused.err
+    assert not (signer.data / "trustkit.db").exists()
+
+
 class TestWhoeverHasTheService:
     """A consent lies there, and an intruder in the service is the first to use it."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trustkit.cli import output
-from trustkit.cli.admin_service import DATABASE, Service, now, pass_service
+from trustkit.cli.admin_service import DATABASE, SIGNER, Service, now, pass_service
 from trustkit.core.names import Gun
 from trustkit.errors import InvalidSetting, NotFound
 
@@ -69,7 +69,6 @@ def signer_events(service: Service, limit: int) -> list[AuditRow] | None:
         InvalidSetting: a number of rows that is not from 1 to 100,000.
     """
     from trustkit.authority.audit import check_limit
-    from trustkit.server.signer_service import DATABASE as SIGNER
     from trustkit.server.signer_service import ledger_of
 
     if (service.data_dir / DATABASE).exists() or not (service.data_dir / SIGNER).exists():

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from trustkit.cli import output
+from trustkit.errors import StateError
 
 if TYPE_CHECKING:
     from trustkit.authority.principals import Principals
     from trustkit.core.ports.service import Store
 
 T = TypeVar("T")
-DATABASE = "trustkit.db"
+DATABASE, SIGNER = "trustkit.db", "signer.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,20 @@ class Service:
 
     @asynccontextmanager
     async def store(self) -> AsyncIterator[Store]:
-        """The database, opened for one command; made where there is none."""
+        """The database, opened for one command; made where there is none.
+
+        Raises:
+            StateError: the folder is a separate signer's, or the database can't be used.
+        """
         from trustkit.store.database import SqlStore
 
         database = self.data_dir / DATABASE
         if not database.exists():
+            if (self.data_dir / SIGNER).exists():
+                raise StateError(
+                    f"{self.data_dir} is the data folder of a separate signer, which has none of this.",
+                    hint="Give that of trustkit serve.",
+                )
             output.note(f"There is no service in {self.data_dir} yet; its database is made now.")
         store = await SqlStore.open(database)
         try:
