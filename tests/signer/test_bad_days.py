@@ -105,3 +105,24 @@ def test_a_certificate_that_is_not_accepted(
         split.service.start()
     split.sign(f"{gun}:v2")
     assert split.carol("verify", f"{gun}:v1", f"{gun}:v2").status == 0
+
+
+def test_a_collection_that_was_founded_after_the_backup_comes_back(split: Split, tmp_path: Path) -> None:
+    """The service has never heard of it; whoever may publish and has seen nothing yet has the signer asked."""
+    database = split.service.data / "trustkit.db"
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(tmp_path / "copy.db")) as target:
+        source.backup(target)
+    gun = split.pinned("unheard-of")
+    assert split.carol("verify", f"{gun}:v1").status == 0
+    split.service.stop()
+    for end in ("", "-wal", "-shm"):
+        database.with_name(f"trustkit.db{end}").unlink(missing_ok=True)
+    shutil.copy(tmp_path / "copy.db", database)
+    split.service.start()
+    assert split.carol("verify", f"{gun}:v1").slug == "collection-gone"
+    asked = split.alice("init", gun, environ={"TRUSTKIT_HOME": str(tmp_path / "empty")})
+    assert asked.status != 0, asked.out
+    assert split.carol("verify", f"{gun}:v1").status == 0, asked.err
+    split.sign(f"{gun}:v2")
+    assert split.carol("verify", f"{gun}:v1", f"{gun}:v2").status == 0
+    keys(split, gun)
