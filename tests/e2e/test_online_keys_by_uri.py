@@ -1,4 +1,4 @@
-"""One collection's online keys where its operator put them, as it is typed: on a token (SoftHSM), in AWS KMS (moto)."""
+"""One collection's online keys where its operator put them, as it is typed: on a token, and in AWS KMS."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_an_owner_resets_whatever_became_of_the_token(office: Office, alice: Per
     assert alice("key", "rotate", gun, "--role", "timestamp", "--yes").status == 0
     office.softhsm.pull_out(office.token)
     owner = office.service.principal("owner", "Owner")
-    assert owner("reset", gun, "--yes").status == 0
+    assert owner("reset", gun, "--yes-reset", gun).status == 0
     assert office.listed(gun)["timestamp"]["place"] == "database"
 
 
