@@ -358,7 +358,7 @@ class RateLimited(NotAllowed):
 
 
 class ConsentMissing(NotAllowed):
-    """It takes the consent of a separate signer's operator, given on the signer's own machine."""
+    """It takes the consent of an operator: a separate signer's, on its own machine, or the service's."""
 
     slug = "consent-missing"
 

@@ -57,7 +57,7 @@ def test_founded_on_a_token_restarted_rotated_and_the_token_away(
     restart(service)
     assert sign(alice, f"{gun}:v3").status == 0, "the option says where new keys are made"
     downgraded = admin(service, "online-keys", "rotate", gun)
-    assert (downgraded.status, downgraded.slug) == (1, "state")
+    assert (downgraded.status, downgraded.slug) == (5, "consent-missing")
     assert "--online-key-uri" in downgraded.err
 
     restart(service, *OPTION)

@@ -134,14 +134,14 @@ def test_use_rotate_sign_restart_pull_out_put_back_and_go_back(office: Office, a
     service.change(f"UPDATE heads SET expires = {PAST} WHERE role = 'timestamp'")
     service.start()
     assert within(30, lambda: service.ready()[0] == 503)
-    assert "1 collections could not be renewed" in service.ready()[1]["problems"]
+    assert within(30, lambda: "1 collections could not be renewed" in service.ready()[1]["problems"])
     away.rename(office.token)
     assert alice("sign", f"{gun}:v4").status == 0, "the same process goes on"
     assert within(NEXT_ROUND_SECONDS, lambda: service.ready()[0] == 200)
     assert stock.digest("v4")
 
     back = office("online-keys", "rotate", gun)
-    assert (back.status, back.slug) == (1, "state")
+    assert (back.status, back.slug) == (5, "consent-missing")
     assert office("online-keys", "rotate", "--all").out == ""
     assert office("online-keys", "rotate", gun, "--to-database").status == 0
     assert alice("key", "rotate", gun, "--role", "online", "--yes").status == 0
@@ -166,7 +166,7 @@ def test_a_lost_token_is_left_behind_by_the_next_root(office: Office, alice: Per
     office.softhsm.pull_out(office.token)
     assert sign(alice, f"{gun}:v2").slug == "server-failed"
     refused = alice("key", "rotate", gun, "--role", "online", "--yes")
-    assert (refused.status, refused.slug) == (1, "state"), refused.err
+    assert (refused.status, refused.slug) == (5, "consent-missing"), refused.err
     assert "only its operator may move them" in refused.err
     assert office("online-keys", "rotate", gun, "--to-database").status == 0
     assert alice("key", "rotate", gun, "--role", "online", "--yes").status == 0
@@ -310,6 +310,61 @@ def test_another_key_under_the_same_label_signs_nothing(office: Office, alice: P
     assert (refused.status, refused.slug) == (4, "server-failed")
     assert "Another key than" in office.service.log.read_text()
     assert stock.digest("v1")
+
+
+Bend = Callable[[dict[str, dict[str, Any]]], dict[str, dict[str, Any]]]
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda rows: {"timestamp": {"sealed": rows["snapshot"]["sealed"]}},
+        lambda rows: {"snapshot": rows["timestamp"], "timestamp": rows["snapshot"]},
+        lambda rows: {"timestamp": rows["other"]},
+        lambda rows: {"timestamp": {"sealed": rows["other"]["sealed"]}},
+        lambda rows: {"timestamp": {"sealed": b"\x10" + rows["plain"]["sealed"]}},
+        lambda rows: {"timestamp": {"sealed": rows["timestamp"]["sealed"][1:]}},
+        lambda rows: {"timestamp": {"sealed": b"\x10pkcs11:token=online;object=timestamp-key"}},
+        lambda rows: {"timestamp": {"public": rows["other"]["public"]}},
+        lambda rows: {"timestamp": {"sealed": b""}},
+    ],
+    ids=["another role's place", "roles swapped", "another collection's row", "another collection's place",
+         "a sealed key as a place", "a place as a sealed key", "a place in the clear", "another's public half",
+         "as a separate signer's"],
+)  # fmt: skip
+def test_who_writes_in_the_database_points_no_role_to_another_key(
+    office: Office, alice: Person, tmp_path: Path, bend: Bend
+) -> None:
+    """Threat model: the database in an attacker's hands, without the key-encryption key."""
+    gun, other = founded(office, alice, "bent/app"), founded(office, alice, "bent/other")
+    stock = WarmStock(office.service, alice, gun, tmp_path / "stock")
+    for where, role in ((gun, "snapshot"), (gun, "timestamp"), (other, "timestamp")):
+        office.used(where, role, office.made(f"{role}-{'key' if where == gun else 'other'}"))
+    assert alice("key", "rotate", gun, "--role", "online", "--yes").status == 0
+    assert alice("key", "rotate", other, "--role", "timestamp", "--yes").status == 0
+    assert stock.digest("v1")
+    named = {(gun, "snapshot"): "snapshot", (gun, "timestamp"): "timestamp", (other, "timestamp"): "other",
+             (other, "snapshot"): "plain"}  # fmt: skip
+    there = {
+        named[where, role]: {"key_id": key_id, "public": public, "sealed": sealed}
+        for where, role, key_id, public, sealed in office.rows(
+            "SELECT gun, role, key_id, public, sealed FROM online_keys"
+        )
+    }
+    office.service.stop()
+    with sqlite3.connect(office.service.data / "trustkit.db") as database:
+        for role, values in bend(there).items():
+            columns = ", ".join(f"{name} = ?" for name in values)
+            database.execute(
+                f"UPDATE online_keys SET {columns} WHERE gun = ? AND role = ?", (*values.values(), gun, role)
+            )
+    office.service.start()
+    before = stock.version("timestamp")
+    refused = sign(alice, f"{gun}:v2")
+    assert refused.status != 0
+    assert stock.digest("v1")
+    assert stock.digest("v2") is None
+    assert stock.version("timestamp") == before
 
 
 def test_a_restored_database_jumps_with_the_token(office: Office, alice: Person, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from trustkit.core.ports.places import KeyPlaces
 from trustkit.core.ports.service import SealedKey, Transaction
 from trustkit.core.ports.signing import SeparateSigner
 from trustkit.core.roots import ONLINE
-from trustkit.errors import ServerFailed, StateError
+from trustkit.errors import ConsentMissing, ServerFailed, StateError
 
 ELSEWHERE = b""
 """What stands for the private half of a key that a separate signer holds."""
@@ -144,7 +144,8 @@ class OnlineKeys:
 
         Raises:
             ServerFailed, StateError: the keys are at a separate signer, which can't be reached, or refuses, or which
-                isn't this process's; the new keys would come back from a device.
+                isn't this process's.
+            ConsentMissing: the new keys would come back from a device.
         """
         there = await tx.upkeep.pending_keys(gun)
         wanted = [role for role in ONLINE if role in set(roles) and role not in there]
@@ -274,9 +275,9 @@ def _without_signer(gun: Gun) -> StateError:
     )
 
 
-def _on_a_device(gun: Gun, roles: Sequence[str]) -> StateError:
+def _on_a_device(gun: Gun, roles: Sequence[str]) -> ConsentMissing:
     which = f"{' and '.join(roles)} {'key' if len(roles) == 1 else 'keys'}"
-    return StateError(
+    return ConsentMissing(
         f"The {which} of {gun} would come from a token or a key service back into the service's database, and only "
         "its operator may move them there.",
         hint="Operators: online-keys use names the next key, --online-key-uri makes it on a token, and online-keys "

@@ -57,7 +57,7 @@ class DeviceSigner(Signer):
         try:
             return self._devices.sign(self._place, self._public, payload)
         except (KeyProblem, UsageError, InvalidSetting) as error:
-            log.error("the online key at %s: %s", self._place, error.message)
+            log.error("the online key at %s: %s", self._place, error)
             raise ServerFailed(
                 "The device with this service's online keys can't be used now; nothing was signed.",
                 hint="Its operator finds the reason in the log.",

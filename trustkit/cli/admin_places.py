@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trustkit.cli import output
-from trustkit.cli.admin_service import DATABASE, Service, now, pass_service
+from trustkit.cli.admin_service import DATABASE, SIGNER, Service, now, pass_service
 from trustkit.cli.admin_upkeep import opened_keys
 from trustkit.cli.kek_options import kek_options, kek_source
 from trustkit.cli.online_places import online_places
@@ -20,8 +20,6 @@ from trustkit.errors import StateError
 if TYPE_CHECKING:
     from trustkit.authority.placing import Placed
     from trustkit.core.ports.service import Store
-
-SIGNERS = "signer.db"
 
 
 @click.command("use")
@@ -97,7 +95,7 @@ def drop(service: Service, gun: str, role: str | None) -> None:
 
 def _require_service(service: Service) -> None:
     """Raises StateError in the folder of a separate signer, or where there is no service yet."""
-    if (service.data_dir / SIGNERS).exists() and not (service.data_dir / DATABASE).exists():
+    if (service.data_dir / SIGNER).exists() and not (service.data_dir / DATABASE).exists():
         raise StateError(
             f"{service.data_dir} is of a separate signer, which signs with keys that it made itself.",
             hint="It makes them on a token with: trustkit serve-signer --online-key-uri URI",
