@@ -32,6 +32,7 @@ PAGES = [
     "lost-root-key",
     "monitor",
     "renew",
+    "online-keys-by-uri",
     "pull-with-docker",
     "pull-with-skopeo",
     "restore-the-service",
