@@ -186,6 +186,26 @@ def test_online_keys_need_no_collection_and_are_made_once(run) -> None:
     run(body)
 
 
+def test_whose_online_key_it_is_counts_those_that_wait_and_those_of_no_collection(run) -> None:
+    used, waits = (SealedKey("snapshot", each * 32, {"keytype": "ed25519"}, b"sealed") for each in ("ab", "cd"))
+
+    async def work(store: Store) -> None:
+        async with store.write() as tx:
+            await tx.collections.add_online_keys(APP, [used], NOW)
+            await tx.upkeep.add_pending_keys(OTHER, [waits], NOW)
+        async with store.read() as tx:
+            keys = (used.key_id, waits.key_id, "ef" * 32)
+            assert [await tx.upkeep.online_key_of(key_id) for key_id in keys] == [APP, OTHER, None]
+        async with store.write() as tx:
+            await tx.upkeep.replace_online_keys(APP, [], NOW)
+            await tx.upkeep.drop_pending_keys(OTHER, ["snapshot"])
+        async with store.read() as tx:
+            assert await tx.upkeep.online_key_of(used.key_id) == APP
+            assert await tx.upkeep.online_key_of(waits.key_id) is None
+
+    run(work)
+
+
 def test_principals_and_what_goes_with_them(run) -> None:
     async def body(store: Store) -> None:
         async with store.write() as tx:
