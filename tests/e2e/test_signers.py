@@ -164,3 +164,19 @@ def test_errors_name_the_cause(alice: Person, bob: Person, gun: str, tmp_path: P
         assert (refused.status, refused.slug) == (status, slug), (arguments, refused.err)
     without = bob("signer", "remove", "dora", gun)
     assert (without.status, without.slug) == (5, "role-missing")
+
+
+def test_of_several_repositories_the_ones_before_a_failure_are_done(alice: Person, gun: str, tmp_path: Path) -> None:
+    second, third = f"{gun}-second", f"{gun}-third"
+    for other in (second, third):
+        alice.push(f"{other}:latest", other)
+        assert_done(alice("sign", f"{other}:latest"))
+    public = signer_key(alice, "dora", tmp_path)
+    assert_done(alice("signer", "add", "dora", "--key", str(public), second))
+    added = alice("signer", "add", "dora", "--key", str(public), gun, second, third)
+    assert (added.status, added.slug) == (1, "conflict")
+    assert added.out == f"{gun}: dora signs every other tag\n"
+    assert f"Done: {gun}. Failed: {second}. Not tried: {third}." in added.err
+    removed = alice("signer", "remove", "dora", second, gun, third, "--yes")
+    assert (removed.status, removed.slug) == (1, "not-found")
+    assert removed.out == "".join(f"{each}: dora signs nothing any more\n" for each in (second, gun))

@@ -54,7 +54,7 @@ def propose(
     Without a change it is a renewal. No key is needed here, and nothing in FILE is secret. Prints the SHA-256 of what
     is to be signed: read it to the holders by another channel, and they compare it.
     """
-    from trustkit.cli.rotating import public_key
+    from trustkit.cli.publickeys import public_key
     from trustkit.core.ceremony import Wanted
     from trustkit.core.names import Gun
     from trustkit.keys import private

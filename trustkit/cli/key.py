@@ -17,6 +17,7 @@ from trustkit.cli.key_make import add, generate
 from trustkit.cli.key_options import FILE, ROLES, Command, describe, names, passphrase
 from trustkit.cli.key_remember import forget, remember
 from trustkit.cli.key_rotate import rotate
+from trustkit.cli.keyrows import key_row
 
 if TYPE_CHECKING:
     from trustkit.core.ports.keys import KeyInfo
@@ -47,7 +48,7 @@ for each in (generate, add, backup, restore, remember, forget, rotate):
 def list_keys(ctx: Context, form: str) -> None:
     """List the keys that are here; asks for no passphrase."""
     times = {key_id: f"{at:%Y-%m-%dT%H:%M:%SZ}" for key_id, at in ctx.home.backups.times().items()}
-    rows = [{**_row(info), "backed_up": times.get(info.id)} for info in ctx.key_store().list()]
+    rows = [{**key_row(info), "uri": info.uri, "backed_up": times.get(info.id)} for info in ctx.key_store().list()]
     if form == "json":
         output.data_json(rows)
         return
@@ -71,7 +72,9 @@ def show(ctx: Context, key_id: str) -> None:
 
     store = ctx.key_store()
     info = store.resolve(key_id)
-    output.data_json({**_row(info), "public": public_pem(info.public), "file": str(store.path(info.id))})
+    output.data_json(
+        {**key_row(info), "uri": info.uri, "public": public_pem(info.public), "file": str(store.path(info.id))}
+    )
 
 
 @command.command()
@@ -198,19 +201,6 @@ def _new_source(ctx: Context, file: Path | None) -> PassphraseSource:
     from trustkit.keys.passphrase import PassphraseSource
 
     return PassphraseSource(environ={}, file=file, interactive=ctx.interactive, option="--new-passphrase-file")
-
-
-def _row(info: KeyInfo) -> dict[str, str | None]:
-    from trustkit.core.publickeys import algorithm
-
-    return {
-        "id": info.id,
-        "role": str(info.role),
-        "gun": str(info.gun) if info.gun else None,
-        "name": str(info.name) if info.name else None,
-        "algorithm": algorithm(info.public),
-        "uri": info.uri,
-    }
 
 
 def _loss(info: KeyInfo) -> str:

@@ -11,6 +11,7 @@ import click
 
 from trustkit.cli import output
 from trustkit.cli.context import Context
+from trustkit.cli.keyrows import key_row
 
 if TYPE_CHECKING:
     from trustkit.core.ports.keys import KeyInfo
@@ -123,7 +124,7 @@ def _tell(keys: list[KeyInfo], same: frozenset[str], merged: dict[Pin, bool]) ->
 
 def _show(backup: Backup, pins: list[Pin], form: str) -> None:
     if form == "json":
-        keys = [_row(info) for info in backup.keys]
+        keys = [key_row(info) for info in backup.keys]
         output.data_json(
             {"created": _time(backup.created), "keys": keys, "pins": [pin.pattern for pin in pins]},
         )
@@ -133,18 +134,6 @@ def _show(backup: Backup, pins: list[Pin], form: str) -> None:
     output.table(("ID", "ROLE", "GUN OR NAME"), rows)
     for pin in pins:
         output.note(f"pin {pin.pattern}")
-
-
-def _row(info: KeyInfo) -> dict[str, str | None]:
-    from trustkit.core.publickeys import algorithm
-
-    return {
-        "id": info.id,
-        "role": str(info.role),
-        "gun": str(info.gun) if info.gun else None,
-        "name": str(info.name) if info.name else None,
-        "algorithm": algorithm(info.public),
-    }
 
 
 def _pins(backup: Backup) -> list[Pin]:

@@ -12,7 +12,8 @@ from trustkit.cli.context import Context
 from trustkit.cli.key_rotate_online import ROLES, rotate_online
 from trustkit.cli.options import passphrase_options
 from trustkit.cli.output import note
-from trustkit.cli.rotating import after, chosen_guns, each, key_here, public_key, rotate_with, rotation_options
+from trustkit.cli.publickeys import public_key
+from trustkit.cli.rotating import after, chosen_guns, each, key_here, rotate_with, rotation_options
 from trustkit.core.names import SignerName
 from trustkit.errors import UsageError
 

@@ -10,7 +10,8 @@ from trustkit.cli.ceremony import propose, publish, sign
 from trustkit.cli.context import Context
 from trustkit.cli.options import format_option, passphrase_options
 from trustkit.cli.output import data, data_json, table
-from trustkit.cli.rotating import after, chosen_guns, each, key_here, public_key, rotate_with, rotation_options
+from trustkit.cli.publickeys import public_key
+from trustkit.cli.rotating import after, chosen_guns, each, key_here, rotate_with, rotation_options
 
 
 @click.group("root", context_settings={"help_option_names": ["-h", "--help"]})

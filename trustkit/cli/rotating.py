@@ -53,19 +53,6 @@ def rotate_with(ctx: Context, passphrase_file: Path | None, passphrase_fd: int |
     return Rotate(ctx.publisher(store=store), store, ctx.home.rotations, say=note)
 
 
-def public_key(path: Path) -> Key:
-    """The public key in a PEM file, as ``trustkit key export --public`` writes it; raises KeyFileInvalid."""
-    from trustkit.errors import KeyFileInvalid
-    from trustkit.keys.keypairs import read_public_pem
-
-    try:
-        return read_public_pem(path.read_text("ascii"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeyFileInvalid(f"{path} can't be read as a public key in PEM.") from error
-    except KeyFileInvalid as error:
-        raise KeyFileInvalid(f"{path}: {error.message}", hint="It takes the public half, PEM.") from error
-
-
 def key_here(ctx: Context, key_id: str | None, role: str) -> Key | None:
     """The public half of a key here; raises KeyMissing, and WrongKeyRole where it is kept for something else."""
     from trustkit.errors import WrongKeyRole

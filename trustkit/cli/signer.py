@@ -11,11 +11,10 @@ import click
 from trustkit.cli.context import Context
 from trustkit.cli.options import format_option, passphrase_options
 from trustkit.cli.output import data, data_json, note, table
+from trustkit.cli.publickeys import public_key
 from trustkit.core.names import Gun, SignerName
 
 if TYPE_CHECKING:
-    from securesystemslib.signer import Key
-
     from trustkit.client.signers import Signers
     from trustkit.core.difference import Difference
 
@@ -84,8 +83,8 @@ def add(
         raise UsageError("--replace keeps the signer's paths and place.", hint="Remove it and add it anew instead.")
     if resign and not replace:
         raise UsageError("--resign goes with --replace.")
-    wanted = Added(SignerName.parse(name), _read_key(key_file), paths, SignerName.parse(before) if before else None)
-    signers, named = _signers(ctx, passphrase_file, passphrase_fd), [Gun.parse(gun) for gun in guns]
+    wanted = Added(SignerName.parse(name), public_key(key_file), paths, SignerName.parse(before) if before else None)
+    signers, named = _signers(ctx, passphrase_file, passphrase_fd), list(dict.fromkeys(map(Gun.parse, guns)))
     if dry_run:
         for gun in named:
             _show(
@@ -124,7 +123,7 @@ def remove(
     What NAME alone has signed is withdrawn, after it was shown and asked for; with --resign the keys here sign it
     anew. Everything else stays trusted. Use --resign only where the key was not stolen: look at the digests.
     """
-    signer, named = SignerName.parse(name), [Gun.parse(gun) for gun in guns]
+    signer, named = SignerName.parse(name), list(dict.fromkeys(map(Gun.parse, guns)))
     signers = _signers(ctx, passphrase_file, passphrase_fd)
     if dry_run:
         for gun in named:
@@ -171,15 +170,3 @@ def _show(gun: Gun, difference: Difference) -> None:
         data(f"  {line}")
     lost = len(difference.lost)
     data(f"  {lost or 'No'} tag{'' if lost == 1 else 's'} would stop being trusted. Nothing was changed.")
-
-
-def _read_key(path: Path) -> Key:
-    from trustkit.errors import KeyFileInvalid
-    from trustkit.keys.keypairs import read_public_pem
-
-    try:
-        return read_public_pem(path.read_text("ascii"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeyFileInvalid(f"{path} can't be read as a public key in PEM.") from error
-    except KeyFileInvalid as error:
-        raise KeyFileInvalid(f"{path}: {error.message}", hint="It takes the public half, PEM.") from error

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from trustkit.client.change import Change
-from trustkit.client.outcome import Leave, Outcome
+from trustkit.client.outcome import Leave
 from trustkit.client.publish import Publisher
 from trustkit.client.resolve import Outcome as Found
 from trustkit.client.resolve import Resolved, Resolver, Unresolved
+from trustkit.client.story import Story
 from trustkit.core.manifests import describe
 from trustkit.core.names import Digest, Gun, ImageRef, Tag
 from trustkit.core.ports.remote import ImageRegistry
 from trustkit.core.view import SignedView
-from trustkit.errors import TrustkitError, UsageError
+from trustkit.errors import UsageError
 
 Watch: TypeAlias = Callable[[int], AbstractContextManager[Callable[[], None]]]
 """Told how many references there are; gives what to call, in any thread, whenever one is resolved."""
@@ -129,7 +130,7 @@ class Sign:
         wanted: dict[Gun, dict[Tag, Resolved]] = {}
         for each in resolved:
             wanted.setdefault(each.ref.gun, {})[each.ref.required_tag] = each
-        story = _Story(list(wanted), self._say)
+        story = Story(list(wanted), self._say)
         for gun, tags in wanted.items():
             change = _change(tags, forget=forget)
             with story.of(gun):
@@ -160,7 +161,7 @@ class Sign:
             drops.setdefault(ref.gun, set()).add(ref.required_tag)
         for gun in drops:
             self._publisher.require(gun)
-        story = _Story(list(drops), self._say)
+        story = Story(list(drops), self._say)
         for gun, tags in drops.items():
             with story.of(gun):
                 story.add(self._publisher.publish(gun, Change(drop=frozenset(tags)), found=False))
@@ -179,41 +180,6 @@ class Sign:
         self._say(f"{found.ref.gun}:{found.ref.tag} is {manifest.digest} ({describe(manifest)})")
         for child in found.children:
             self._say(f"  with {child.digest} ({describe(child)})")
-
-
-class _Story:
-    """What became of several collections, told where one of them fails, or somebody interrupts it."""
-
-    def __init__(self, guns: Sequence[Gun], say: Callable[[str], None]) -> None:
-        self._guns = guns
-        self._say = say
-        self._at = guns[0]
-        self.done: list[Gun] = []
-        self.proposed: list[Gun] = []
-
-    @contextmanager
-    def of(self, gun: Gun) -> Iterator[None]:
-        """While one of them is published."""
-        self._at = gun
-        try:
-            yield
-        except TrustkitError:
-            self._tell("Failed")
-            raise
-        except KeyboardInterrupt:
-            self._tell("Interrupted, and perhaps done")
-            raise
-
-    def add(self, outcome: Outcome) -> Outcome:
-        """Takes down what became of the one that is published, and gives it back."""
-        (self.done if outcome.proposal is None else self.proposed).append(self._at)
-        return outcome
-
-    def _tell(self, how: str) -> None:
-        rest = self._guns[self._guns.index(self._at) + 1 :]
-        parts = {"Done": self.done, "Left as a proposal": self.proposed, how: [self._at], "Not tried": rest}
-        if len(self._guns) > 1:
-            self._say(" ".join(f"{word}: {', '.join(map(str, those))}." for word, those in parts.items() if those))
 
 
 def _change(tags: dict[Tag, Resolved], *, forget: bool) -> Change:

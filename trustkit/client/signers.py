@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from securesystemslib.signer import Key
 
+from trustkit.client.outcome import Outcome
 from trustkit.client.publish import Publisher
+from trustkit.client.story import Story
 from trustkit.core.delegations import RELEASES
 from trustkit.core.difference import Difference
 from trustkit.core.draft import Draft
@@ -47,9 +49,13 @@ class Signers:
         self._publisher = publisher
         self._say = say
 
-    def add(self, guns: Sequence[Gun], wanted: Added, agree: Agree) -> list[Gun]:
-        """Adds a signer to each collection; gives back where that is done, not proposed.  Raises Conflict where it
-        or its key signs already.
+    def add(self, guns: Sequence[Gun], wanted: Added, agree: Agree) -> Iterator[Gun]:
+        """Adds a signer to each collection; yields each where that is done, not proposed.
+
+        What was yielded stays done, whatever happens to a later one; that one and those after it are told.
+
+        Raises:
+            Conflict: it or its key signs already.
         """
 
         def edit(draft: Draft) -> None:
@@ -59,12 +65,12 @@ class Signers:
             self._warn_of_overlaps(gun, wanted)
         return self._each(guns, edit, agree)
 
-    def replace(self, guns: Sequence[Gun], wanted: Added, agree: Agree, *, resign: bool) -> list[Gun]:
-        """Gives the signer another key; raises NotFound where it doesn't sign."""
+    def replace(self, guns: Sequence[Gun], wanted: Added, agree: Agree, *, resign: bool) -> Iterator[Gun]:
+        """Gives the signer another key, and yields as ``add``; raises NotFound where it doesn't sign."""
         return self._each(guns, lambda draft: replace_signer(draft, wanted.name, wanted.key, resign=resign), agree)
 
-    def remove(self, guns: Sequence[Gun], name: SignerName, agree: Agree, *, resign: bool) -> list[Gun]:
-        """Removes the signer; raises NotFound where it doesn't sign."""
+    def remove(self, guns: Sequence[Gun], name: SignerName, agree: Agree, *, resign: bool) -> Iterator[Gun]:
+        """Removes the signer, and yields as ``add``; raises NotFound where it doesn't sign."""
         return self._each(guns, lambda draft: remove_signer(draft, name, resign=resign), agree)
 
     def preview_add(self, gun: Gun, wanted: Added) -> Difference:
@@ -83,19 +89,23 @@ class Signers:
         """What ``remove`` would change."""
         return self._publisher.preview(gun, lambda draft: remove_signer(draft, name, resign=resign))
 
-    def _each(self, guns: Sequence[Gun], edit: Callable[[Draft], None], agree: Agree) -> list[Gun]:
-        done = []
+    def _each(self, guns: Sequence[Gun], edit: Callable[[Draft], None], agree: Agree) -> Iterator[Gun]:
         for gun in guns:
             self._publisher.require(gun)
+        story = Story(guns, self._say)
         for gun in guns:
             self._say(f"{gun}:")
-            try:
-                outcome = self._publisher.change(gun, edit, agree=agree)
-            except NoCollection as error:
-                error.hint = f"Make its collection first: trustkit init {gun}, or sign a tag."
-                raise
-            done += [gun] if outcome.proposal is None else []
-        return done
+            with story.of(gun):
+                outcome = story.add(self._changed(gun, edit, agree))
+            if outcome.proposal is None:
+                yield gun
+
+    def _changed(self, gun: Gun, edit: Callable[[Draft], None], agree: Agree) -> Outcome:
+        try:
+            return self._publisher.change(gun, edit, agree=agree)
+        except NoCollection as error:
+            error.hint = f"Make its collection first: trustkit init {gun}, or sign a tag."
+            raise
 
     def _warn_of_overlaps(self, gun: Gun, wanted: Added) -> None:
         current = self._publisher.current(gun)

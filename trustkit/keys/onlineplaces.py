@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -26,8 +27,8 @@ from trustkit.keys.uris import KeyUri, KmsUri, Pkcs11Uri, parse_uri
 
 Done = TypeVar("Done")
 
-PATIENCE_SECONDS = 20.0
-"""The service's database is locked meanwhile: nobody else publishes."""
+PATIENCE_SECONDS = 8.0
+"""The service's database is locked meanwhile, and a client, also another collection's, gives a publish up after 15."""
 _PROBE = b"trustkit asks whether this online key signs: "
 
 
@@ -154,7 +155,7 @@ class _Turn:
         """What the call gives.
 
         Args:
-            patience: how many seconds to wait for the turn, and again for the answer; None for as long as it takes.
+            patience: how many seconds to wait, for the turn and the answer; None for as long as it takes.
 
         Raises:
             KeyUnavailable: no answer in time, or none yet to a call before; otherwise as ``call``.
@@ -162,11 +163,12 @@ class _Turn:
         if patience is None:
             with self._free:
                 return call()
+        until = time.monotonic() + patience
         if not self._free.acquire(timeout=0 if self._hangs else patience):
             raise _silent(what)
         answer: concurrent.futures.Future[Done] = concurrent.futures.Future()
         threading.Thread(target=self._run, args=(call, answer), name="online key", daemon=True).start()
-        concurrent.futures.wait([answer], timeout=patience)
+        concurrent.futures.wait([answer], timeout=max(0.0, until - time.monotonic()))
         if not answer.done():
             self._hangs = True
             raise _silent(what)
