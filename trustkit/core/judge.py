@@ -254,7 +254,7 @@ class _Judging:
             raise BadExpiry(
                 f"{role}.json expires at {expires:%Y-%m-%d %H:%M}; the service takes {self._lifetimes.shortest} to "
                 f"{longest.days} days from now.",
-                hint="Check this machine's clock.",
+                hint="Check the clocks of this machine and of the service.",
             )
 
 
