@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -405,6 +408,45 @@ def test_a_key_of_aws_signs_online_and_what_is_refused_there_loses_nothing(
     restart(office.service)
     assert alice("sign", f"{gun}:v3").status == 0
     assert stock.digest("v3")
+
+
+class Silence:
+    """Accepts connections and says nothing, as a network that swallows packets does."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+
+    def close(self) -> None:
+        self._listening.close()
+
+
+def test_a_key_service_that_hangs_is_given_up_and_others_publish(office: Office, alice: Person, aws: Any) -> None:
+    gun, other = founded(office, alice, "hanging/app"), founded(office, alice, "hanging/other")
+    key_id = aws.create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["KeyId"]
+    office.used(gun, "timestamp", f"awskms:{key_id}")
+    restart(office.service)
+    assert alice("key", "rotate", gun, "--role", "timestamp", "--yes").status == 0
+    silence = Silence()
+    try:
+        office.service.environ = {**office.service.environ, "AWS_ENDPOINT_URL": silence.url}
+        restart(office.service)
+        for where in (gun, other):
+            alice.push(f"{where}:v2")
+        with ThreadPoolExecutor(2) as both:
+            hanging = both.submit(alice, "sign", f"{gun}:v2")
+            time.sleep(3)
+            meanwhile = both.submit(alice, "sign", f"{other}:v2")
+        assert (hanging.result().status, hanging.result().slug) == (4, "server-failed")
+        assert meanwhile.result().status == 0, meanwhile.result().err
+        began = time.monotonic()
+        office.service.stop()
+        assert time.monotonic() - began < 10, "what hangs keeps no service from stopping"
+    finally:
+        silence.close()
+    del office.service.environ["AWS_ENDPOINT_URL"]
+    office.service.start()
+    assert alice("sign", f"{gun}:v2").status == 0
 
 
 def test_the_folder_of_a_separate_signer_is_refused(tmp_path: Path) -> None:
