@@ -28,7 +28,7 @@ from trustkit.keys.uris import KeyUri, KmsUri, Pkcs11Uri, parse_uri
 Done = TypeVar("Done")
 
 PATIENCE_SECONDS = 8.0
-"""The database is locked meanwhile, and clients, also other collections', wait 15 s for the first byte of an answer."""
+"""The database is locked meanwhile, and clients, also those of other collections, wait 15 s for a first byte."""
 _PROBE = b"trustkit asks whether this online key signs: "
 
 
