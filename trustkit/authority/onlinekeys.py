@@ -222,6 +222,11 @@ class OnlineKeys:
             return "signer" if key.sealed == ELSEWHERE else "database"
         return self._sealed.place(gun, key) if opened else "device"
 
+    async def on_devices(self, tx: Transaction, gun: Gun) -> list[Signer]:
+        """The signers of those keys that are on a device; raises StateError where a place doesn't open."""
+        keys = (await tx.collections.online_keys(gun)).values()
+        return [self._sealed.signer(gun, key) for key in keys if on_device(key)]
+
     async def here(self, tx: Transaction) -> list[Gun]:
         """The collections whose private online keys lie in this database."""
         records = await tx.collections.list()

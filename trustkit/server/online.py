@@ -25,6 +25,7 @@ from trustkit.server.signer_client import RemoteSigner
 log = logging.getLogger("trustkit.signer")
 
 ASK_AGAIN_SECONDS = 5.0
+DEVICES_TRIED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,21 @@ async def _tell_local(store: Store, keys: OnlineKeys) -> None:
         here = await keys.here(tx)
     for gun in here:
         log.warning("the online keys of %s are in this service's database, not at the signer, and stay there", gun)
+
+
+async def try_devices(store: Store, keys: OnlineKeys) -> None:
+    """Has a few of the keys on devices sign, and logs what comes of it: the next renewal may be due in a day only."""
+    async with store.read() as tx:
+        guns = [record.gun for record in await tx.collections.list() if record.closed is None]
+        there = {gun: await keys.on_devices(tx, gun) for gun in guns}
+    tried = [(gun, signer) for gun, signers in there.items() for signer in signers][:DEVICES_TRIED]
+    for gun, signer in tried:
+        try:
+            await asyncio.to_thread(signer.sign, b"trustkit asks whether this online key signs")
+        except TrustkitError:  # whose reason is in the log already
+            log.error("until that device is back, nothing of %s is published or renewed", gun)
+        else:
+            log.info("an online key of %s is on a device, which signs", gun)
 
 
 class _Trouble:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ from trustkit.gateway.exchange import Exchange
 from trustkit.server.callers import Callers, Challenges
 from trustkit.server.health import Health
 from trustkit.server.metrics import Metrics, MetricsApp
-from trustkit.server.online import open_online
+from trustkit.server.online import open_online, try_devices
 from trustkit.server.proposal_routes import ProposalRoutes
 from trustkit.server.settings import ServeSettings
 from trustkit.server.token_routes import TokenRoutes
@@ -63,6 +63,7 @@ class _Wired:
     renewal: Renewal
     rotation: Rotation
     metrics: Metrics | None
+    try_devices: Callable[[], Awaitable[None]]
 
 
 class Service:
@@ -157,7 +158,7 @@ class Service:
             other=_other(TokenRoutes(login), health),
             answered=metrics.answered if metrics else None,
         )
-        return _Wired(Application(parts), online.renewal, rotation, metrics)
+        return _Wired(Application(parts), online.renewal, rotation, metrics, lambda: try_devices(store, online.keys))
 
     async def _backend(self, stack: AsyncExitStack, issuer: TokenIssuer, services: frozenset[str]) -> Backend:
         if self._settings.upstream is None:
@@ -176,6 +177,12 @@ class Service:
 
     async def _renew(self, wired: _Wired) -> None:
         age = self._settings.online_key_age
+        try:
+            await wired.try_devices()
+        except TrustkitError as error:
+            log.error("online keys on devices: %s", error)
+        except Exception:  # a bug; renewing has to begin
+            log.exception("online keys on devices could not be tried")
         while True:
             try:
                 report = await wired.renewal.round()
