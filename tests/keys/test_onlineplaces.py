@@ -75,8 +75,9 @@ def test_a_wrong_pin_is_tried_once_however_often_is_signed(token: Path) -> None:
 def test_without_a_pin_the_token_is_not_asked(token: Path) -> None:
     public, uri = places().make(TOKEN, "one")
     pkcs11.lib(MODULE).finalize()
-    with pytest.raises(NoPassphrase, match="There is no passphrase"):
+    with pytest.raises(NoPassphrase, match="There is no passphrase") as refused:
         places("").sign(uri, public, b"payload")
+    assert refused.value.hint == "Start the service with --online-key-pin-file, or with TRUSTKIT_HSM_PIN set."
 
 
 @real

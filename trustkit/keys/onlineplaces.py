@@ -17,7 +17,7 @@ from typing import TypeVar
 from securesystemslib.signer import Key, Signature, Signer
 
 from trustkit.core.publickeys import P256, P384, check_key
-from trustkit.errors import KeyUnavailable, KeyUnsupported, TrustkitError
+from trustkit.errors import KeyUnavailable, KeyUnsupported, NoPassphrase, TrustkitError
 from trustkit.keys import kms, pkcs11
 from trustkit.keys.keypairs import Algorithm
 from trustkit.keys.passphrase import PassphraseSource
@@ -139,6 +139,10 @@ class OnlinePlaces:
                 raise
             self._tokens.look_anew(uri)
             return call()
+        except NoPassphrase as error:
+            if self._patience is not None:
+                error.hint = "Start the service with --online-key-pin-file, or with TRUSTKIT_HSM_PIN set."
+            raise
         except TrustkitError:
             self._open.clear()
             raise
