@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,8 @@ def test_a_service_that_doesnt_answer_or_refuses(
     happened: Callable[[Any, str, pytest.MonkeyPatch], None],
     said: str,
 ) -> None:
+    own = [logging.StreamHandler()]  # as it is in a process whose stderr was this one from its start
+    monkeypatch.setattr(logging.getLogger("securesystemslib"), "handlers", own)
     key = key_of(aws, "ECC_NIST_P256")
     added = add(store, f"awskms:{key}")
     happened(aws, key, monkeypatch)

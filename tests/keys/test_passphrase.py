@@ -159,8 +159,8 @@ def test_no_repr_holds_a_passphrase(tmp_path: Path) -> None:
     assert "hunter2" not in repr(source.existing(ROOT)) + repr(source) + str(source)
 
 
-def test_the_keyring_is_off_unless_switched_on(typist: Callable[..., Any]) -> None:
-    sys.modules.pop("keyring", None)
+def test_the_keyring_is_off_unless_switched_on(typist: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "keyring", raising=False)
     PassphraseSource(environ={}, interactive=True, prompt=typist("typed")).existing(ROOT)
     assert "keyring" not in sys.modules
     with pytest.raises(InvalidSetting, match="1 or 0"):

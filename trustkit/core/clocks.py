@@ -18,7 +18,7 @@ def clock_words(host: Host, now: datetime, *, issued: datetime | None, offset: t
         issued: when the service signed its timestamp, as that says: signed, and never in the future.
         offset: how far the host's clock is ahead, by what it says; anybody on the way can have said it.
     """
-    if issued is not None and issued - now > SLACK and (offset is None or offset < issued - now):
+    if issued is not None and issued - now > SLACK and (offset is None or issued - now - offset > SLACK):
         ahead = words_of(issued - now)
         if offset is not None and abs(offset) <= SLACK:
             return f"The clock of {host} was wrong: it signed its timestamp {ahead} ahead of what it shows now."

@@ -19,6 +19,7 @@ from trustkit.keys import keypairs, sdks
 from trustkit.keys.uris import KmsUri
 
 _AZURE = re.compile(r"//([^.]+)\.vault\.azure\.net/keys/([^/]+)")
+_SILENT = logging.NullHandler()
 
 
 def fetch_public(uri: KmsUri) -> tuple[Key, KmsUri]:
@@ -58,7 +59,7 @@ def speaking(uri: KmsUri, *, may: str = "read the key and sign") -> Iterator[Non
     """Turns what a service's package raises into KeyUnavailable that names the key, and what one must be let do."""
     from securesystemslib.exceptions import UnsupportedAlgorithmError, UnsupportedLibraryError
 
-    logging.getLogger("securesystemslib").addHandler(logging.NullHandler())  # it logs what it raises as well
+    logging.getLogger("securesystemslib").handlers[:] = [_SILENT]  # its own prints what it raises as well
     try:
         yield
     except TrustkitError:
