@@ -26,6 +26,7 @@ WAS = "The clock of registry.example.com was wrong: it signed its timestamp 1 da
         pytest.param(-3.0, 24.0, BEHIND, id="the host is ahead"),
         pytest.param(-3.0, -24.0, AHEAD, id="the host is behind"),
         pytest.param(23.0, 24.0, BEHIND, id="the host is ahead, and signed by that clock"),
+        pytest.param(24.01, 24.0, BEHIND, id="the host is ahead, and signed just now"),
         pytest.param(24.0, None, SIGNED, id="signed in the future, and the host says no time"),
         pytest.param(24.0, 1.0, SIGNED, id="signed in the future, and the host says less"),
         pytest.param(24.0, 0.0, WAS, id="signed in the future, and now both agree"),
