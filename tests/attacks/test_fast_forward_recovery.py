@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tuf.api.exceptions import BadVersionNumberError, UnsignedMetadataError
+from tuf.api.exceptions import BadVersionNumberError, DownloadError, RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import Snapshot, Timestamp
 
 from tests.service import Person, RunningService
@@ -20,7 +20,7 @@ from trustkit.core.formats.tuf1 import read, sign
 from trustkit.core.names import Gun
 from trustkit.core.ports.remote import Pin
 from trustkit.core.ports.service import SealedKey
-from trustkit.errors import NotTrusted, RolledBack
+from trustkit.errors import NotTrusted, RolledBack, TrustkitError
 from trustkit.home.metadata import MetadataFolders
 from trustkit.remote.source import UpdaterSource
 from trustkit.store.kek import load_kek
@@ -56,8 +56,12 @@ class Heist:
         files = self.ours.refresh(self.gun, self.pin, datetime.now(UTC)).files
         return read(files["timestamp"], Timestamp).signed.version
 
-    def steal(self) -> None:
-        """Both clients are served what a thief signed: everything as it is, under the highest versions."""
+    def steal(self, **claims: int) -> None:
+        """Makes what a thief signs: everything as it is, under the highest versions.
+
+        Args:
+            claims: versions that the thief's snapshot names, by role; no files of these can be made.
+        """
         database = sqlite3.connect(self.service.data / "trustkit.db")
         select = "SELECT role, key_id, public, sealed FROM online_keys WHERE gun = ?"
         rows = database.execute(select, (str(self.gun),))
@@ -66,7 +70,7 @@ class Heist:
         database.close()
         now = datetime.now(UTC)
         self.look()
-        snapshot = next_snapshot(self.gun, self._kept("snapshot", Snapshot), {}, now=now, life=DAY)
+        snapshot = next_snapshot(self.gun, self._kept("snapshot", Snapshot), claims, now=now, life=DAY)
         timestamp = next_timestamp(self.gun, self._kept("timestamp", Timestamp), HUGE, now=now, life=DAY)
         snapshot.version = timestamp.version = HUGE
         for name, file in {f"{HUGE}.snapshot.json": snapshot, "timestamp.json": timestamp}.items():
@@ -116,8 +120,14 @@ def test_new_keys_of_both_roles_mend_warm_clients(heist: Heist) -> None:
 
 
 def test_a_new_timestamp_key_alone_does_not(heist: Heist) -> None:
-    heist.steal()
-    heist.serve_lies()
+    """A snapshot that names a targets of the highest version is kept, though that file never comes."""
+    heist.steal(targets=HUGE)
+    with pytest.raises(TrustkitError):
+        heist.look()
+    heist.stock.lies = dict(heist.lies)
+    with pytest.raises((RepositoryError, DownloadError, TrustkitError)):
+        heist.stock.digest("v1")
+    heist.truth()
     done = heist.owner("key", "rotate", str(heist.gun), "--role", "timestamp")
     assert done.status == 0
     assert "--role online" in done.err

@@ -280,9 +280,9 @@ class Thresholding(RuleBasedStateMachine):
 
 
 Thresholding.TestCase.settings = settings(
-    max_examples=12,
+    max_examples=6,
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-TestThresholding = Thresholding.TestCase
+TestThresholding = pytest.mark.timeout(900)(Thresholding.TestCase)

@@ -151,6 +151,12 @@ def test_a_given_key_and_signers_in_the_collection(alice: Person, carol: Person,
 
 
 @pytest.mark.parametrize("paths", [("--paths", "v*"), ()], ids=["limited", "of releases"])
+def digests(person: Person, gun: str) -> dict[str, str]:
+    """By tag what is signed, whoever of those who may has signed it."""
+    tags = json.loads(person("inspect", gun, "--format", "json").out)["tags"]
+    return {tag["tag"]: tag["digest"] for tag in tags}
+
+
 def test_a_signer_s_key_is_replaced_and_its_tags_stay(
     alice: Person, carol: Person, signed: str, tmp_path: Path, paths: tuple[str, ...]
 ) -> None:
@@ -161,7 +167,7 @@ def test_a_signer_s_key_is_replaced_and_its_tags_stay(
     assert alice("signer", "add", name, signed, "--key", str(public), *paths, environ=SIGNER).status == 0
     alice.push(f"{signed}:v3")
     assert alice("sign", f"{signed}:v3", environ=SIGNER).status == 0
-    before = alice("inspect", signed).out
+    before = digests(alice, signed)
     done = alice("key", "rotate", signed, "--role", "signer", "--name", name, environ=SIGNER)
     assert done.status == 0, done.err
     (listed,) = json.loads(alice("signer", "list", signed, "--format", "json").out)
@@ -169,7 +175,7 @@ def test_a_signer_s_key_is_replaced_and_its_tags_stay(
     assert f"signer key {old[:16]} -> {listed['keys'][0]}" in done.out
     assert carol("verify", f"{signed}:v1", f"{signed}:v3").status == 0
     assert "v3" in before
-    assert alice("inspect", signed).out.replace(listed["keys"][0], old) == before
+    assert digests(alice, signed) == before
     unknown = alice("key", "rotate", signed, "--role", "signer", "--name", "nobody", environ=SIGNER)
     assert (unknown.status, unknown.slug) == (1, "not-found")
 

@@ -176,7 +176,10 @@ def test_a_reset_among_publishes_loses_nothing_that_was_said_to_be_done(
     assert carol("verify", f"{gun}:v1").slug == "collection-gone"
     acted = audit(service, gun)
     assert acted[0] == "collection-reset", "nothing was published after it"
-    assert acted.count("published") == sum(status == 0 for status, _, _ in ends)
+    said_done = sum(status == 0 for status, _, _ in ends)
+    assert acted.count("published") >= said_done > 0, (
+        "who reads back only after the reset doesn't say that it is done"
+    )
     fresh = newcomer(service, alice, "among")
     fresh.push(f"{gun}:v2")
     founded = fresh("sign", f"{gun}:v2")

@@ -41,7 +41,7 @@ def _walk(family: type[TrustkitError]) -> Iterator[type[TrustkitError]]:
 
 _FAMILIES = (UsageError, Failed, Rejected, NotTrusted, NotAllowed)
 LEAVES: Mapping[str, type[TrustkitError]] = {
-    leaf.slug: leaf for family in _FAMILIES for leaf in _walk(family) if leaf is not StateError
+    leaf.slug: leaf for family in _FAMILIES for leaf in _walk(family) if not issubclass(leaf, StateError)
 }
 """The leaves that a service can mean, by slug.  Keys and files are this side's own."""
 
