@@ -280,7 +280,7 @@ class Thresholding(RuleBasedStateMachine):
 
 
 Thresholding.TestCase.settings = settings(
-    max_examples=6,
+    max_examples=10,
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
