@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
-from securesystemslib.signer import Key, SecretsHandler, Signature, Signer
+from securesystemslib.signer import Key, Signature, Signer
 
 from trustkit.authority.sealedkeys import DeviceSigner, SealedKeys, on_device, public_half
 from trustkit.authority.sealing import Sealer
 from trustkit.core.names import Gun
+from trustkit.core.openedsigner import OpenedSigner
 from trustkit.core.ports.forging import KeyForge
 from trustkit.core.ports.places import KeyPlaces
 from trustkit.core.ports.service import SealedKey, Transaction
@@ -27,7 +28,7 @@ ELSEWHERE = b""
 """What stands for the private half of a key that a separate signer holds."""
 
 
-class JudgedSigner(Signer):
+class JudgedSigner(OpenedSigner):
     """A key at a separate signer, for the span of one publish or renewal.  Signing waits for a network.
 
     Attributes:
@@ -47,14 +48,6 @@ class JudgedSigner(Signer):
     def public_key(self) -> Key:
         """The public half."""
         return self._key
-
-    @classmethod
-    def from_priv_key_uri(
-        cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
-    ) -> JudgedSigner:
-        """Not how these are made: raises StateError."""
-        del public_key, secrets_handler
-        raise StateError(f"{priv_key_uri[:40]!r} is no key at a separate signer; those have no URI.")
 
     def sign(self, payload: bytes) -> Signature:
         """Asks for the signature, and checks it.

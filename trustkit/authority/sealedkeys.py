@@ -11,10 +11,11 @@ from typing import cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from securesystemslib.signer import CryptoSigner, Key, SecretsHandler, Signature, Signer, SSlibKey
+from securesystemslib.signer import CryptoSigner, Key, Signature, Signer, SSlibKey
 
 from trustkit.authority.sealing import Sealer
 from trustkit.core.names import Gun
+from trustkit.core.openedsigner import OpenedSigner
 from trustkit.core.ports.forging import KeyForge
 from trustkit.core.ports.places import KeyPlaces
 from trustkit.core.ports.service import SealedKey
@@ -28,7 +29,7 @@ _PLACE = b"\x10"
 """Before a sealed place, which is no sealed key; ``Sealer`` itself begins with its version."""
 
 
-class DeviceSigner(Signer):
+class DeviceSigner(OpenedSigner):
     """A key on a device.  Signing waits for it."""
 
     def __init__(self, devices: KeyPlaces | KeyForge, place: str, public: Key) -> None:
@@ -40,13 +41,6 @@ class DeviceSigner(Signer):
     def public_key(self) -> Key:
         """The public half."""
         return self._public
-
-    @classmethod
-    def from_priv_key_uri(
-        cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
-    ) -> Signer:
-        """Not for us: raises NotImplementedError."""
-        raise NotImplementedError
 
     def sign(self, payload: bytes) -> Signature:
         """A signature, verified.

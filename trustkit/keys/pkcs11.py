@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from securesystemslib.signer import Key, SecretsHandler, Signature, Signer
+from securesystemslib.signer import Key, Signature
 
+from trustkit.core.openedsigner import OpenedSigner
 from trustkit.core.publickeys import P256, P384
 from trustkit.errors import KeyExists, KeyMissing, KeyUnsupported, UsageError
 from trustkit.keys import keypairs
@@ -28,7 +29,7 @@ CURVES = {Algorithm.P256: "secp256r1", Algorithm.P384: "secp384r1"}
 _HASHES = {P256[1]: hashlib.sha256, P384[1]: hashlib.sha384}
 
 
-class Pkcs11Signer(Signer):
+class Pkcs11Signer(OpenedSigner):
     """Signs with the private key on a token; ECDSA, hashed here.
 
     Args:
@@ -51,13 +52,6 @@ class Pkcs11Signer(Signer):
     @property
     def public_key(self) -> Key:
         return self._public
-
-    @classmethod
-    def from_priv_key_uri(
-        cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
-    ) -> Signer:
-        """Not for us: a session is opened first, by ``Tokens``."""
-        raise NotImplementedError
 
     def sign(self, payload: bytes) -> Signature:
         """Raises KeyUnavailable; the token that is pulled out has a sentence of its own."""

@@ -12,9 +12,10 @@ import secrets
 from collections.abc import Mapping
 
 from securesystemslib.exceptions import UnverifiedSignatureError
-from securesystemslib.signer import Key, SecretsHandler, Signature, Signer
+from securesystemslib.signer import Key, Signature, Signer
 
 from trustkit.core.names import Gun, SignerName
+from trustkit.core.openedsigner import OpenedSigner
 from trustkit.core.ports.keys import KeyInfo, KeyRole
 from trustkit.core.publickeys import P256, P384, check_key
 from trustkit.errors import KeyMissing, KeyUnsupported, TrustkitError, UsageError
@@ -114,7 +115,7 @@ class RemoteKeys:
         return CheckedSigner(pkcs11.Pkcs11Signer(session, pin, uri, public), uri)
 
 
-class CheckedSigner(Signer):
+class CheckedSigner(OpenedSigner):
     """A signer whose signatures are verified before they are given away.
 
     Args:
@@ -129,13 +130,6 @@ class CheckedSigner(Signer):
     @property
     def public_key(self) -> Key:
         return self._signer.public_key
-
-    @classmethod
-    def from_priv_key_uri(
-        cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
-    ) -> Signer:
-        """Not for us: what signs is opened first."""
-        raise NotImplementedError
 
     def sign(self, payload: bytes) -> Signature:
         """Signs, and verifies.
