@@ -8,16 +8,17 @@ of a family is in ``trustkit.cli.status``, the HTTP status of a leaf in ``trustk
     +-- UsageError                   ask for something else
     |   +-- InvalidName, InvalidReference, InvalidSetting
     +-- Failed                       the machine, not the trust: mend it and try again
-    |   +-- StateError, EngineFailed, RegistryFailed, NotFound, Conflict, ProposalOpen
+    |   +-- StateError, EngineFailed, RegistryFailed, NotFound, Conflict, ProposalOpen,
+    |       BuildFileInvalid, CannotPin
     +-- Rejected                     the judge refuses an upload: correct it
     |   +-- Malformed, TooLarge, BadSignature, BadVersion, BadExpiry, BadKeys, BadDelegation,
     |       WrongOnlineKeys, WrongGun, BadTarget, NameTaken, FounderNotAllowed, BadCeremony, ProposalStale,
     |       SignerBehind
     +-- NotTrusted                   don't use the image
     |   +-- Unsigned, NoCollection, CollectionReset, Expired, NoPin, WrongRoot, RolledBack, DigestMismatch,
-    |   |   WrongCollection, SignatureInvalid, TagMoved, SignersMissing
+    |   |   WrongCollection, SignatureInvalid, TagMoved, SignersMissing, NotPinned, TooOld, ClockBehind
     |   +-- CouldNotCheck            don't use the image *and* find out why; never "unsigned"
-    |       +-- Unreachable, TimedOut, Garbage, ServerFailed, TrustDisabled, CollectionGone
+    |       +-- Unreachable, TimedOut, Garbage, ServerFailed, TrustDisabled, CollectionGone, BadBundle
     +-- NotAllowed                   log in, or ask for the role
     |   +-- LoginRequired, RoleMissing, RateLimited, ConsentMissing
     +-- KeyProblem                   find the key or its passphrase
@@ -115,6 +116,18 @@ class ProposalOpen(Failed):
     """A proposal has this role: approve it or drop it first.  Its id and the role are in the context."""
 
     slug = "proposal-open"
+
+
+class BuildFileInvalid(Failed):
+    """A Dockerfile, compose file or Kubernetes manifest can't be read.  File and line are in the context."""
+
+    slug = "build-file-invalid"
+
+
+class CannotPin(Failed):
+    """A digest can't be written where a file names an image without changing something else."""
+
+    slug = "cannot-pin"
 
 
 class Rejected(TrustkitError):
@@ -291,6 +304,18 @@ class SignersMissing(NotTrusted):
     slug = "signers-missing"
 
 
+class TooOld(NotTrusted):
+    """Signed longer ago than the consumer allows without a network."""
+
+    slug = "too-old"
+
+
+class ClockBehind(NotTrusted):
+    """This machine's clock is before the moment when what it holds was signed."""
+
+    slug = "clock-behind"
+
+
 class CouldNotCheck(NotTrusted):
     """No verdict: not trusted, and not known to be unsigned either."""
 
@@ -331,6 +356,12 @@ class CollectionGone(CouldNotCheck):
     """A collection that was seen before is said not to exist (TRUST 6.4)."""
 
     slug = "collection-gone"
+
+
+class BadBundle(CouldNotCheck):
+    """A file that is no bundle, is damaged, or lacks what it was asked for."""
+
+    slug = "bad-bundle"
 
 
 class NotAllowed(TrustkitError):
