@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from trustkit.core.names import Digest
 from trustkit.core.ports.images import ManifestBytes
-from trustkit.errors import Garbage, InvalidName
+from trustkit.errors import DigestMismatch, Garbage, InvalidName
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -19,6 +19,7 @@ DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 MAX_DESCRIPTORS = 1_000
+MAX_DEPTH = 4
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\Z")
 """RFC 6838, section 4.2."""
 
@@ -71,6 +72,41 @@ def blobs(manifest: ManifestBytes) -> tuple[Descriptor, ...]:
     if not isinstance(listed, list):
         raise Garbage("A manifest's layers are no list.")
     return tuple(_descriptors([*config, *listed]))
+
+
+def descriptor_of(manifest: ManifestBytes) -> Descriptor:
+    """What an index would say of a manifest."""
+    return Descriptor(manifest.media_type, manifest.digest, len(manifest.data))
+
+
+def reached(top: ManifestBytes, fetch: Callable[[Descriptor], ManifestBytes]) -> Iterator[ManifestBytes]:
+    """Every manifest that ``top`` reaches, children before their parents, each once.
+
+    Args:
+        fetch: gives the hashed manifest of a descriptor.
+
+    Raises:
+        DigestMismatch: one is not as its index describes it.
+        Garbage: nested deeper than four levels, over 1,000 manifests, or one that can't be read.
+    """
+    seen: set[Digest] = set()
+
+    def walk(manifest: ManifestBytes, depth: int) -> Iterator[ManifestBytes]:
+        seen.add(manifest.digest)
+        if depth > MAX_DEPTH or len(seen) > MAX_DESCRIPTORS:
+            raise Garbage(f"{top.digest} is nested deeper than {MAX_DEPTH} or has over {MAX_DESCRIPTORS} manifests.")
+        for child in children(manifest):
+            if child.digest not in seen:
+                yield from walk(_same(fetch(child), child), depth + 1)
+        yield manifest
+
+    return walk(top, 1)
+
+
+def _same(manifest: ManifestBytes, descriptor: Descriptor) -> ManifestBytes:
+    if len(manifest.data) != descriptor.size or manifest.digest != descriptor.digest:
+        raise DigestMismatch(f"The manifest {descriptor.digest} is not as its index describes it.")
+    return manifest
 
 
 def describe(manifest: ManifestBytes) -> str:

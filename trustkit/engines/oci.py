@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from trustkit.core.manifests import MAX_DESCRIPTORS, Descriptor, blobs, children
+from trustkit.core.manifests import Descriptor, blobs, descriptor_of, reached
 from trustkit.core.names import Digest, Gun, ImageRef
 from trustkit.core.ports.images import ManifestBytes
 from trustkit.core.ports.remote import ImageRegistry
 from trustkit.engines.command import pinned
 from trustkit.engines.layout import Layout
-from trustkit.errors import DigestMismatch, Garbage
+from trustkit.errors import DigestMismatch
 
-MAX_DEPTH = 4
 _ELSEWHERE = ("nondistributable", "foreign")
 
 
@@ -49,7 +47,7 @@ class LayoutImage:
         top = layout.manifest(layout.tagged(self.tag))
         if wanted not in (None, top.digest):
             raise DigestMismatch(f"The layout {layout.folder} has {top.digest} under {self.tag!r}, not {wanted}.")
-        for manifest in _reached(top, layout.manifest):
+        for manifest in reached(top, layout.manifest):
             for blob in blobs(manifest):
                 _push_blob(layout, self.registry, gun, blob)
             self.registry.put_manifest(gun, manifest.digest, manifest)
@@ -82,39 +80,13 @@ class OciEngine:
             DigestMismatch, Garbage, NotFound, StateError, NotAllowed leaves, CouldNotCheck leaves.
         """
         top = self._registry.manifest(ref.gun, pinned(ref))
-        for manifest in _reached(top, lambda child: self._registry.manifest(ref.gun, child.digest)):
+        for manifest in reached(top, lambda child: self._registry.manifest(ref.gun, child.digest)):
             for blob in blobs(manifest):
                 self._fetch(ref.gun, blob)
-            self._layout.add(_describe(manifest), [manifest.data])
-        self._layout.tag(_describe(top), str(ref.tag) if ref.tag else top.digest.hex)
+            self._layout.add(descriptor_of(manifest), [manifest.data])
+        self._layout.tag(descriptor_of(top), str(ref.tag) if ref.tag else top.digest.hex)
 
     def _fetch(self, gun: Gun, blob: Descriptor) -> None:
         if any(word in blob.media_type for word in _ELSEWHERE) or self._layout.holds(blob):
             return
         self._layout.add(blob, self._registry.blob(gun, blob.digest, blob.size))
-
-
-def _describe(manifest: ManifestBytes) -> Descriptor:
-    return Descriptor(manifest.media_type, manifest.digest, len(manifest.data))
-
-
-def _reached(top: ManifestBytes, fetch: Callable[[Descriptor], ManifestBytes]) -> Iterator[ManifestBytes]:
-    """Every manifest that ``top`` reaches, children before their parents, each once."""
-    seen: set[Digest] = set()
-
-    def walk(manifest: ManifestBytes, depth: int) -> Iterator[ManifestBytes]:
-        seen.add(manifest.digest)
-        if depth > MAX_DEPTH or len(seen) > MAX_DESCRIPTORS:
-            raise Garbage(f"{top.digest} is nested deeper than {MAX_DEPTH} or has over {MAX_DESCRIPTORS} manifests.")
-        for child in children(manifest):
-            if child.digest not in seen:
-                yield from walk(_same(fetch(child), child), depth + 1)
-        yield manifest
-
-    return walk(top, 1)
-
-
-def _same(manifest: ManifestBytes, descriptor: Descriptor) -> ManifestBytes:
-    if len(manifest.data) != descriptor.size or manifest.digest != descriptor.digest:
-        raise DigestMismatch(f"The manifest {descriptor.digest} is not as its index describes it.")
-    return manifest

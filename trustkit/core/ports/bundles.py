@@ -1,0 +1,41 @@
+"""What use cases need from a bundle, a mirror and the folders that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from trustkit.core.manifests import Descriptor
+from trustkit.core.names import Digest, Gun, ImageRef
+from trustkit.core.ports.images import ManifestBytes
+from trustkit.core.ports.remote import Pin
+
+
+class RootChain(Protocol):
+    """The roots that were walked under a pin, as they are kept."""
+
+    def roots(self, gun: Gun, pin: Pin) -> Mapping[int, bytes]:
+        """By version, from the pin's anchor to the newest; each was verified by the one before it."""
+        ...
+
+
+class BlobFolder(Protocol):
+    """Where content is put by digest.  Invariant: under a digest's name lie that digest's bytes, or nothing."""
+
+    def holds(self, descriptor: Descriptor) -> bool: ...
+
+    def add(self, descriptor: Descriptor, chunks: Iterable[bytes]) -> None:
+        """Raises DigestMismatch where other bytes come; nothing is left of them then."""
+        ...
+
+
+class BundledImages(Protocol):
+    """The manifests of a bundle."""
+
+    def manifest(self, descriptor: Descriptor) -> ManifestBytes:
+        """A manifest, hashed and measured; raises BadBundle where there is none, DigestMismatch for other bytes."""
+        ...
+
+    def named(self, ref: ImageRef) -> Digest | None:
+        """The digest that the bundle's own index lists a reference under; believed by nobody."""
+        ...
