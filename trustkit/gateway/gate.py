@@ -17,6 +17,7 @@ from trustkit.core.ports.images import ManifestBytes
 from trustkit.core.view import SignedView
 from trustkit.errors import DigestMismatch, Garbage
 from trustkit.gateway.backend import Backend
+from trustkit.gateway.held import HeldManifests
 from trustkit.gateway.shape import SNIFF_LIMIT, Kind, shape_of
 
 V = TypeVar("V")
@@ -31,10 +32,14 @@ class Gate:
     """Decides over one backend.  Every manifest that it gives out was fetched by digest and hashed.
 
     What is cached is true of the bytes of a digest for ever; no verdict is.
+
+    Attributes:
+        manifests: the registry's manifests; who deletes one there says so.
     """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self.manifests = HeldManifests(backend)
         self._children: OrderedDict[Digest, Sequence[Descriptor]] = OrderedDict()
         self._harmless: OrderedDict[Digest, None] = OrderedDict()
 
@@ -70,7 +75,7 @@ class Gate:
             DigestMismatch: their length or media type isn't what was signed.
             RegistryFailed: the backend can't say, or sends other bytes.
         """
-        found = await self._backend.manifest(repository, decision.digest)
+        found = await self.manifests.get(repository, decision.digest)
         if found is None:
             return None
         if decision.length is not None and decision.length != len(found.data):
@@ -119,7 +124,7 @@ class Gate:
         if known is not None:
             self._children.move_to_end(index)
             return known
-        manifest = await self._backend.manifest(repository, index)
+        manifest = await self.manifests.get(repository, index)
         if manifest is None:
             return ()
         try:
@@ -135,7 +140,7 @@ class Gate:
         """A referrer, or a referrer of one, of something that is served to everybody."""
         at = digest
         for _ in range(MAX_SUBJECTS):
-            manifest = await self._backend.manifest(repository, at)
+            manifest = await self.manifests.get(repository, at)
             if manifest is None:
                 return None
             shape = shape_of(manifest.data, manifest.media_type)
@@ -157,7 +162,7 @@ class Gate:
         if not isinstance(await self._digest(repository, subject, view, frozenset(), now), Serve):
             return None
         digest = await self._backend.resolve(repository, tag)
-        manifest = await self._backend.manifest(repository, digest) if digest is not None else None
+        manifest = await self.manifests.get(repository, digest) if digest is not None else None
         if digest is None or manifest is None:
             return None
         shape = shape_of(manifest.data, manifest.media_type)
@@ -171,7 +176,7 @@ class Gate:
         return Serve(digest)
 
     async def _artifact(self, repository: Repository, digest: Digest) -> ManifestBytes | None:
-        manifest = await self._backend.manifest(repository, digest)
+        manifest = await self.manifests.get(repository, digest)
         if manifest is None or shape_of(manifest.data, manifest.media_type).kind is not Kind.ARTIFACT:
             return None
         return manifest

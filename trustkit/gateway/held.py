@@ -1,0 +1,76 @@
+"""Manifests that were fetched by digest and hashed, kept in memory for a few seconds (TRUST 7.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from trustkit.core.names import Digest, Repository
+from trustkit.core.ports.images import Images, ManifestBytes
+
+KEEP_SECONDS = 10.0
+"""How long a manifest that was deleted behind the service's back is still served."""
+KEEP_BYTES = 32 * 1024 * 1024
+LARGEST = 512 * 1024
+"""Bytes; a longer manifest is fetched each time, so that one of them doesn't push out all others."""
+
+_Key = tuple[Repository, Digest]
+
+
+class HeldManifests:
+    """A registry's manifests by digest.  The bytes of a digest never change, so only their being there can be stale.
+
+    Whoever asks while another asks for the same shares that answer.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, images: Images, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._images, self._clock = images, clock
+        self._kept: OrderedDict[_Key, tuple[float, ManifestBytes]] = OrderedDict()
+        self._size = 0
+        self._asking: dict[_Key, asyncio.Task[ManifestBytes | None]] = {}
+
+    async def get(self, repository: Repository, digest: Digest) -> ManifestBytes | None:
+        """As ``Images.manifest``."""
+        key = (repository, digest)
+        kept = self._kept.get(key)
+        if kept is not None and self._clock() - kept[0] < KEEP_SECONDS:
+            return kept[1]
+        task = self._asking.get(key)
+        if task is None:
+            # Whoever came first may go away; the others still want the answer.
+            task = self._asking[key] = asyncio.create_task(self._ask(key))
+            task.add_done_callback(lambda done: self._asked(key, done))
+        return await asyncio.shield(task)
+
+    def forget(self, repository: Repository, digest: Digest) -> None:
+        """Asks the registry again, also where it is being asked at this moment."""
+        self._asking.pop((repository, digest), None)
+        self._drop((repository, digest))
+
+    async def _ask(self, key: _Key) -> ManifestBytes | None:
+        return await self._images.manifest(*key)
+
+    def _asked(self, key: _Key, done: asyncio.Task[ManifestBytes | None]) -> None:
+        current = self._asking.get(key) is done
+        if current:
+            del self._asking[key]
+        if done.cancelled() or done.exception() is not None or not current:
+            return
+        self._drop(key)
+        found = done.result()
+        if found is None or len(found.data) > LARGEST:
+            return
+        self._kept[key] = (self._clock(), found)
+        self._size += len(found.data)
+        while self._size > KEEP_BYTES:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: _Key) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._size -= len(kept[1].data)
