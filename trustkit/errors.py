@@ -304,6 +304,12 @@ class SignersMissing(NotTrusted):
     slug = "signers-missing"
 
 
+class NotPinned(NotTrusted):
+    """A file names an image by another digest than the signed one, or by none."""
+
+    slug = "not-pinned"
+
+
 class TooOld(NotTrusted):
     """Signed longer ago than the consumer allows without a network."""
 
