@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tests.remote.test_updater import serving
 from tests.simulator import NOW, Publisher, make_signer, manifest
 from trustkit.client.trust import Current, Trust
 from trustkit.core.ports.remote import Pin
-from trustkit.errors import RolledBack
+from trustkit.errors import NotFound, RolledBack, SignatureInvalid
 from trustkit.home.home import Home
 from trustkit.remote.source import UpdaterSource
 
@@ -24,12 +25,13 @@ class Consumer:
 
     def __init__(self, folder: Path, publisher: Publisher, pin: Pin) -> None:
         self.publisher, self.gun = publisher, publisher.gun
+        self.fetch: Callable[[str, int], bytes] = serving(publisher)
         self.home = Home(folder)
         self.home.pins.add(pin)
         self.trust = Trust(
             self.home.pins,
             UpdaterSource(
-                fetcher=lambda _: serving(publisher),
+                fetcher=lambda _: self.fetch,
                 folder=self.home.metadata.locked,
                 seen=self.home.metadata.seen,
                 sleep=lambda _: None,
@@ -124,3 +126,48 @@ def test_nothing_is_carried_where_the_pin_cannot_be_met(consumer: Consumer) -> N
     if served.pin.root is None:
         assert not consumer.trust.follow(consumer.gun, served, set(served.pin.key_ids), ["0" * 64])
     assert consumer.current().pin == served.pin
+
+
+class Meanwhile:
+    """A fetch during which something happens: when the walk has found no newer root, and the timestamp comes next."""
+
+    def __init__(self, publisher: Publisher, happens: Callable[[], None]) -> None:
+        self.fetch, self.happens, self.timestamps = serving(publisher), happens, 0
+
+    def __call__(self, name: str, max_length: int) -> bytes:
+        self.timestamps += name == "timestamp.json"
+        try:
+            return self.fetch(name, max_length)
+        except NotFound:
+            happens, self.happens = self.happens, lambda: None
+            happens()
+            raise
+
+
+def test_online_keys_that_change_between_root_and_timestamp_are_walked_to(consumer: Consumer) -> None:
+    """A rotation is one publish; who has the root from before it and the timestamp from after it isn't attacked."""
+    publisher, old = consumer.publisher, consumer.publisher.timestamp
+
+    def rotates() -> None:
+        publisher.timestamp = make_signer()
+
+        def change(root: Root) -> None:
+            root.revoke_key(old.public_key.keyid, "timestamp")
+            root.add_key(publisher.timestamp.public_key, "timestamp")
+
+        publisher.accept(publisher.change_root(change))
+
+    fetch = consumer.fetch = Meanwhile(publisher, rotates)
+    assert {str(tag) for tag in consumer.current().view.targets} == {"v1"}
+    assert fetch.timestamps == 2
+
+
+def test_a_timestamp_of_a_stranger_is_asked_for_twice_and_refused(consumer: Consumer) -> None:
+    def signs() -> None:
+        consumer.publisher.timestamp = make_signer()
+        consumer.publisher.install({})
+
+    fetch = consumer.fetch = Meanwhile(consumer.publisher, signs)
+    with pytest.raises(SignatureInvalid):
+        consumer.current()
+    assert fetch.timestamps == 2

@@ -25,6 +25,7 @@ from trustkit.errors import (
     NotFound,
     NotTrusted,
     RolledBack,
+    SignatureInvalid,
     TimedOut,
     TooLarge,
 )
@@ -124,14 +125,23 @@ class UpdaterSource:
     def _refresh(
         self, folder: Path, fetch: Fetch, bootstrap: bytes, now: datetime, tags: Collection[Tag] | None
     ) -> tuple[str, ...]:
-        """A lower timestamp is asked for again for two seconds: a replica may lag (TRUST 6.3)."""
-        waited, pause = 0.0, 0.1
+        """A lower timestamp is asked for again for two seconds: a replica may lag (TRUST 6.3).
+
+        One that isn't signed as its root asks is asked for once more, after the walk to a root that may have come
+        between the two: a rotation of the online keys is one publish, and what a client fetches are two files.
+        """
+        waited, pause, walked_again = 0.0, 0.1, False
         while True:
             try:
                 return refresh_folder(folder, fetch, bootstrap=bootstrap, now=now, tags=tags)
             except RolledBack:
                 if waited >= LAG_SECONDS:
                     raise
+            except SignatureInvalid:
+                if walked_again:
+                    raise
+                walked_again = True
+                continue
             self._sleep(pause)
             waited += pause
             pause *= 2
