@@ -1,12 +1,13 @@
 """What a trust-only repository serves to whom (TRUST 7): the decision, without the fetching.
 
-A decision that has to look into signed indexes is a generator: it yields the digest of an index, is sent the
-descriptors that this index lists, and returns the decision.  Who drives it fetches and hashes.
+A decision that has to look into signed indexes is a generator: it yields the digest of an index, is sent everything
+that ``below`` found there, and returns the decision.  ``below`` yields the digests of indexes, and is sent what each
+of them lists.  Who drives them fetches and hashes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -47,7 +48,9 @@ class Missing:
 
 
 Decision = Serve | Refuse | Missing
-Search = Generator[Digest, Sequence[Descriptor], Decision]
+Reached = Mapping[Digest, Descriptor]
+Search = Generator[Digest, Reached, Decision]
+Below = Generator[Digest, Sequence[Descriptor], dict[Digest, Descriptor]]
 
 
 def may_read_unsigned(actions: frozenset[Action]) -> bool:
@@ -114,10 +117,10 @@ def by_digest(
     """
     refusal = distrust(view, repository, now)
     if refusal is None and view is not None:
-        named = next((t for t in view.targets.values() if t.digest == digest), None)
+        named = view.named.get(digest)
         if named is not None:
             return _signed(named)
-        if any(digest in target.children for target in view.targets.values()):
+        if digest in view.recorded:
             return Serve(digest)
         found = yield from _below(view, digest, now)
         if found is not None:
@@ -127,34 +130,43 @@ def by_digest(
     return refusal or Refuse("unsigned", f"{repository}@{digest} is not signed, and no signed index lists it.")
 
 
-def _signed(target: SignedTarget) -> Serve:
-    return Serve(target.digest, target.media_type, target.length)
+def roots(view: SignedView, now: datetime) -> tuple[Digest, ...]:
+    """What is looked below: the signed indexes, then whatever is superseded and not past its date (TRUST 7.3)."""
+    superseded = {digest for digest, until in view.superseded.items() if now < until}
+    return (*view.indexes, *sorted(superseded.difference(view.indexes)))
 
 
-def _below(view: SignedView, wanted: Digest, now: datetime) -> Generator[Digest, Sequence[Descriptor], Serve | None]:
-    superseded = {s.digest for t in view.targets.values() for s in t.superseded if now < s.until}
-    if wanted in superseded:
-        return Serve(wanted)
-    signed = {t.digest for t in view.targets.values() if t.media_type in INDEXES}
-    for root in (*sorted(signed), *sorted(superseded - signed)):
-        found = yield from _below_index(root, wanted)
-        if found is not None:
-            return found
-    return None
+def below(root: Digest) -> Below:
+    """Everything below one index, each with the descriptor that comes first, level by level.
 
-
-def _below_index(root: Digest, wanted: Digest) -> Generator[Digest, Sequence[Descriptor], Serve | None]:
-    level, seen, left = [root], {root}, MAX_DESCRIPTORS
+    It is true of the root's bytes for ever, so whoever drives this may keep it, if it found every index that it asked
+    for.  At most four steps and 1,000 descriptors.
+    """
+    level, reached, seen, left = [root], dict[Digest, Descriptor](), {root}, MAX_DESCRIPTORS
     for _ in range(MAX_DEPTH):
-        below: list[Digest] = []
+        deeper: list[Digest] = []
         for index in level:
             listed = (yield index)[:left]
             left -= len(listed)
             for child in listed:
-                if child.digest == wanted:
-                    return Serve(wanted, child.media_type, child.size)
-            below.extend(_fresh(listed, seen))
-        level = below
+                reached.setdefault(child.digest, child)
+            deeper.extend(_fresh(listed, seen))
+        level = deeper
+    return reached
+
+
+def _signed(target: SignedTarget) -> Serve:
+    return Serve(target.digest, target.media_type, target.length)
+
+
+def _below(view: SignedView, wanted: Digest, now: datetime) -> Generator[Digest, Reached, Serve | None]:
+    until = view.superseded.get(wanted)
+    if until is not None and now < until:
+        return Serve(wanted)
+    for root in roots(view, now):
+        child = (yield root).get(wanted)
+        if child is not None:
+            return Serve(wanted, child.media_type, child.size)
     return None
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
+from trustkit.core.manifests import INDEXES
 from trustkit.core.names import Digest, Gun, Tag
 
 
@@ -49,7 +51,7 @@ class RoleState:
     grants: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SignedView:
     """Everything that a collection signs, verified at one moment.
 
@@ -69,3 +71,27 @@ class SignedView:
     root_keys: tuple[str, ...]
     target_keys: tuple[str, ...]
     roles: tuple[RoleState, ...] = ()
+
+    @cached_property
+    def named(self) -> Mapping[Digest, SignedTarget]:
+        """The digests that signed tags name, each with one of the tags that do."""
+        return {target.digest: target for target in reversed(list(self.targets.values()))}
+
+    @cached_property
+    def recorded(self) -> Mapping[Digest, SignedTarget]:
+        """The digests that were signed along as children, each with one of the tags above."""
+        return {child: target for target in self.targets.values() for child in target.children}
+
+    @cached_property
+    def superseded(self) -> Mapping[Digest, datetime]:
+        """The digests that tags had before, each with the latest moment until which it may be pulled."""
+        until: dict[Digest, datetime] = {}
+        for target in self.targets.values():
+            for former in target.superseded:
+                until[former.digest] = max(former.until, until.get(former.digest, former.until))
+        return until
+
+    @cached_property
+    def indexes(self) -> tuple[Digest, ...]:
+        """The signed digests that are indexes, in order."""
+        return tuple(sorted({t.digest for t in self.targets.values() if t.media_type in INDEXES}))

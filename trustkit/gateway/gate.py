@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from trustkit.core import gating
 from trustkit.core.access import Action
-from trustkit.core.gating import Decision, Refuse, Serve
+from trustkit.core.gating import Decision, Reached, Refuse, Serve
 from trustkit.core.manifests import Descriptor, children
 from trustkit.core.names import Digest, Repository, Tag
 from trustkit.core.ports.images import ManifestBytes
@@ -24,7 +24,7 @@ V = TypeVar("V")
 
 MAX_SUBJECTS = 4
 MAX_REFERRERS = 1_000
-_CACHED = 20_000
+_CACHED = 4_000
 _FALLBACK = re.compile(r"sha256-([0-9a-f]{64})(?:\.[A-Za-z0-9._-]+)?\Z")
 
 
@@ -40,7 +40,7 @@ class Gate:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self.manifests = HeldManifests(backend)
-        self._children: OrderedDict[Digest, Sequence[Descriptor]] = OrderedDict()
+        self._reached: OrderedDict[Digest, Reached] = OrderedDict()
         self._harmless: OrderedDict[Digest, None] = OrderedDict()
 
     async def decide(
@@ -114,25 +114,37 @@ class Gate:
         try:
             need = next(search)
             while True:
-                need = search.send(await self._listed(repository, need))
+                need = search.send(await self._below(repository, need))
         except StopIteration as done:
             decision: Decision = done.value
             return decision
 
-    async def _listed(self, repository: Repository, index: Digest) -> Sequence[Descriptor]:
-        known = self._children.get(index)
+    async def _below(self, repository: Repository, root: Digest) -> Reached:
+        known = self._reached.get(root)
         if known is not None:
-            self._children.move_to_end(index)
+            self._reached.move_to_end(root)
             return known
+        search, whole = gating.below(root), True
+        try:
+            need = next(search)
+            while True:
+                listed = await self._listed(repository, need)
+                whole = whole and listed is not None
+                need = search.send(listed or ())
+        except StopIteration as done:
+            reached: Reached = done.value
+        if whole:
+            _remember(self._reached, root, reached)
+        return reached
+
+    async def _listed(self, repository: Repository, index: Digest) -> Sequence[Descriptor] | None:
         manifest = await self.manifests.get(repository, index)
         if manifest is None:
-            return ()
+            return None
         try:
-            listed = children(manifest)
+            return children(manifest)
         except Garbage:
-            listed = ()
-        _remember(self._children, index, listed)
-        return listed
+            return ()
 
     async def _referrer(
         self, repository: Repository, digest: Digest, view: SignedView | None, now: datetime
@@ -184,5 +196,6 @@ class Gate:
 
 def _remember(cache: OrderedDict[Digest, V], digest: Digest, value: V) -> None:
     cache[digest] = value
+    cache.move_to_end(digest)
     while len(cache) > _CACHED:
         cache.popitem(last=False)
