@@ -1,8 +1,8 @@
 """Images in Dockerfiles: FROM, COPY --from, RUN --mount=from, ONBUILD, and the frontend that ``# syntax`` names.
 
-Names are looked up as BuildKit does it: FROM knows the stages before it, case-insensitively; what COPY and RUN name may
-be any stage, and one that comes later is refused here, because Docker's classic builder would pull an image instead.
-FROM knows the ARGs before the first FROM and those of the platforms; COPY --from and RUN --mount know none.
+Names are looked up as BuildKit does it: FROM knows the stages before it, case-insensitively; what COPY and RUN name
+may be any stage, and one that comes later is refused here, because Docker's classic builder would pull an image
+instead.  FROM knows the ARGs before the first FROM and those of the platforms; COPY --from and RUN --mount none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from trustkit.builds.instructions import Instruction, Instructions
 from trustkit.builds.sites import Chain, Reading
-from trustkit.builds.source import OUTSIDE, Source, Traced
+from trustkit.builds.source import Source, Traced
 from trustkit.builds.words import BadWord, Dialect, Expanded, expand
 from trustkit.core.names import ImageRef, shown
 
@@ -109,18 +109,18 @@ class _Dockerfile:
         first = self._instructions.line(1)
         if FRONTEND in self._arguments:
             self._reading.arguments.add(FRONTEND)
-            image = self._arguments[FRONTEND].split(" ")[0]
-            self._reading.add(self._source, f"--build-arg {FRONTEND}", Expanded.given(image), line=first)
+            given = Expanded.given(self._arguments[FRONTEND].split(" ")[0])
+            self._reading.add(self._source, f"--build-arg {FRONTEND}", given, line=first)
             return
-        body = self._text.text.split("\n", 1)[1] if self._text.text.startswith("#!") else self._text.text
+        text = self._text.text
+        body = text.partition("\n")[2] if text.startswith("#!") else text
         if _OTHER_SYNTAX.match(body) or _json_syntax(body):
             raise self._source.invalid_line(
                 first,
                 "names a frontend of another language; only Dockerfiles are read.",
                 hint="Remove the syntax line.",
             )
-        start = 1 if body is not self._text.text else 0
-        directives = Instructions.find_directives(self._text, start) if start else self._instructions.directives
+        directives = self._instructions.directives_from(0 if body is text else 1)
         for directive in directives:
             if directive.name == "syntax":
                 image = directive.value.part(0, len(directive.value.text.split(" ")[0]))
@@ -240,7 +240,7 @@ def _from_flags(instruction: Instruction, source: Source) -> list[tuple[str, Tra
     """What an instruction takes files from, with the words for where it says so."""
     found = []
     for flag in instruction.flags:
-        name, equals, value = flag.text.partition("=")
+        name, equals, _ = flag.text.partition("=")
         start = len(name) + len(equals)
         if instruction.name == "COPY" and name == "from":
             found.append(("COPY --from", flag.part(start, len(flag.text))))
@@ -248,7 +248,6 @@ def _from_flags(instruction: Instruction, source: Source) -> list[tuple[str, Tra
             found += [
                 ("RUN --mount", each) for each in _mount_from(flag.part(start, len(flag.text)), source, instruction)
             ]
-        del value
     return found
 
 

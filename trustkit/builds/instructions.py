@@ -1,8 +1,8 @@
 """The instructions of a Dockerfile, by BuildKit's own parser, and where their words stand in the file.
 
-The parser (the package ``dockerfile``, which is BuildKit's Go code) says what the instructions are, so that no reading
-of ours differs from what is built.  It gives no positions: here the lines that it names are joined again, and where the
-result isn't what the parser made of them, the file is refused.
+The parser (the package ``dockerfile``, which is BuildKit's Go code) says what the instructions are, so that no
+reading of ours differs from what is built.  It gives no positions: here the lines that it names are joined again,
+and where the result isn't what the parser made of them, the file is refused.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from trustkit.builds.source import Source, Traced
 from trustkit.errors import BuildFileInvalid, InvalidSetting
 
 KNOWN = frozenset(
-    "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MAINTAINER ONBUILD RUN SHELL STOPSIGNAL USER VOLUME "
-    "WORKDIR".split()
+    (
+        *("ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER"),
+        *("ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"),
+    )
 )
 _DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*\Z")
 _DIRECTIVES = frozenset({"syntax", "escape", "check"})
@@ -67,7 +69,7 @@ class Instructions:
         self._source = source
         self._text = text
         self._lines = _lines(text)
-        self.directives = list(self._find_directives())
+        self.directives = list(self.directives_from(0))
         self.escape = next((each.value.text for each in self.directives if each.name == "escape"), "\\")
         if self.escape not in ("\\", "`"):
             raise self._invalid(1, "has an escape directive that is neither \\ nor `.")
@@ -77,7 +79,7 @@ class Instructions:
         for command in self._parsed:
             name = command.cmd.upper()
             if name not in KNOWN:
-                raise self._invalid(command.start_line, f"has no instruction of a Dockerfile: {ascii(name[:40])}.")
+                raise self._invalid(command.start_line, f"has {name[:40]!a}, which is no instruction.")
             if name in ("FROM", "ARG", "ONBUILD") or (name in ("COPY", "RUN", "ADD") and command.flags):
                 yield self._instruction(name, command)
 
@@ -89,10 +91,11 @@ class Instructions:
     def _invalid(self, number: int, what: str, hint: str = "") -> BuildFileInvalid:
         return self._source.invalid_line(self.line(number), what, hint=hint)
 
-    def _find_directives(self) -> Iterator[Directive]:
+    def directives_from(self, first: int) -> Iterator[Directive]:
+        """The directives that begin at a line, the first one being 0."""
         seen = set()
-        for number, line in enumerate(self._lines, 1):
-            found = _DIRECTIVE.match(line.text.rstrip("\n"))
+        for number, line in enumerate(self._lines[first:], first + 1):
+            found = _DIRECTIVE.match(line.text)
             if not found or (name := found[1].lower()) not in _DIRECTIVES:
                 return
             if name in seen:
@@ -185,7 +188,7 @@ class Instructions:
             raise self._source.invalid_line(line, "(ONBUILD) can't be read.") from error
         name = command.cmd.upper()
         if name in ("FROM", "ONBUILD") or name not in KNOWN:
-            raise self._source.invalid_line(line, f"(ONBUILD) can't have {ascii(name[:40])}.")
+            raise self._source.invalid_line(line, f"(ONBUILD) can't have {name[:40]!a}.")
         return self._read(name, line, _after(rest, len(command.cmd)), command.flags, command.value)
 
     def _read(

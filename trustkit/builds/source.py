@@ -78,7 +78,7 @@ class Source:
             ) from error
         for index, char in enumerate(source.text):
             if (char < " " and char not in "\t\n\r\f\v") or "\x7f" <= char <= "\x9f" or char in "\u2028\u2029":
-                raise source.invalid(index, f"has the control character {ascii(char)}.", hint="Remove it.")
+                raise source.invalid(index, f"has the control character {char!a}.", hint="Remove it.")
         return source
 
     @property

@@ -209,5 +209,5 @@ class _Reader:
             self._next += 1
         name = self._word.text[start : self._next]
         if name[:1].isdigit() or not name.isascii():
-            raise BadWord(f"has {ascii(name)}, which is no variable's name.", "Write ${NAME}.")
+            raise BadWord(f"has {name!a}, which is no variable's name.", "Write ${NAME}.")
         return name

@@ -1,0 +1,104 @@
+"""Files of ``trustkit resolve``: read whole, and written all or none."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trustkit.builds.read import FileKind, read, read_dotenv
+from trustkit.builds.sites import Reading
+from trustkit.builds.source import MAX_BYTES, Source, shown_path
+from trustkit.client.pinning import Finding, ReadFile, pinned_text
+from trustkit.errors import Conflict, StateError, TrustkitError, UsageError
+from trustkit.home.files import read_bounded, write_atomically
+
+Row = tuple[str, "ReadFile | TrustkitError", list[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A file that was written."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The files in their order, each as it was read or why it wasn't.
+
+    Args:
+        again: reads another text of a file in the same way.
+        unused: build arguments that no file has an ARG for.
+    """
+
+    files: list[ReadFile | TrustkitError]
+    again: Callable[[ReadFile, Source], Reading]
+    unused: list[str]
+
+
+def load(
+    names: Sequence[str],
+    kind: FileKind | None,
+    arguments: Mapping[str, str],
+    env_file: str | None,
+    environ: Mapping[str, str],
+) -> Loaded:
+    """Reads files; what can't be read is among the answers."""
+
+    def environment(name: str) -> Mapping[str, str]:
+        beside = Path(env_file) if env_file else Path(name).parent / ".env"
+        data = read_bounded(beside, MAX_BYTES)
+        if data is None and env_file:
+            raise UsageError(f"There is no file {shown_path(env_file)}.")
+        return {**(read_dotenv(str(beside), data) if data else {}), **environ}
+
+    def one(name: str) -> ReadFile | TrustkitError:
+        try:
+            source = Source.decode(name, _bytes(name))
+            return ReadFile(source, *read(source, kind, lambda: environment(name), arguments))
+        except TrustkitError as error:
+            return error
+
+    files = [one(name) for name in names]
+    used = {each for file in files if isinstance(file, ReadFile) for each in file.reading.arguments}
+
+    def again(file: ReadFile, source: Source) -> Reading:
+        return read(source, file.kind, lambda: environment(source.name), arguments)[1]
+
+    return Loaded(files, again, sorted(set(arguments) - used))
+
+
+def put(rows: Sequence[Row], loaded: Loaded) -> list[Changed]:
+    """Writes the digests in: every text is made and read back first, then each file is replaced as a whole.
+
+    Raises:
+        CannotPin: a digest doesn't fit; nothing was written.
+        Conflict: a file has changed since it was read; the ones before it were written.
+        StateError: a folder or disk doesn't let us.
+    """
+    new: list[tuple[ReadFile, str]] = []
+    for _, file, found in rows:
+        if isinstance(file, ReadFile):
+            text = pinned_text(file, found, lambda source, file=file: loaded.again(file, source))  # type: ignore[misc]  # mypy infers no type for a lambda's default
+            if text != file.source.text:
+                new.append((file, text))
+    changed = []
+    for file, text in new:
+        path = Path(file.source.name).resolve()
+        if _bytes(str(path)) != file.source.text.encode():
+            raise Conflict(f"{shown_path(file.source.name)} was changed meanwhile.", hint="Run it again.")
+        write_atomically(path, text.encode(), mode=stat.S_IMODE(path.stat().st_mode))
+        changed.append(Changed(file.source.name))
+    return changed
+
+
+def _bytes(name: str) -> bytes:
+    path = Path(name)
+    if path.exists() and not path.is_file():
+        raise StateError(f"{shown_path(name)} is no regular file.", hint="Name a file.")
+    data = read_bounded(path, MAX_BYTES)
+    if data is None:
+        raise UsageError(f"There is no file {shown_path(name)}.")
+    return data
