@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("trustkit.cli.verify", "Check tags and print the digests they are signed for."),
     "pull": ("trustkit.cli.pull", "Pull the signed digest of a tag, then tag it."),
     "resolve": ("trustkit.cli.resolve", "Write signed digests into Dockerfiles, compose files and manifests."),
+    "bundle": ("trustkit.cli.bundle", "Trust data and manifests in one file, for where there is no network."),
     "inspect": ("trustkit.cli.inspect", "Show what a collection signs, and by which keys."),
     "policy": ("trustkit.cli.policy", "Demand that named signers have signed what is pulled here."),
     "status": ("trustkit.cli.status_command", "When what expires, what that breaks, who renews it."),

@@ -35,3 +35,16 @@ def format_option(command: F) -> F:
     return click.option(
         "--format", "output", type=click.Choice(["table", "json"]), default="table", show_default=True
     )(command)
+
+
+def bundle_options(command: F) -> F:
+    """``--bundle`` and ``--max-age``: a file in the place of the network."""
+    command = click.option(
+        "--max-age", metavar="AGE", help="How long ago the bundle's timestamp may be signed: 36h, 14d. No default."
+    )(command)
+    return click.option(
+        "--bundle",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Use this bundle and no network; needs --max-age.",
+    )(command)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
 from trustkit.cli.app import report
 from trustkit.cli.context import Context
+from trustkit.cli.options import bundle_options
 from trustkit.cli.output import data, note
 from trustkit.cli.status import exit_status
 from trustkit.client.verify import Trusted
@@ -17,8 +19,9 @@ from trustkit.errors import TrustkitError
 
 @click.command("verify")
 @click.argument("refs", metavar="REF...", nargs=-1, required=True)
+@bundle_options
 @click.pass_context
-def command(click_context: click.Context, refs: tuple[str, ...]) -> None:
+def command(click_context: click.Context, refs: tuple[str, ...], bundle: Path | None, max_age: str | None) -> None:
     """Check each REF and print NAME:TAG@sha256:... for the trusted ones.
 
     REF is HOST[:PORT]/repository:TAG, with or without @sha256:..., or a digest alone, which is trusted where a tag is
@@ -26,6 +29,12 @@ def command(click_context: click.Context, refs: tuple[str, ...]) -> None:
     the first REF that isn't trusted, in the order given.
     """
     ctx: Context = click_context.obj
+    if bundle is not None or max_age is not None:
+        from trustkit.cli.bundle import verifying
+
+        with verifying(ctx, bundle, max_age) as (bundled, _):
+            status = each_reference(refs, lambda ref: told(bundled(ref)))
+        click_context.exit(status)
     verify = ctx.verify()
     click_context.exit(each_reference(refs, lambda ref: told(verify(ref))))
 

@@ -94,7 +94,7 @@ class Layout:
             StateError: the folder doesn't let us.
         """
         hasher, size = hashlib.sha256(), 0
-        with _replacing(self._blob(descriptor.digest)) as file:
+        with replacing(self._blob(descriptor.digest)) as file:
             for chunk in chunks:
                 size += len(chunk)
                 hasher.update(chunk)
@@ -124,7 +124,7 @@ class Layout:
             raise StateError(f"The folder {self.folder} can't be made.") from error
 
     def _write(self, name: str, value: object) -> None:
-        with _replacing(self.folder / name) as file:
+        with replacing(self.folder / name) as file:
             file.write(json.dumps(value).encode("ascii"))
 
     @contextmanager
@@ -179,7 +179,7 @@ def _descriptor(entry: Any) -> Descriptor:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Any]:
+def replacing(path: Path) -> Iterator[Any]:
     """A file that takes its name when the block ends well, and vanishes when it doesn't."""
     temporary = None
     try:

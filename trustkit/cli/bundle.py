@@ -1,0 +1,119 @@
+"""``trustkit bundle``: trust data and manifests in one file, for where there is no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import click
+
+from trustkit.cli.context import FIRST_USE, Context
+from trustkit.cli.output import data, note
+from trustkit.core.names import ImageRef
+from trustkit.core.offline import MAX_AGE, evaluate_aged, parse_age
+from trustkit.errors import InvalidReference, UsageError
+
+if TYPE_CHECKING:
+    from trustkit.client.bundle import CreateBundle, VerifyBundled
+    from trustkit.engines.bundle import Bundle
+
+
+@click.group("bundle")
+def command() -> None:
+    """Trust data and manifests in one file, to be verified with no network."""
+
+
+@command.command("create")
+@click.argument("refs", metavar="REF...", nargs=-1, required=True)
+@click.option("-o", "--output", "to", required=True, metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--images", is_flag=True, help="Put configurations and layers in, too: what pull --bundle needs.")
+@click.pass_context
+def create(click_context: click.Context, refs: tuple[str, ...], to: Path, *, images: bool) -> None:
+    """Write a bundle of each REF: the collection's metadata from its first root on, and the manifests.
+
+    Everything is verified against the pins here, as verify does, before FILE is written; FILE is replaced whole or
+    not at all. REF is as for verify.
+    """
+    from trustkit.engines.bundle import packing
+
+    ctx: Context = click_context.obj
+    named = [ImageRef.parse(text) for text in dict.fromkeys(refs)]
+    if to.is_dir():
+        raise InvalidReference(f"{to} is a folder.", hint="Name the file that the bundle is written to.")
+    make = _create(ctx)
+    to = to.absolute()
+    with packing(to) as (layout, finish):
+        contents = make(named, layout, images=images)
+        trial = layout.folder.parent / "trial"
+        finish(contents, trial)
+        _read_back(ctx, trial, named)
+        trial.replace(to)
+    for name, descriptor in sorted(contents.images.items()):
+        data(f"{name.partition('@')[0]}@{descriptor.digest}")
+    note(f"{to}: {to.stat().st_size} bytes, of {len(contents.collections)} collection(s).")
+
+
+def _create(ctx: Context) -> CreateBundle:
+    from trustkit.client.bundle import CreateBundle
+    from trustkit.client.collecting import Collect
+
+    return CreateBundle(ctx.verify(), Collect(ctx.trust(), ctx.service), ctx.registry, clock=ctx.now)
+
+
+def _read_back(ctx: Context, path: Path, refs: list[ImageRef]) -> None:
+    """Verifies what was written as somebody with these pins who has never seen the collections."""
+    from trustkit.engines.bundle import opened_bundle
+
+    with TemporaryDirectory(prefix="trustkit-bundle-") as scratch, opened_bundle(path) as bundle:
+        verify = _verify(ctx, bundle, MAX_AGE, Path(scratch))
+        for ref in refs:
+            verify(ref)
+
+
+@contextmanager
+def verifying(ctx: Context, path: Path | None, age: str | None) -> Iterator[tuple[VerifyBundled, Bundle]]:
+    """The verify use case on a bundle, open for a block.
+
+    Raises:
+        UsageError: no age is given, or none that can be read.
+        BadBundle, StateError: the file.
+    """
+    from trustkit.engines.bundle import opened_bundle
+
+    if path is None:
+        raise UsageError("--max-age is the age of a bundle; name one with --bundle FILE.")
+    if age is None:
+        raise UsageError(
+            "--bundle needs --max-age: how long ago the bundle's timestamp may have been signed.",
+            hint="There is no default. Write for example --max-age 14d.",
+        )
+    max_age = parse_age(age)
+    with opened_bundle(path) as bundle:
+        yield _verify(ctx, bundle, max_age), bundle
+
+
+def _verify(ctx: Context, bundle: Bundle, max_age: timedelta, scratch: Path | None = None) -> VerifyBundled:
+    from trustkit.client.bundle import AgedTrust, VerifyBundled
+    from trustkit.client.verify import Verify
+    from trustkit.config import switched_on
+    from trustkit.home.metadata import MetadataFolders
+    from trustkit.remote.bundled import BundledSource
+
+    folders = MetadataFolders(scratch) if scratch else ctx.home.metadata
+    source = BundledSource(
+        fetcher=bundle.fetcher, folder=folders.locked, judge=partial(evaluate_aged, max_age=max_age)
+    )
+    trust = AgedTrust(
+        ctx.home.pins,
+        source,
+        max_age=max_age,
+        ask=ctx.ask if ctx.interactive else None,
+        warn=note,
+        unsafe_trust_on_first_use=switched_on(FIRST_USE, ctx.environ).value,
+    )
+    return VerifyBundled(Verify(trust, clock=ctx.now, demand=ctx.home.policies.find), bundle)
