@@ -39,6 +39,31 @@ def home_folder(flag: str | None, environ: Mapping[str, str]) -> Setting[Path]:
     return Setting(Path(platformdirs.user_data_dir("trustkit", appauthor=False)), "default")
 
 
+FIRST_USE = "TRUSTKIT_UNSAFE_TRUST_ON_FIRST_USE"
+_POLICY = "TRUSTKIT_POLICY"
+
+
+def policy_file(flag: str | None, environ: Mapping[str, str], home: Path) -> Setting[Path | None]:
+    """The policy file: the flag, TRUSTKIT_POLICY, or ``policy.toml`` of the home folder; None where none is named.
+
+    Raises:
+        InvalidSetting: an empty value, or demands in the home that an older version wrote.
+    """
+    for value, origin in ((flag, "--policy"), (environ.get(_POLICY), _POLICY)):
+        if value is not None:
+            if not value.strip():
+                raise InvalidSetting(f"{origin} is empty.", hint="Name a file, or leave it out.")
+            return Setting(Path(value).expanduser().absolute(), origin)
+    own, older = home / "policy.toml", home / "policy.json"
+    if own.exists() or own.is_symlink():
+        return Setting(own, "TRUSTKIT_HOME")
+    if older.exists():
+        raise InvalidSetting(
+            f"{older} isn't read any more.", hint=f"Write its demands as rules in {own}, then remove it."
+        )
+    return Setting(None, "default")
+
+
 def token_hosts(environ: Mapping[str, str]) -> Setting[frozenset[Host]]:
     """TRUSTKIT_TOKEN_HOSTS: hosts, comma-separated, besides the registry that may be asked for tokens (TRUST 8.3).
 

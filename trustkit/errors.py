@@ -9,14 +9,15 @@ of a family is in ``trustkit.cli.status``, the HTTP status of a leaf in ``trustk
     |   +-- InvalidName, InvalidReference, InvalidSetting
     +-- Failed                       the machine, not the trust: mend it and try again
     |   +-- StateError, EngineFailed, RegistryFailed, NotFound, Conflict, ProposalOpen,
-    |       BuildFileInvalid, CannotPin
+    |       InUse, BuildFileInvalid, CannotPin
     +-- Rejected                     the judge refuses an upload: correct it
     |   +-- Malformed, TooLarge, BadSignature, BadVersion, BadExpiry, BadKeys, BadDelegation,
     |       WrongOnlineKeys, WrongGun, BadTarget, NameTaken, FounderNotAllowed, BadCeremony, ProposalStale,
     |       SignerBehind
     +-- NotTrusted                   don't use the image
     |   +-- Unsigned, NoCollection, CollectionReset, Expired, NoPin, WrongRoot, RolledBack, DigestMismatch,
-    |   |   WrongCollection, SignatureInvalid, TagMoved, SignersMissing, NotPinned, TooOld, ClockBehind
+    |   |   WrongCollection, SignatureInvalid, TagMoved, SignersMissing, PolicyDenies, NotPinned,
+    |   |   TooOld, ClockBehind
     |   +-- CouldNotCheck            don't use the image *and* find out why; never "unsigned"
     |       +-- Unreachable, TimedOut, Garbage, ServerFailed, TrustDisabled, CollectionGone, BadBundle
     +-- NotAllowed                   log in, or ask for the role
@@ -116,6 +117,12 @@ class ProposalOpen(Failed):
     """A proposal has this role: approve it or drop it first.  Its id and the role are in the context."""
 
     slug = "proposal-open"
+
+
+class InUse(Failed):
+    """A manifest or blob can't be deleted: a signed tag needs it, or it is superseded and may still be pulled."""
+
+    slug = "in-use"
 
 
 class BuildFileInvalid(Failed):
@@ -302,6 +309,12 @@ class SignersMissing(NotTrusted):
     """It is signed, and not by the signers that the consumer's policy demands."""
 
     slug = "signers-missing"
+
+
+class PolicyDenies(NotTrusted):
+    """The consumer's policy doesn't take it, signed or not."""
+
+    slug = "policy-denies"
 
 
 class NotPinned(NotTrusted):

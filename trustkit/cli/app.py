@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resolve": ("trustkit.cli.resolve", "Write signed digests into Dockerfiles, compose files and manifests."),
     "bundle": ("trustkit.cli.bundle", "Trust data and manifests in one file, for where there is no network."),
     "inspect": ("trustkit.cli.inspect", "Show what a collection signs, and by which keys."),
-    "policy": ("trustkit.cli.policy", "Demand that named signers have signed what is pulled here."),
+    "policy": ("trustkit.cli.policy", "Check and show which images are accepted from where."),
     "status": ("trustkit.cli.status_command", "When what expires, what that breaks, who renews it."),
     "renew": ("trustkit.cli.renew", "Sign anew what has expired or soon will."),
     "signer": ("trustkit.cli.signer", "Let other keys sign: all tags, or tags of some patterns."),

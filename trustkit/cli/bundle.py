@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trustkit.cli.context import FIRST_USE, Context
+from trustkit.cli.context import Context
 from trustkit.cli.output import data, note
 from trustkit.core.names import ImageRef
 from trustkit.core.offline import MAX_AGE, evaluate_aged, parse_age
@@ -100,7 +100,7 @@ def verifying(ctx: Context, path: Path | None, age: str | None) -> Iterator[tupl
 def _verify(ctx: Context, bundle: Bundle, max_age: timedelta, scratch: Path | None = None) -> VerifyBundled:
     from trustkit.client.bundle import AgedTrust, VerifyBundled
     from trustkit.client.verify import Verify
-    from trustkit.config import switched_on
+    from trustkit.config import FIRST_USE, switched_on
     from trustkit.home.metadata import MetadataFolders
     from trustkit.remote.bundled import BundledSource
 
@@ -109,11 +109,11 @@ def _verify(ctx: Context, bundle: Bundle, max_age: timedelta, scratch: Path | No
         fetcher=bundle.fetcher, folder=folders.locked, judge=partial(evaluate_aged, max_age=max_age)
     )
     trust = AgedTrust(
-        ctx.home.pins,
+        ctx.pins,
         source,
         max_age=max_age,
         ask=ctx.ask if ctx.interactive else None,
         warn=note,
         unsafe_trust_on_first_use=switched_on(FIRST_USE, ctx.environ).value,
     )
-    return VerifyBundled(Verify(trust, clock=ctx.now, demand=ctx.home.policies.find), bundle)
+    return VerifyBundled(Verify(trust, clock=ctx.now, demand=ctx.demand), bundle)

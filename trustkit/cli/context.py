@@ -12,22 +12,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trustkit.config import home_folder
+from trustkit.config import FIRST_USE, home_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trustkit.client.enforce import Enforce
     from trustkit.client.proposals import Proposals
     from trustkit.client.publish import Publisher
     from trustkit.client.sign import Sign
     from trustkit.client.trust import Trust
-    from trustkit.client.verify import Verify
+    from trustkit.client.verify import Trusted
     from trustkit.core.difference import Difference
-    from trustkit.core.names import Gun, Host
+    from trustkit.core.names import Gun, Host, ImageRef
+    from trustkit.core.policy import Demand, Policy
     from trustkit.core.ports.engines import Engine
     from trustkit.core.ports.keys import KeyInfo
+    from trustkit.core.readings import Readings
     from trustkit.engines.oci import LayoutImage
     from trustkit.home import Home
+    from trustkit.home.policy import PolicyPins
     from trustkit.keys.store import FileKeyStore
     from trustkit.remote.clocks import Clocks
     from trustkit.remote.dockerconfig import DockerConfig
@@ -39,8 +43,6 @@ if TYPE_CHECKING:
     from trustkit.remote.source import UpdaterSource
     from trustkit.remote.trust import HttpTrustService
     from trustkit.remote.updater import Fetch
-
-FIRST_USE = "TRUSTKIT_UNSAFE_TRUST_ON_FIRST_USE"
 
 
 class Context:
@@ -148,18 +150,27 @@ class Context:
         return HttpImageRegistry(self.sessions)
 
     @cached_property
+    def readings(self) -> Readings:
+        """The files that this command has read."""
+        from trustkit.core.readings import Readings
+
+        return Readings()
+
+    @cached_property
     def source(self) -> UpdaterSource:
         """Collections, verified into the home folder."""
         from trustkit.remote.source import UpdaterSource
 
-        return UpdaterSource(fetcher=self._fetcher, folder=self.home.metadata.locked, seen=self.home.metadata.seen)
+        metadata = self.home.metadata
+        return UpdaterSource(fetcher=self._fetcher, folder=metadata.locked, seen=metadata.seen, reader=self.readings)
 
     @cached_property
     def looking(self) -> ScratchSource:
         """Collections as they stand, verified in all but expiry, and kept nowhere."""
         from trustkit.remote.scratch import ScratchSource
 
-        return ScratchSource(fetcher=self._fetcher, folder=self.home.metadata.locked, seen=self.home.metadata.seen)
+        metadata = self.home.metadata
+        return ScratchSource(fetcher=self._fetcher, folder=metadata.locked, seen=metadata.seen, reader=self.readings)
 
     def _fetcher(self, gun: Gun) -> Fetch:
         return self.service.fetcher(gun)
@@ -183,6 +194,7 @@ class Context:
             own_root_keys=own_root_keys,
             looking=looking,
             offset=lambda gun: self.clocks.offset(gun.host),
+            reader=self.readings,
         )
 
     @staticmethod
@@ -205,11 +217,45 @@ class Context:
 
         return ask
 
-    def verify(self) -> Verify:
-        """The verify use case."""
-        from trustkit.client.verify import Verify
+    @cached_property
+    def policy(self) -> Policy | None:
+        """This machine's policy; None where it has none, so that the pins alone decide."""
+        from trustkit.config import policy_file
+        from trustkit.home.policy import read_policy
 
-        return Verify(self.trust(), clock=self.now, demand=self.home.policies.find)
+        path = policy_file(None, self.environ, self.home.path).value
+        return None if path is None else read_policy(path)
+
+    @property
+    def pins(self) -> PolicyPins:
+        """The pins of consumers: the policy's, then the home's."""
+        from trustkit.home.policy import PolicyPins
+
+        return PolicyPins(self.home.pins, self.policy)
+
+    def demand(self, gun: Gun) -> Demand | None:
+        """The signers whom the policy demands for a GUN."""
+        return None if self.policy is None else self.policy.rule(gun).demand
+
+    def verify(self) -> Callable[[ImageRef], Trusted]:
+        """What is signed, under this machine's policy; what that takes unsigned, this refuses."""
+        return self.enforce().trusted
+
+    def enforce(self, policy: str | None = None) -> Enforce:
+        """The enforce use case: under a policy file, or else this machine's, or else the home's pins alone."""
+        from trustkit.cli.output import note
+        from trustkit.hooks.gate import enforcing
+
+        return enforcing(
+            self.home,
+            self.source,
+            self.environ,
+            policy=policy,
+            warn=note,
+            offset=lambda gun: self.clocks.offset(gun.host),
+            ask=self.ask if self.interactive else None,
+            superseded=False,
+        )
 
     def signing(self, passphrase_file: Path | None = None, passphrase_fd: int | None = None) -> Sign:
         """The sign, revoke and init use cases."""

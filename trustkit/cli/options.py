@@ -37,6 +37,13 @@ def format_option(command: F) -> F:
     )(command)
 
 
+def policy_option(command: F) -> F:
+    """``--policy``: a policy file in the place of this machine's."""
+    return click.option(
+        "--policy", metavar="FILE", help="The policy. [TRUSTKIT_POLICY; default: policy.toml of the home, if any]"
+    )(command)
+
+
 def bundle_options(command: F) -> F:
     """``--bundle`` and ``--max-age``: a file in the place of the network."""
     command = click.option(

@@ -97,9 +97,9 @@ def _read_root(path: Path, pattern: str) -> tuple[bytes, tuple[str, ...]]:
     """
     from trustkit.core.formats.tuf1 import guns
     from trustkit.core.patterns import GunPattern
+    from trustkit.core.pincheck import MAX_ROOT
     from trustkit.core.pinning import root_key_ids
     from trustkit.home.files import read_bounded
-    from trustkit.home.pins import MAX_ROOT
 
     data = read_bounded(path, MAX_ROOT) or b""
     try:

@@ -1,63 +1,84 @@
-"""``trustkit policy``: which signers have to have signed what is pulled here."""
+"""``trustkit policy``: what this machine's policy file says."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
 from trustkit.cli.context import Context
 from trustkit.cli.options import format_option
-from trustkit.cli.output import data_json, note, table
-from trustkit.core.names import SignerName
-from trustkit.core.patterns import GunPattern
+from trustkit.cli.output import data, data_json, note, table
 
 
 @click.group("policy", context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Demand that named signers have signed what verify and pull accept.
+    """Check and show the policy: which images are accepted from where.
 
-    The most specific pattern that matches a repository counts: HOST/repository, then HOST/prefix/*, then HOST/*.
+    It is one TOML file: --policy FILE, TRUSTKIT_POLICY, or policy.toml of the home folder. The most specific rule
+    that matches a repository counts, alone; what no rule matches is denied.
     """
 
 
-@command.command("add")
-@click.argument("pattern", metavar="PATTERN")
-@click.option("--signer", "signers", multiple=True, required=True, metavar="NAME", help="A signer. Repeatable.")
-@click.option("--count", type=click.IntRange(min=1), metavar="K", help="How many of them. [default: all]")
-@click.option("--replace", is_flag=True, help="Put this in the place of another policy for the same pattern.")
-@click.pass_obj
-def add(ctx: Context, pattern: str, signers: tuple[str, ...], count: int | None, *, replace: bool) -> None:
-    """Accept tags of PATTERN only if these signers have signed them, each with the key that the publisher names."""
-    from trustkit.core.policy import Demand
+@command.command("check")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("refs", metavar="REF...", nargs=-1)
+@click.option("--no-network", is_flag=True, help="Say only which rule each REF falls under.")
+@click.pass_context
+def check(click_context: click.Context, file: Path, refs: tuple[str, ...], *, no_network: bool) -> None:
+    """Check FILE, and say of each REF which rule it falls under and what comes of it.
 
-    names = tuple(SignerName.parse(name) for name in signers)
-    demand = Demand(GunPattern.parse(pattern), names, len(names) if count is None else count)
-    ctx.home.policies.add(demand, replace=replace)
-    note(f"{demand.pattern} takes {demand.count} of {', '.join(map(str, names))}.")
+    REF may be a familiar name such as alpine. The exit status is that of the first REF that is refused.
+    """
+    from trustkit.cli.app import report
+    from trustkit.cli.status import exit_status
+    from trustkit.core.familiar import familiar
+    from trustkit.errors import TrustkitError
+    from trustkit.home.policy import read_policy
+
+    ctx: Context = click_context.obj
+    policy = read_policy(file)
+    note(f"{file}: {len(policy.rules)} rules, {len(policy.mirrors)} mirrors.")
+    enforce, status = None if no_network else ctx.enforce(str(file)), 0
+    for text in refs:
+        try:
+            ref = familiar(text)
+            if enforce is None:
+                data(f"{ref}: {policy.rule(policy.home(ref).gun).name}")
+                continue
+            verdict = enforce(ref)
+            data(verdict.reason)
+            if verdict.error is not None and not verdict.allowed:
+                status = status or exit_status(verdict.error)
+        except TrustkitError as error:
+            report(error, text if text.isprintable() and text not in error.message else "")
+            status = status or exit_status(error)
+    click_context.exit(status)
 
 
-@command.command("list")
+@command.command("show")
 @format_option
 @click.pass_obj
-def list_policies(ctx: Context, output: str) -> None:
-    """Show the policies."""
-    from trustkit.home.policy import as_json
-
-    demands = ctx.home.policies.list()
+def show(ctx: Context, output: str) -> None:
+    """Show the rules of this machine's policy."""
+    policy = ctx.policy
+    rules = [] if policy is None else [*policy.rules]
     if output == "json":
-        data_json([as_json(demand) for demand in demands])
-    elif demands:
+        data_json([rule.as_json() for rule in rules])
+    elif policy is None:
+        note("There is no policy: what is signed by the pinned root keys is accepted.")
+    elif rules:
         table(
-            ("PATTERN", "TAKES", "OF SIGNERS"),
-            [(str(d.pattern), str(d.count), ", ".join(map(str, d.signers))) for d in demands],
+            ("PATTERN", "MODE", "TAKES"),
+            [(rule.name, f"{rule.mode}{' (detects)' if rule.detect else ''}", rule.words) for rule in rules],
         )
     else:
-        note("There are no policies: any valid signature will do.")
+        note(f"{policy.origin} has no rules: everything is denied.")
 
 
-@command.command("remove")
-@click.argument("pattern", metavar="PATTERN")
-@click.pass_obj
-def remove(ctx: Context, pattern: str) -> None:
-    """Remove the policy of PATTERN; another one may cover it still."""
-    ctx.home.policies.remove(GunPattern.parse(pattern))
-    note(f"{pattern} has no policy of its own any more.")
+@command.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of policy files, for editors."""
+    from trustkit.home.policy import SCHEMA
+
+    data(SCHEMA.read_text().rstrip())

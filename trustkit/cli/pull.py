@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from trustkit.cli.context import Context
-from trustkit.cli.verify import each_reference, told
+from trustkit.cli.options import policy_option
+from trustkit.cli.verify import each_reference, told_verdict
 from trustkit.client.pull import pull
 from trustkit.core.names import ImageRef
 
@@ -13,8 +14,9 @@ from trustkit.core.names import ImageRef
 @click.command("pull")
 @click.argument("refs", metavar="REF...", nargs=-1, required=True)
 @click.option("--to", "to", default="docker", show_default=True, metavar="docker|skopeo:DEST|oci:DIR")
+@policy_option
 @click.pass_context
-def command(click_context: click.Context, refs: tuple[str, ...], to: str) -> None:
+def command(click_context: click.Context, refs: tuple[str, ...], to: str, policy: str | None) -> None:
     """Pull the signed digest of each REF, then give it the tag.
 
     With --to docker the engine pulls by digest and tags; skopeo:DEST copies with skopeo to any of its destinations;
@@ -22,9 +24,9 @@ def command(click_context: click.Context, refs: tuple[str, ...], to: str) -> Non
     """
     ctx: Context = click_context.obj
     engine = ctx.engine(to)
-    verify = ctx.verify()
+    enforce = ctx.enforce(policy)
 
     def one(ref: ImageRef) -> None:
-        told(pull(ref, verify, engine))
+        told_verdict(pull(ref, enforce, engine, ctx.registry))
 
     click_context.exit(each_reference(refs, one))

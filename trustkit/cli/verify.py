@@ -9,9 +9,10 @@ import click
 
 from trustkit.cli.app import report
 from trustkit.cli.context import Context
-from trustkit.cli.options import bundle_options
+from trustkit.cli.options import bundle_options, policy_option
 from trustkit.cli.output import data, note
 from trustkit.cli.status import exit_status
+from trustkit.client.enforce import Verdict
 from trustkit.client.verify import Trusted
 from trustkit.core.names import ImageRef
 from trustkit.errors import TrustkitError
@@ -20,8 +21,15 @@ from trustkit.errors import TrustkitError
 @click.command("verify")
 @click.argument("refs", metavar="REF...", nargs=-1, required=True)
 @bundle_options
+@policy_option
 @click.pass_context
-def command(click_context: click.Context, refs: tuple[str, ...], bundle: Path | None, max_age: str | None) -> None:
+def command(
+    click_context: click.Context,
+    refs: tuple[str, ...],
+    bundle: Path | None,
+    max_age: str | None,
+    policy: str | None,
+) -> None:
     """Check each REF and print NAME:TAG@sha256:... for the trusted ones.
 
     REF is HOST[:PORT]/repository:TAG, with or without @sha256:..., or a digest alone, which is trusted where a tag is
@@ -35,8 +43,15 @@ def command(click_context: click.Context, refs: tuple[str, ...], bundle: Path | 
         with verifying(ctx, bundle, max_age) as (bundled, _):
             status = each_reference(refs, lambda ref: told(bundled(ref)))
         click_context.exit(status)
-    verify = ctx.verify()
-    click_context.exit(each_reference(refs, lambda ref: told(verify(ref))))
+    enforce = ctx.enforce(policy)
+
+    def one(ref: ImageRef) -> None:
+        verdict = enforce(ref)
+        if verdict.error is not None:
+            raise verdict.error  # a rule that only detects makes nothing trusted
+        told_verdict(verdict)
+
+    click_context.exit(each_reference(refs, one))
 
 
 def told(trusted: Trusted) -> None:
@@ -44,6 +59,15 @@ def told(trusted: Trusted) -> None:
     data(str(trusted))
     if trusted.is_child:
         note(f"{trusted} was signed with {trusted.gun}:{trusted.by.tag}@{trusted.by.digest}.")
+
+
+def told_verdict(verdict: Verdict) -> None:
+    """One line for what may be used, and a warning to stderr where that isn't because it is signed."""
+    if verdict.trusted is not None and verdict.ref.gun == verdict.trusted.gun:
+        told(verdict.trusted)
+        return
+    data(str(verdict.image))
+    note(verdict.reason if verdict.trusted is not None else f"WARNING: {verdict.reason}")
 
 
 def each_reference(refs: tuple[str, ...], act: Callable[[ImageRef], None]) -> int:

@@ -32,7 +32,12 @@ class CreateBundle:
     """
 
     def __init__(
-        self, verify: Verify, collect: Collect, registry: ImageRegistry, *, clock: Callable[[], datetime]
+        self,
+        verify: Callable[[ImageRef], Trusted],
+        collect: Collect,
+        registry: ImageRegistry,
+        *,
+        clock: Callable[[], datetime],
     ) -> None:
         self._verify = verify
         self._collect = collect

@@ -16,21 +16,27 @@ from trustkit.errors import InvalidReference, TagMoved, Unsigned
 
 @dataclass(frozen=True, slots=True)
 class Trusted:
-    """A digest that may be used, and the signed tag that says so."""
+    """A digest that may be used, and the signed tag that says so.  Nothing of it counts after ``expires``."""
 
     gun: Gun
     digest: Digest
     by: SignedTarget
+    expires: datetime | None = None
 
     @property
-    def is_child(self) -> bool:
-        """Whether the digest isn't the tag's own, but of a manifest that was signed along with its index."""
+    def is_other(self) -> bool:
+        """Whether the digest isn't the tag's own: a child of its index, or what the tag was before."""
         return self.digest != self.by.digest
 
     @property
+    def is_child(self) -> bool:
+        """Whether the digest is of a manifest that was signed along with its index."""
+        return self.is_other and self.digest in self.by.children
+
+    @property
     def ref(self) -> ImageRef:
-        """The digest with its tag; a child without, for the tag is the whole index."""
-        return ImageRef(self.gun, None if self.is_child else self.by.tag, self.digest)
+        """The digest with its tag; without, where the tag is another digest."""
+        return ImageRef(self.gun, None if self.is_other else self.by.tag, self.digest)
 
     def __str__(self) -> str:
         return str(self.ref)
@@ -54,8 +60,11 @@ class Verify:
         self._clock = clock
         self._demand = demand
 
-    def __call__(self, ref: ImageRef) -> Trusted:
+    def __call__(self, ref: ImageRef, *, superseded: bool = False) -> Trusted:
         """What a tag is signed for, or a digest that a tag is signed for now, itself or as a child of an index.
+
+        Args:
+            superseded: take also a digest that a tag had before, until the date that its publisher set (TRUST 4.4).
 
         Raises:
             Unsigned: the tag isn't signed, or no signed tag has the digest.
@@ -68,7 +77,7 @@ class Verify:
         demand, now = self._demand(ref.gun), self._clock()
         tags = None if ref.tag is None or demand else {ref.tag}
         current = self._trust.current(ref.gun, now, tags=tags)
-        found = _meanings(current.view, ref)
+        found = _meanings(current.view, ref, now if superseded else None)
         if demand is None:
             return found[0]
         signed = attributions(current.files, ref.gun, now)
@@ -83,17 +92,20 @@ def find(view: SignedView, ref: ImageRef) -> Trusted:
     return _meanings(view, ref)[0]
 
 
-def _meanings(view: SignedView, ref: ImageRef) -> list[Trusted]:
+def _meanings(view: SignedView, ref: ImageRef, moment: datetime | None = None) -> list[Trusted]:
     """By each signed tag that says so, the best one first: one for a tag, one or more for a digest."""
-    targets = _by_digest(view, ref, ref.digest) if ref.tag is None and ref.digest else [_by_tag(view, ref)]
-    return [Trusted(ref.gun, ref.digest or target.digest, target) for target in targets]
+    targets = _by_digest(view, ref, ref.digest, moment) if ref.tag is None and ref.digest else [_by_tag(view, ref)]
+    return [Trusted(ref.gun, ref.digest or target.digest, target, view.expires) for target in targets]
 
 
-def _by_digest(view: SignedView, ref: ImageRef, digest: Digest) -> list[SignedTarget]:
-    """The tags whose digest this is, then those that have it as a child."""
+def _by_digest(view: SignedView, ref: ImageRef, digest: Digest, moment: datetime | None) -> list[SignedTarget]:
+    """The tags whose digest this is, then those that have it as a child, then those that had it before."""
     tags = sorted(view.targets.values(), key=lambda target: target.tag)
-    own = [target for target in tags if target.digest == digest]
-    found = own + [target for target in tags if digest in target.children and target not in own]
+    found = [target for target in tags if target.digest == digest]
+    found += [target for target in tags if digest in target.children and target not in found]
+    if moment is not None:
+        was = {each.tag for each in tags for old in each.superseded if old.digest == digest and moment < old.until}
+        found += [target for target in tags if target.tag in was and target not in found]
     if not found:
         raise Unsigned(f"No signed tag of {ref.gun} has {digest}.", gun=str(ref.gun))
     return found

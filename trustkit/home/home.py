@@ -10,7 +10,6 @@ from trustkit.home.ceremonies import SignedRoots
 from trustkit.home.files import private_folder
 from trustkit.home.metadata import MetadataFolders
 from trustkit.home.pins import FilePinStore
-from trustkit.home.policy import FilePolicyStore
 from trustkit.home.rotations import FileRotations
 from trustkit.home.tokens import FileTokenCache
 
@@ -44,11 +43,6 @@ class Home:
     def pins(self) -> FilePinStore:
         """The pins."""
         return FilePinStore(private_folder(self.path) / "pins.json")
-
-    @cached_property
-    def policies(self) -> FilePolicyStore:
-        """Which signers have to have signed what."""
-        return FilePolicyStore(private_folder(self.path) / "policy.json")
 
     @cached_property
     def backups(self) -> BackupTimes:
