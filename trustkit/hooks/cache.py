@@ -1,0 +1,205 @@
+"""Verdicts that are kept for seconds, so that what is pulled often doesn't wait for the trust service.
+
+Shared by the hooks that run as servers.  Nothing outlives an expiry that it depends on, a refusal is kept for one
+second, and what couldn't be checked is never kept.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, Protocol, TypeAlias, TypeVar
+
+from trustkit.core.names import Gun, ImageRef
+from trustkit.errors import CouldNotCheck, NotTrusted, TimedOut, TrustkitError
+
+MAX_AGE = 10.0
+"""Seconds that a good verdict is kept."""
+REFUSAL_AGE = 1.0
+"""Seconds that a refusal is kept: who signs a tag now can use it now."""
+SIZE = 10_000
+WORKERS = 16
+REFRESH = 0.5
+"""The part of its life after which a verdict that is asked for is looked up again, meanwhile."""
+RETRY = 1.0
+"""Seconds between two attempts to refresh one verdict."""
+
+
+class Judged(Protocol):
+    """What the cache has to know of a verdict."""
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the image may be used."""
+
+    @property
+    def error(self) -> TrustkitError | None:
+        """Why it may not, or would not have been allowed if refusals counted."""
+
+    @property
+    def expires(self) -> datetime | None:
+        """From when on the verdict says nothing; None for what depends on nothing that expires."""
+
+
+V = TypeVar("V", bound=Judged)
+V_co = TypeVar("V_co", covariant=True)
+Key: TypeAlias = tuple[ImageRef, int | None]
+
+
+class Enforcing(Protocol[V_co]):
+    """The use case behind the cache (``trustkit.client.enforce``)."""
+
+    def __call__(self, ref: ImageRef, *, length: int | None = None) -> V_co:
+        """The verdict on an image; refusals are verdicts, not raised."""
+
+
+@dataclass(slots=True)
+class _Entry(Generic[V]):
+    verdict: V
+    refresh_at: float
+    until: float
+
+
+class VerdictCache(Generic[V]):
+    """The same answers as ``enforce``, each up to ``max_age`` old.  Safe to use from several threads.
+
+    - A good verdict is kept until its own ``expires``, and at most for ``max_age``, counted from before it was
+      asked for.  A refusal, also one that detection mode let through, is kept for a second; one that says "could
+      not check", or anything else that isn't about trust, not at all.
+    - One collection is asked about by one thread at a time, and whoever wants the same answer waits for that one.
+    - A verdict past half its life is asked for again in the background while it is still given out.  Where that
+      can't be checked, it stays until its end; where it is refused, it is gone at once.
+    - What is refused has a place of its own: no flood of made-up names drives good verdicts out.
+
+    Args:
+        enforce: called in threads of the cache, at most 16 at a time.
+        clock: the time that ``expires`` is compared with.
+        max_age: seconds; 0 keeps nothing.
+        size: verdicts that are kept, and as many refusals; also how many questions may wait.
+        ticks: seconds that go on whatever is done to the clock.
+    """
+
+    def __init__(
+        self,
+        enforce: Enforcing[V],
+        *,
+        clock: Callable[[], datetime],
+        max_age: float = MAX_AGE,
+        size: int = SIZE,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._enforce, self._clock, self._ticks = enforce, clock, ticks
+        self._max_age, self._size = max_age, size
+        self._lock = threading.Lock()
+        self._good: OrderedDict[Key, _Entry[V]] = OrderedDict()
+        self._refused: OrderedDict[Key, _Entry[V]] = OrderedDict()
+        self._flights: dict[Key, Future[V]] = {}
+        self._waiting: dict[Gun, deque[Key]] = {}
+        self._ready: queue.SimpleQueue[Gun] = queue.SimpleQueue()
+        self._workers = 0
+        self.hits = 0
+        self.misses = 0
+
+    def __call__(self, ref: ImageRef, *, length: int | None = None) -> V:
+        """The verdict on an image; waits where none is kept.
+
+        Raises:
+            TimedOut: too many questions are waiting already.
+        """
+        return self.future(ref, length=length).result()
+
+    def future(self, ref: ImageRef, *, length: int | None = None) -> Future[V]:
+        """The same at once, for who can't wait: done already where the verdict is kept."""
+        key = (ref, length)
+        with self._lock:
+            entry = self._fresh(key)
+            if entry is None:
+                self.misses += 1
+                return self._flight(key)
+            self.hits += 1
+            now = self._ticks()
+            if now >= entry.refresh_at and len(self._flights) < self._size:
+                entry.refresh_at = now + RETRY
+                self._flight(key)
+        done: Future[V] = Future()
+        done.set_result(entry.verdict)
+        return done
+
+    def _fresh(self, key: Key) -> _Entry[V] | None:
+        for kept in (self._good, self._refused):
+            entry = kept.get(key)
+            if entry is None:
+                continue
+            expires = entry.verdict.expires
+            if self._ticks() < entry.until and (expires is None or self._clock() < expires):
+                kept.move_to_end(key)
+                return entry
+            del kept[key]
+        return None
+
+    def _flight(self, key: Key) -> Future[V]:
+        """The answer to come; the lock is held."""
+        if (flight := self._flights.get(key)) is not None:
+            return flight
+        future: Future[V] = Future()
+        if len(self._flights) >= self._size:
+            future.set_exception(TimedOut("Too many images are being checked at this moment.", hint="Try again."))
+            return future
+        future.set_running_or_notify_cancel()  # from here on nobody who waits can cancel it for the others
+        self._flights[key] = future
+        if (waiting := self._waiting.get(key[0].gun)) is not None:
+            waiting.append(key)
+            return future
+        self._waiting[key[0].gun] = deque([key])
+        self._ready.put(key[0].gun)
+        if self._workers < min(len(self._waiting), WORKERS):
+            self._workers += 1
+            threading.Thread(target=self._work, name="trustkit-verdicts", daemon=True).start()
+        return future
+
+    def _work(self) -> None:
+        while True:
+            gun = self._ready.get()
+            while (key := self._next(gun)) is not None:
+                self._ask(key)
+
+    def _next(self, gun: Gun) -> Key | None:
+        with self._lock:
+            waiting = self._waiting[gun]
+            if waiting:
+                return waiting.popleft()
+            del self._waiting[gun]
+            return None
+
+    def _ask(self, key: Key) -> None:
+        began = self._ticks()
+        try:
+            verdict = self._enforce(key[0], length=key[1])
+        except BaseException as error:  # noqa: BLE001 - whoever waits gets it; this thread goes on
+            with self._lock:
+                future = self._flights.pop(key)
+            future.set_exception(error)
+            return
+        with self._lock:
+            self._keep(key, verdict, began)
+            future = self._flights.pop(key)
+        future.set_result(verdict)
+
+    def _keep(self, key: Key, verdict: V, began: float) -> None:
+        if verdict.error is None and verdict.allowed:
+            life, kept, other = self._max_age, self._good, self._refused
+        elif isinstance(verdict.error, NotTrusted) and not isinstance(verdict.error, CouldNotCheck):
+            life, kept, other = min(REFUSAL_AGE, self._max_age), self._refused, self._good
+        else:
+            return
+        other.pop(key, None)
+        kept[key] = _Entry(verdict, began + life * REFRESH if kept is self._good else began + life, began + life)
+        kept.move_to_end(key)
+        while len(kept) > self._size:
+            kept.popitem(last=False)
