@@ -100,7 +100,7 @@ def challenge(repository: Repository | None, actions: frozenset[Action], error: 
 
 
 def application(backend: Backend, world: World) -> Callable[[Scope, Receive, Send], object]:
-    trust = Trust(trust_only=world.is_trust_only, view=world.view, now=lambda: world.now)
+    trust = Trust(trust_only=world.is_trust_only, view=world.view, standing=world.view, now=lambda: world.now)
     gateway = RegistryGateway(backend, trust=trust, challenge=challenge)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from trustkit.core.evaluate import evaluate
+from trustkit.core.evaluate import evaluate, evaluate_but_expiry
 from trustkit.core.names import Gun, Repository
 from trustkit.core.ports.service import Store
 from trustkit.core.view import SignedView
@@ -61,6 +61,19 @@ class Views:
         if entry.view is not None and entry.view.expires <= now:
             raise Expired(f"{entry.gun}: its metadata expired at {entry.view.expires:%Y-%m-%d %H:%M} UTC.")
         return entry.view
+
+    async def standing(self, repository: Repository) -> SignedView | None:
+        """What the collection signs, whatever of it has expired: for who asks what has to stay, never to serve it.
+
+        Raises:
+            NotTrusted: the stored state doesn't verify.
+        """
+        async with self._store.read() as tx:
+            record = await tx.collections.of_repository(repository)
+            if record is None or record.closed is not None:
+                return None
+            files = {role: file.data for role, file in (await tx.collections.current(record.gun)).items()}
+        return await asyncio.to_thread(evaluate_but_expiry, files, record.gun, self._clock(), fresh=())
 
     def _keep(self, repository: Repository, entry: _Entry) -> None:
         """Keeps an entry that no publish overtook while it was loaded."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from trustkit.core import gating
 from trustkit.core.access import Action, Operation
 from trustkit.core.gating import Missing, Refuse
-from trustkit.core.names import Repository
+from trustkit.core.names import Digest, Repository
 from trustkit.core.paths import Base, Blob, Catalog, Manifest, Referrers, RegistryRoute, TagList
 from trustkit.core.view import SignedView
 from trustkit.errors import TrustkitError
@@ -29,6 +29,8 @@ from trustkit.gateway.embedded_manifests import (
 from trustkit.gateway.exchange import Exchange
 from trustkit.gateway.gate import Gate
 from trustkit.gateway.problems import API_VERSION, JSON, Code, Refused, refuse
+from trustkit.gateway.reach import Reach
+from trustkit.gateway.uses import Standing, Uses
 
 _log = logging.getLogger(__name__)
 
@@ -41,11 +43,13 @@ class Trust:
         trust_only: whether a repository serves signed tags only.
         view: the signed view of a repository's collection; None where there is no collection.  It raises
             CouldNotCheck and its leaves, TrustDisabled among them, and then nothing is served (TRUST 7.6).
+        standing: what is signed whatever has expired, for who deletes.
         now: the clock; aware UTC.
     """
 
     trust_only: Callable[[Repository], Awaitable[bool]]
     view: Callable[[Repository], Awaitable[SignedView | None]]
+    standing: Standing
     now: Callable[[], datetime]
 
 
@@ -59,7 +63,9 @@ class RegistryGateway:
 
     def __init__(self, backend: Backend, *, trust: Trust, challenge: access.Challenge) -> None:
         self._backend, self._trust, self._challenge = backend, trust, challenge
-        self._gate = Gate(backend)
+        reach = Reach(backend)
+        self._gate, self._manifests = Gate(backend, reach), reach.manifests
+        self._uses = Uses(reach, standing=trust.standing, now=trust.now)
 
     @property
     def backend(self) -> Backend:
@@ -88,6 +94,8 @@ class RegistryGateway:
             await self._catalog(exchange, caller)
         elif await self._gated(exchange, route):
             await self._through_gate(exchange, route, caller)
+        elif exchange.method == "DELETE" and isinstance(route, Manifest | Blob):
+            await self._delete(exchange, route)
         else:
             await self._backend.answer(exchange, route)
 
@@ -112,6 +120,15 @@ class RegistryGateway:
                 await self._referrers(exchange, route, caller)
             case TagList():
                 await self._tags(exchange, route)
+
+    async def _delete(self, exchange: Exchange, route: Manifest | Blob) -> None:
+        await self._uses.check_deletion(route)
+        try:
+            await self._backend.answer(exchange, route)
+        finally:
+            digest = route.digest if isinstance(route, Blob) else route.reference
+            if isinstance(digest, Digest):
+                self._manifests.forget(route.repository, digest)
 
     async def _tags(self, exchange: Exchange, route: TagList) -> None:
         view = await self._trust.view(route.repository)

@@ -6,25 +6,21 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeVar
 
 from trustkit.core import gating
 from trustkit.core.access import Action
-from trustkit.core.gating import Decision, Reached, Refuse, Serve
-from trustkit.core.manifests import Descriptor, children
+from trustkit.core.gating import Decision, Refuse, Serve
 from trustkit.core.names import Digest, Repository, Tag
 from trustkit.core.ports.images import ManifestBytes
 from trustkit.core.view import SignedView
-from trustkit.errors import DigestMismatch, Garbage
+from trustkit.errors import DigestMismatch
 from trustkit.gateway.backend import Backend
-from trustkit.gateway.held import HeldManifests
+from trustkit.gateway.reach import Reach
 from trustkit.gateway.shape import SNIFF_LIMIT, Kind, shape_of
-
-V = TypeVar("V")
 
 MAX_SUBJECTS = 4
 MAX_REFERRERS = 1_000
-_CACHED = 4_000
+_CACHED = 20_000
 _FALLBACK = re.compile(r"sha256-([0-9a-f]{64})(?:\.[A-Za-z0-9._-]+)?\Z")
 
 
@@ -32,15 +28,10 @@ class Gate:
     """Decides over one backend.  Every manifest that it gives out was fetched by digest and hashed.
 
     What is cached is true of the bytes of a digest for ever; no verdict is.
-
-    Attributes:
-        manifests: the registry's manifests; who deletes one there says so.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self.manifests = HeldManifests(backend)
-        self._reached: OrderedDict[Digest, Reached] = OrderedDict()
+    def __init__(self, backend: Backend, reach: Reach) -> None:
+        self._backend, self._reach, self._manifests = backend, reach, reach.manifests
         self._harmless: OrderedDict[Digest, None] = OrderedDict()
 
     async def decide(
@@ -75,7 +66,7 @@ class Gate:
             DigestMismatch: their length or media type isn't what was signed.
             RegistryFailed: the backend can't say, or sends other bytes.
         """
-        found = await self.manifests.get(repository, decision.digest)
+        found = await self._manifests.get(repository, decision.digest)
         if found is None:
             return None
         if decision.length is not None and decision.length != len(found.data):
@@ -94,7 +85,9 @@ class Gate:
             if data is not None and shape_of(data).kind is not Kind.OTHER:
                 return True
             if data is not None and Digest.of(data) == digest:
-                _remember(self._harmless, digest, None)
+                self._harmless[digest] = None
+                while len(self._harmless) > _CACHED:
+                    self._harmless.popitem(last=False)
         return await self._backend.holds_manifest(repository, digest)
 
     async def artifacts(self, repository: Repository, listed: Sequence[Digest]) -> list[ManifestBytes]:
@@ -114,37 +107,10 @@ class Gate:
         try:
             need = next(search)
             while True:
-                need = search.send(await self._below(repository, need))
+                need = search.send(await self._reach.below(repository, need))
         except StopIteration as done:
             decision: Decision = done.value
             return decision
-
-    async def _below(self, repository: Repository, root: Digest) -> Reached:
-        known = self._reached.get(root)
-        if known is not None:
-            self._reached.move_to_end(root)
-            return known
-        search, whole = gating.below(root), True
-        try:
-            need = next(search)
-            while True:
-                listed = await self._listed(repository, need)
-                whole = whole and listed is not None
-                need = search.send(listed or ())
-        except StopIteration as done:
-            reached: Reached = done.value
-        if whole:
-            _remember(self._reached, root, reached)
-        return reached
-
-    async def _listed(self, repository: Repository, index: Digest) -> Sequence[Descriptor] | None:
-        manifest = await self.manifests.get(repository, index)
-        if manifest is None:
-            return None
-        try:
-            return children(manifest)
-        except Garbage:
-            return ()
 
     async def _referrer(
         self, repository: Repository, digest: Digest, view: SignedView | None, now: datetime
@@ -152,7 +118,7 @@ class Gate:
         """A referrer, or a referrer of one, of something that is served to everybody."""
         at = digest
         for _ in range(MAX_SUBJECTS):
-            manifest = await self.manifests.get(repository, at)
+            manifest = await self._manifests.get(repository, at)
             if manifest is None:
                 return None
             shape = shape_of(manifest.data, manifest.media_type)
@@ -174,7 +140,7 @@ class Gate:
         if not isinstance(await self._digest(repository, subject, view, frozenset(), now), Serve):
             return None
         digest = await self._backend.resolve(repository, tag)
-        manifest = await self.manifests.get(repository, digest) if digest is not None else None
+        manifest = await self._manifests.get(repository, digest) if digest is not None else None
         if digest is None or manifest is None:
             return None
         shape = shape_of(manifest.data, manifest.media_type)
@@ -188,14 +154,7 @@ class Gate:
         return Serve(digest)
 
     async def _artifact(self, repository: Repository, digest: Digest) -> ManifestBytes | None:
-        manifest = await self.manifests.get(repository, digest)
+        manifest = await self._manifests.get(repository, digest)
         if manifest is None or shape_of(manifest.data, manifest.media_type).kind is not Kind.ARTIFACT:
             return None
         return manifest
-
-
-def _remember(cache: OrderedDict[Digest, V], digest: Digest, value: V) -> None:
-    cache[digest] = value
-    cache.move_to_end(digest)
-    while len(cache) > _CACHED:
-        cache.popitem(last=False)

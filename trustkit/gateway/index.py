@@ -7,7 +7,7 @@ image layout 1.1).  What other tools wrote there and we can't read is kept and n
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -108,11 +108,15 @@ class Index:
 
     def without_manifest(self, digest: Digest) -> Index:
         """The manifest and every tag of it are gone."""
-        return Index(tuple(_all_but(self.descriptors, digest)), self.extra)
+        return self.without_manifests((digest,))
+
+    def without_manifests(self, digests: Collection[Digest]) -> Index:
+        """These manifests and every tag of them are gone."""
+        return Index(tuple(_all_but(self.descriptors, frozenset(digests))), self.extra)
 
 
-def _all_but(descriptors: Iterable[Mapping[str, Any]], digest: Digest) -> Iterable[Mapping[str, Any]]:
-    return (d for d in descriptors if (pair := _read(d)) is None or pair[1].digest != digest)
+def _all_but(descriptors: Iterable[Mapping[str, Any]], digests: Collection[Digest]) -> Iterable[Mapping[str, Any]]:
+    return (d for d in descriptors if (pair := _read(d)) is None or pair[1].digest not in digests)
 
 
 def _read(item: Mapping[str, Any]) -> tuple[Tag | None, Entry] | None:

@@ -20,12 +20,15 @@ from pathlib import Path
 from trustkit.core.names import Digest, Repository, Tag
 from trustkit.errors import InvalidName, NotFound, StateError
 from trustkit.gateway import uploads
+from trustkit.gateway.collect import Collected, Rules, mark, old_files, remove, unmarked
 from trustkit.gateway.durable import locked, make_folder, sync_folder, write_whole
 from trustkit.gateway.index import Entry, Index
 from trustkit.gateway.uploads import RunningHashes, Upload
 
 LAYOUT, UPLOADS, LOCK = "_oci", "_uploads", "_lock"
 _MARK = b'{"imageLayoutVersion":"1.0.0"}'
+TOUCH_SECONDS = 600.0
+"""How exactly is known when a blob was last asked for."""
 _SETTLED = 0.1
 """Seconds after a change when its time stamp tells it from the next change of the same file."""
 
@@ -88,12 +91,14 @@ class Layout:
                 return None
 
     def read(self, digest: Digest) -> bytes | None:
-        """The whole bytes; for manifests."""
+        """The whole bytes; for manifests.  Who reads one may be about to sign it, see ``touch``."""
         with disk_errors():
             try:
-                return self.blob(digest).read_bytes()
+                data = self.blob(digest).read_bytes()
             except FileNotFoundError:
                 return None
+            self.touch(digest)
+            return data
 
     def put_manifest(self, data: bytes, entry: Entry, tag: Tag | None, needed: Iterable[Digest]) -> None:
         """Stores a manifest and points the tag at it, if everything it needs is here.
@@ -141,8 +146,44 @@ class Layout:
                     self.blob(digest).hardlink_to(source.blob(digest))
             except FileNotFoundError:
                 return False
+            self.touch(digest)
             sync_folder(self.blob(digest).parent)
             return True
+
+    def touch(self, digest: Digest) -> None:
+        """Notes that somebody has asked for it, who may need it in a moment: it isn't garbage for a grace period."""
+        path = self.blob(digest)
+        with suppress(FileNotFoundError, PermissionError):
+            if time.time() - path.stat().st_mtime > TOUCH_SECONDS:
+                os.utime(path)
+
+    def collect(self, rules: Rules) -> Collected:
+        """Removes what nothing needs.  Killed half-way, it leaves a valid layout, and the next time does the rest.
+
+        No manifest comes in between.  A blob may, which is garbage at this moment: whoever then pushes the manifest
+        that needs it is told that it is missing, and pushes it again.
+
+        Raises:
+            NotFound: nothing was ever stored here.
+            StateError: the disk, or an ``index.json`` that can't be read.
+        """
+        with self._changing(make=False):
+            index, folder = self.index(), self._oci / "blobs" / "sha256"
+            marked = mark(index, rules, folder)
+            gone = [digest for digest in index.manifests if digest not in marked.manifests]
+            blobs = list(unmarked(marked, rules, folder))
+            old = list(old_files(self._uploads, min(rules.before, time.time() - uploads.MAX_AGE)))
+            size = sum(path.lstat().st_size for path in (*blobs, *old))
+            if not rules.dry_run:
+                if gone:
+                    self._replace(index.without_manifests(gone))
+                for path in blobs:
+                    remove(path, rules)
+                for path in old:
+                    path.unlink(missing_ok=True)
+                sync_folder(folder)
+            names = [Digest.from_hex(path.name) for path in blobs]
+            return Collected(tuple(gone), tuple(name for name in names if name not in gone), len(old), size)
 
     def start_upload(self) -> str:
         """The session of a new, empty upload."""

@@ -23,6 +23,7 @@ STATUS: tuple[tuple[type[TrustkitError], int, str], ...] = (
     (errors.Conflict, 409, "CONFLICT"),
     (errors.ProposalOpen, 409, "CONFLICT"),
     (errors.SignerBehind, 409, "CONFLICT"),
+    (errors.InUse, 403, "DENIED"),
     (errors.NameTaken, 409, "CONFLICT"),
     (errors.FounderNotAllowed, 403, "DENIED"),
     (errors.TooLarge, 413, "SIZE_INVALID"),

@@ -214,7 +214,7 @@ def _trust(switches: Switches, views: Views) -> Trust:
         await switches.require_content_trust()
         return await views.view(repository)
 
-    return Trust(trust_only=switches.trust_only, view=view, now=clock)
+    return Trust(trust_only=switches.trust_only, view=view, standing=views.standing, now=clock)
 
 
 def _other(tokens: TokenRoutes, health: Health) -> Callable[[Exchange], Any]:

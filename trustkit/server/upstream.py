@@ -10,8 +10,12 @@ from datetime import datetime
 
 import aiohttp
 
+from trustkit.authority.keks import Keks
+from trustkit.authority.sealing import Sealer
+from trustkit.authority.tokenkeys import TokenKeys
 from trustkit.authority.tokens import Access, TokenIssuer
-from trustkit.core.names import PrincipalName
+from trustkit.core.names import Host, PrincipalName
+from trustkit.core.ports.service import Store
 from trustkit.errors import InvalidSetting
 from trustkit.gateway.transport import Authorization, anonymous
 from trustkit.gateway.upstream import UpstreamRegistry
@@ -48,19 +52,52 @@ async def open_upstream(
     return registry
 
 
+async def open_for_upkeep(
+    stack: AsyncExitStack,
+    upstream: Upstream,
+    store: Store,
+    kek: Keks,
+    *,
+    issuer: Host | None,
+    clock: Callable[[], datetime],
+) -> UpstreamRegistry:
+    """The same registry for an operator's command beside the service, closed with the stack.
+
+    Args:
+        issuer: the service's first public name; only where the upstream takes the service's tokens.
+
+    Raises:
+        StateError, KeyProblem: the tokens' keys can't be opened.
+    """
+    authorization: Authorization = anonymous
+    if upstream.username is not None:
+        authorization = _by_password(upstream)
+    elif upstream.service is not None:
+        sealer = Sealer(kek.open(create=False))
+        tokens = await TokenKeys.open(store, sealer, issuer=str(issuer), now=clock())
+        authorization = _by_token(upstream.service, TokenIssuer(tokens, issuer=str(issuer)), clock)
+    registry = UpstreamRegistry(upstream.url, authorization=authorization)
+    stack.push_async_callback(registry.close)
+    return registry
+
+
 def _authorization(upstream: Upstream, issuer: TokenIssuer, clock: Callable[[], datetime]) -> Authorization:
     if upstream.username is not None:
-        pair = f"{upstream.username}:{upstream.password}".encode()
-        basic = "Basic " + base64.b64encode(pair).decode("ascii")
+        return _by_password(upstream)
+    return anonymous if upstream.service is None else _by_token(upstream.service, issuer, clock)
 
-        async def by_password(scope: str, challenge: str | None) -> str | None:  # noqa: ARG001 - the same for all
-            return basic
 
-        return by_password
-    if upstream.service is None:
-        return anonymous
-    service = upstream.service
+def _by_password(upstream: Upstream) -> Authorization:
+    pair = f"{upstream.username}:{upstream.password}".encode()
+    basic = "Basic " + base64.b64encode(pair).decode("ascii")
 
+    async def by_password(scope: str, challenge: str | None) -> str | None:  # noqa: ARG001 - the same for all
+        return basic
+
+    return by_password
+
+
+def _by_token(service: str, issuer: TokenIssuer, clock: Callable[[], datetime]) -> Authorization:
     async def by_token(scope: str, challenge: str | None) -> str | None:  # noqa: ARG001 - it is always ours
         access = [_access(part) for part in scope.split()]
         token = issuer.issue(GATEWAY, audience=service, access=access, now=clock())
