@@ -21,7 +21,7 @@ from trustkit.engines.layout import replacing
 from trustkit.errors import BadBundle, StateError
 
 BLOCK = 512
-MAX_MEMBERS = 100_000
+MAX_MEMBERS = 50_000
 _PADDING = 64 * 1024
 _CHUNK = 128 * 1024
 _NAME = re.compile(r"oci-layout\Z|index\.json\Z|blobs/sha256/[0-9a-f]{64}\Z")

@@ -80,7 +80,7 @@ class Bundle:
         if name not in self._archive.members:
             raise BadBundle(
                 f"{self._path} lacks {descriptor.digest}.",
-                hint="Layers are in a bundle only if it was made with: trustkit bundle create --images",
+                hint="It was made for other references, or without --images, which puts the layers in.",
             )
         hasher, size = hashlib.sha256(), self._archive.member(name).size
         if size != descriptor.size:
