@@ -176,6 +176,8 @@ class RegistryGateway:
         if isinstance(decision, Refuse):
             raise _denied(decision)
         listed = await self._backend.referrers(repository, route.digest)
+        if listed is None:  # Clients then look for the fallback tag (distribution specification 1.1).
+            raise Refused(Code.MANIFEST_UNKNOWN, "The registry behind this service doesn't list referrers.")
         chosen, link = referrers_page(exchange, route, listed)
         found = await self._gate.artifacts(repository, chosen)
         await send_referrers(exchange, [describe(manifest) for manifest in found], link)

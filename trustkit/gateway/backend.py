@@ -43,8 +43,8 @@ class Backend(Images, Protocol):
         """
         ...
 
-    async def referrers(self, repository: Repository, subject: Digest) -> Sequence[Digest]:
-        """The manifests that name this subject.  Raises RegistryFailed."""
+    async def referrers(self, repository: Repository, subject: Digest) -> Sequence[Digest] | None:
+        """The manifests that name this subject; None where the registry has no such API.  Raises RegistryFailed."""
         ...
 
     async def close(self) -> None:

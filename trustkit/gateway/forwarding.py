@@ -87,6 +87,15 @@ class Origin:
             pairs.append(("link", f'<{self.local(link[1], repository=repository, asked=asked)}>; rel="next"'))
         return [*pairs, API_VERSION]
 
+    def next_page(self, link: str, *, repository: Repository, asked: str) -> str:
+        """The upstream's URL of the page that a Link header leads to; ``asked`` where it leads to none.
+
+        Raises:
+            RegistryFailed: it leads to another origin or repository, or to no route.
+        """
+        found = _NEXT.match(link)
+        return self.url(self.local(found[1], repository=repository, asked=asked)) if found else asked
+
     def local(self, location: str, *, repository: Repository | None, asked: str) -> str:
         """A location of the upstream as an absolute path of ours, in the same repository.
 

@@ -24,6 +24,7 @@ from trustkit.gateway.transport import Authorization, Body, Timeouts, Transport,
 
 MAX_ERROR = 64 * 1024
 MAX_REPOSITORIES = 100_000
+MAX_REFERRER_PAGES = 32
 _PAGE = 1_000
 _MANIFESTS = {
     "accept": ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST, "*/*;q=0.1")),
@@ -105,17 +106,19 @@ class UpstreamRegistry:
         ) as response:
             return response.status == 200
 
-    async def referrers(self, repository: Repository, subject: Digest) -> Sequence[Digest]:
-        """As ``Backend``; none where the upstream has no such API, whose clients use fallback tags."""
+    async def referrers(self, repository: Repository, subject: Digest) -> Sequence[Digest] | None:
+        """As ``Backend``: every page, at most 32 of them; a page that leads to one before it is the last."""
         url = self._origin.url(f"/v2/{repository}/referrers/{subject}")
-        async with self._transport.request("GET", url, scope=_scope(repository), headers=_PLAIN) as response:
-            if not _found(response):
-                return []
-            data = await whole(response, MAX_MANIFEST)
-        try:
-            return [item.digest for item in children(ManifestBytes(Digest.of(data), OCI_INDEX, data))]
-        except Garbage as error:
-            raise RegistryFailed("The registry behind this service lists referrers unreadably.") from error
+        found, asked = dict[Digest, None](), set[str]()
+        while url not in asked and len(asked) < MAX_REFERRER_PAGES:
+            asked.add(url)
+            async with self._transport.request("GET", url, scope=_scope(repository), headers=_PLAIN) as response:
+                if not _found(response):
+                    return None if len(asked) == 1 else list(found)
+                data = await whole(response, MAX_MANIFEST)
+            found |= dict.fromkeys(_referrers(data))
+            url = self._origin.next_page(response.headers.get("link", ""), repository=repository, asked=url)
+        return list(found)
 
     async def repositories(self) -> Sequence[Repository]:
         """As ``Backend``: every page of the upstream's catalog."""
@@ -192,6 +195,13 @@ def _digest(text: str) -> Digest:
         return Digest.parse(text)
     except InvalidName as error:
         raise RegistryFailed("The registry behind this service names a digest that is none.") from error
+
+
+def _referrers(data: bytes) -> list[Digest]:
+    try:
+        return [item.digest for item in children(ManifestBytes(Digest.of(data), OCI_INDEX, data))]
+    except Garbage as error:
+        raise RegistryFailed("The registry behind this service lists referrers unreadably.") from error
 
 
 def _catalog(data: bytes) -> Iterator[Repository]:
