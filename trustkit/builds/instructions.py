@@ -25,6 +25,12 @@ _DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*\Z")
 _DIRECTIVES = frozenset({"syntax", "escape", "check"})
 _HEREDOC = re.compile(r"<<(-?)([\"']?)([A-Za-z_][A-Za-z0-9_]*)\2")
 _NEEDS_VALUE = frozenset({"--from", "--mount", "--platform"})
+MAX_GOING_ON = 20_000
+"""The parser copies what it has of an instruction with every line: 200,000 lines take it a minute."""
+
+MAX_TRIED = 10_000
+"""Lines that are looked through for the one that an error is about."""
+
 _SPACE = " \t\v\f\r\n"
 
 
@@ -69,6 +75,11 @@ class Instructions:
         self._source = source
         self._text = text
         self._lines = _lines(text)
+        goes_on = [
+            number for number, line in enumerate(self._lines, 1) if line.text.rstrip(" \t")[-1:] in ("\\", "`")
+        ]
+        if len(goes_on) > MAX_GOING_ON:
+            raise self._invalid(goes_on[MAX_GOING_ON], f"is past {MAX_GOING_ON} lines that go on in the next.")
         self.directives = list(self.directives_from(0))
         self.escape = next((each.value.text for each in self.directives if each.name == "escape"), "\\")
         if self.escape not in ("\\", "`"):
@@ -77,7 +88,7 @@ class Instructions:
 
     def __iter__(self) -> Iterator[Instruction]:
         for command in self._parsed:
-            name = command.cmd.upper()
+            name = (command.cmd or "").upper()
             if name not in KNOWN:
                 raise self._invalid(command.start_line, f"has {name[:40]!a}, which is no instruction.")
             if name in ("FROM", "ARG", "ONBUILD") or (name in ("COPY", "RUN", "ADD") and command.flags):
@@ -114,8 +125,11 @@ class Instructions:
     def _line_of(self, parser: Any, problem: str) -> int:
         """The line of the instruction in which the parser finds the same problem when it reads that one alone."""
         number, prefix = 0, f"# escape={self.escape}\n"
-        while number < min(len(self._lines), 10_000):
+        while number < min(len(self._lines), MAX_TRIED):
             start = number
+            if self._lines[start].text.lstrip()[:1] in ("", "#"):
+                number += 1
+                continue
             number = self._end_of_logical(number)
             chunk = "\n".join(line.text for line in self._lines[start:number])
             try:
@@ -176,6 +190,7 @@ class Instructions:
             )
         line = self.line(command.start_line)
         rest = _after(joined, len(command.cmd))
+        rest = _after(rest, len(rest.text) - len(rest.text.lstrip()))
         if name == "ONBUILD":
             return Instruction(name, line, (), (), trigger=self._trigger(rest, line))
         return self._read(name, line, rest, command.flags, command.value)

@@ -10,7 +10,7 @@ from functools import cached_property
 from trustkit.core.names import shown
 from trustkit.errors import BuildFileInvalid
 
-MAX_BYTES = 2 * 1024 * 1024
+MAX_BYTES = 1024 * 1024
 """Nobody writes a Dockerfile or manifest of this size by hand; libraries take seconds for it."""
 
 OUTSIDE = -1
