@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,12 @@ from trustkit.core.offline import MAX_AGE, evaluate_aged, parse_age
 from trustkit.errors import InvalidReference, UsageError
 
 if TYPE_CHECKING:
-    from trustkit.client.bundle import CreateBundle, VerifyBundled
+    from trustkit.client.bundle import CreateBundle
+    from trustkit.client.enforce import Enforce
+    from trustkit.client.trust import Trust
+    from trustkit.client.verify import Trusted
+    from trustkit.core.names import Digest
+    from trustkit.core.policy import Policy
     from trustkit.engines.bundle import Bundle
 
 
@@ -62,7 +68,17 @@ def _create(ctx: Context) -> CreateBundle:
     from trustkit.client.bundle import CreateBundle
     from trustkit.client.collecting import Collect
 
-    return CreateBundle(ctx.verify(), Collect(ctx.trust(), ctx.service), ctx.registry, clock=ctx.now)
+    return CreateBundle(ctx.verify(), Collect(consumer(ctx), ctx.service), ctx.registry, clock=ctx.now)
+
+
+def consumer(ctx: Context) -> Trust:
+    """Pins and verified state of a consumer: the policy's pins before the home's."""
+    from trustkit.client.trust import Trust
+    from trustkit.home.policy import PolicyPins
+
+    ask = ctx.ask if ctx.interactive else None
+    pins = PolicyPins(ctx.home.pins, _rules(ctx, None))
+    return Trust(pins, ctx.source, ask=ask, warn=note, unsafe_trust_on_first_use=_first_use(ctx))
 
 
 def _read_back(ctx: Context, path: Path, refs: list[ImageRef]) -> None:
@@ -70,13 +86,26 @@ def _read_back(ctx: Context, path: Path, refs: list[ImageRef]) -> None:
     from trustkit.engines.bundle import opened_bundle
 
     with TemporaryDirectory(prefix="trustkit-bundle-") as scratch, opened_bundle(path) as bundle:
-        verify = _verify(ctx, bundle, MAX_AGE, Path(scratch))
+        offline = _offline(ctx, bundle, MAX_AGE, scratch=Path(scratch))
         for ref in refs:
-            verify(ref)
+            offline.trusted(ref)
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """A bundle that is open, and what says which references of it may be used as signed."""
+
+    bundle: Bundle
+    enforce: Enforce
+    types: Mapping[Digest, str]
+
+    def trusted(self, ref: ImageRef) -> Trusted:
+        """As ``Enforce.trusted``."""
+        return self.enforce.trusted(ref)
 
 
 @contextmanager
-def verifying(ctx: Context, path: Path | None, age: str | None) -> Iterator[tuple[VerifyBundled, Bundle]]:
+def verifying(ctx: Context, path: Path | None, age: str | None, policy: str | None) -> Iterator[Offline]:
     """The verify use case on a bundle, open for a block.
 
     Raises:
@@ -94,26 +123,44 @@ def verifying(ctx: Context, path: Path | None, age: str | None) -> Iterator[tupl
         )
     max_age = parse_age(age)
     with opened_bundle(path) as bundle:
-        yield _verify(ctx, bundle, max_age), bundle
+        yield _offline(ctx, bundle, max_age, policy=policy)
 
 
-def _verify(ctx: Context, bundle: Bundle, max_age: timedelta, scratch: Path | None = None) -> VerifyBundled:
+def _offline(
+    ctx: Context, bundle: Bundle, max_age: timedelta, *, policy: str | None = None, scratch: Path | None = None
+) -> Offline:
     from trustkit.client.bundle import AgedTrust, VerifyBundled
+    from trustkit.client.enforce import Enforce
     from trustkit.client.verify import Verify
-    from trustkit.config import FIRST_USE, switched_on
     from trustkit.home.metadata import MetadataFolders
+    from trustkit.home.policy import PolicyPins
     from trustkit.remote.bundled import BundledSource
 
+    rules = _rules(ctx, policy)
     folders = MetadataFolders(scratch) if scratch else ctx.home.metadata
-    source = BundledSource(
-        fetcher=bundle.fetcher, folder=folders.locked, judge=partial(evaluate_aged, max_age=max_age)
-    )
+    judge = partial(evaluate_aged, max_age=max_age)
     trust = AgedTrust(
-        ctx.pins,
-        source,
+        PolicyPins(ctx.home.pins, rules),
+        BundledSource(fetcher=bundle.fetcher, folder=folders.locked, judge=judge),
         max_age=max_age,
         ask=ctx.ask if ctx.interactive else None,
         warn=note,
-        unsafe_trust_on_first_use=switched_on(FIRST_USE, ctx.environ).value,
+        unsafe_trust_on_first_use=_first_use(ctx),
     )
-    return VerifyBundled(Verify(trust, clock=ctx.now, demand=ctx.demand), bundle)
+    verify = Verify(trust, clock=ctx.now, demand=lambda gun: rules.rule(gun).demand if rules else None)
+    bundled = VerifyBundled(verify, bundle)
+    return Offline(bundle, Enforce(bundled, rules, superseded=False), bundled.types)
+
+
+def _rules(ctx: Context, policy: str | None) -> Policy | None:
+    from trustkit.config import policy_file
+    from trustkit.home.policy import read_policy
+
+    path = policy_file(policy, ctx.environ, ctx.home.path).value
+    return None if path is None else read_policy(path)
+
+
+def _first_use(ctx: Context) -> bool:
+    from trustkit.config import FIRST_USE, switched_on
+
+    return switched_on(FIRST_USE, ctx.environ).value

@@ -40,8 +40,8 @@ def command(
     if bundle is not None or max_age is not None:
         from trustkit.cli.bundle import verifying
 
-        with verifying(ctx, bundle, max_age) as (bundled, _):
-            status = each_reference(refs, lambda ref: told(bundled(ref)))
+        with verifying(ctx, bundle, max_age, policy) as offline:
+            status = each_reference(refs, lambda ref: told(offline.trusted(ref)))
         click_context.exit(status)
     enforce = ctx.enforce(policy)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from trustkit.client.collecting import Collect
@@ -26,7 +27,7 @@ class CreateBundle:
     """The ``bundle create`` use case; the clock is read once a call.
 
     Args:
-        verify: as any consumer here verifies, policies included.
+        verify: says what any consumer here may use as signed, policies included.
         collect: gives whole collections.
         registry: where manifests and layers come from.
     """
@@ -66,13 +67,13 @@ class CreateBundle:
             for ref, each in ours:
                 if find(collected.current.view, ref).digest != each.digest:
                     raise TagMoved(f"{ref} was signed anew while the bundle was made.", hint="Make it again.")
-                listed[str(ref)] = self._image(each, into, images=images)
+                name = replace(ref, gun=gun)  # by its home name, wherever it is fetched from
+                listed[str(name)] = self._image(ref.gun, each, into, images=images)
             collections[gun] = _put_collection(collected.files, into)
         return Contents(collections, listed)
 
-    def _image(self, trusted: Trusted, into: BlobFolder, *, images: bool) -> Descriptor:
+    def _image(self, gun: Gun, trusted: Trusted, into: BlobFolder, *, images: bool) -> Descriptor:
         """Fetches what the signed tag reaches; returns what the reference itself names."""
-        gun = trusted.gun
         top = self._registry.manifest(gun, trusted.by.digest)
         check_signed(top, trusted)
         found = {}
@@ -99,14 +100,15 @@ class VerifyBundled:
         self.types: dict[Digest, str] = {}
         """The media types of the manifests that were verified, by digest."""
 
-    def __call__(self, ref: ImageRef) -> Trusted:
-        """As ``Verify``; every manifest that the signed tag reaches is hashed.
+    def __call__(self, ref: ImageRef, *, superseded: bool = False) -> Trusted:
+        """As ``Verify``; what is superseded has no manifest in a bundle.  Every manifest that the signed tag
+        reaches is hashed.
 
         Raises:
             DigestMismatch: other bytes than what is signed, or the bundle lists the reference under another digest.
             BadBundle: a manifest isn't there; and as ``Verify``.
         """
-        trusted = self._verify(ref)
+        trusted = self._verify(ref, superseded=superseded)
         top = self._images.manifest(Descriptor(trusted.by.media_type, trusted.by.digest, trusted.by.length))
         check_signed(top, trusted)
         found = {m.digest: descriptor_of(m) for m in reached(top, self._images.manifest)}
