@@ -254,6 +254,7 @@ class Context:
             warn=note,
             offset=lambda gun: self.clocks.offset(gun.host),
             ask=self.ask if self.interactive else None,
+            clock=self.now,
             superseded=False,
         )
 

@@ -86,12 +86,14 @@ def enforcing(
     warn: Callable[[str], None],
     offset: Callable[[Gun], timedelta | None],
     ask: Callable[[str], bool] | None = None,
+    clock: Callable[[], datetime] | None = None,
     superseded: bool = True,
 ) -> Enforce:
     """The enforce use case over a client that is there.
 
     Args:
         ask: asks a person who is there; None where nobody is.
+        clock: gives the moment of a decision; this machine's clock where None.
         offset: how far the clock of a GUN's host is ahead of this machine's, where that is known.
         superseded: whether what a tag was before counts by digest, until its publisher's date.
 
@@ -118,7 +120,7 @@ def enforcing(
     def demand(gun: Gun) -> Demand | None:
         return None if rules is None else rules.rule(gun).demand
 
-    return Enforce(Verify(trust, clock=now, demand=demand), rules, superseded=superseded)
+    return Enforce(Verify(trust, clock=clock or now, demand=demand), rules, superseded=superseded)
 
 
 def _tolerant(source: UpdaterSource, policy: Policy, warn: Callable[[str], None]) -> StaleSource:
