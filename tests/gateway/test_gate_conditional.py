@@ -67,3 +67,56 @@ def test_referrers_come_in_pages_without_images_among_them(client: Client, world
     assert len(seen) == len(listed)
     assert set(seen) == listed
     assert pages == 2
+
+
+@pytest.mark.parametrize("has", ['W/"{d}"', '"a", W/"{d}"', "{d}", "*", '"{d}","{d}"', ' * , "x"'])
+def test_every_spelling_of_what_the_client_has(client: Client, world: World, has: str) -> None:
+    signed, unsigned = client.image("one", "v1"), client.image("two", "dev")
+    world.trust_only.add(APP)
+    world.sign(APP, {"v1": target("v1", signed)})
+    for data, tag, status in ((signed, "v1", 304), (unsigned, "dev", 403)):
+        for reference in (tag, Digest.of(data)):
+            for method in ("GET", "HEAD"):
+                sent = has.replace("{d}", str(Digest.of(data)))
+                reply = client(method, f"{PATH}/manifests/{reference}", who="puller", if_none_match=sent)
+                assert reply.status == status, (reference, method)
+                assert reply.body == b"" or status == 403
+    assert client("GET", f"{PATH}/manifests/v1", who="puller", if_none_match='W/"x", "sha256:"').status == 200
+
+
+def test_a_304_says_which_digest_the_tag_has_now(client: Client, world: World) -> None:
+    signed = client.image("one", "v1")
+    world.trust_only.add(APP)
+    world.sign(APP, {"v1": target("v1", signed)})
+    reply = client("GET", f"{PATH}/manifests/v1", who="puller", if_none_match="*")
+    assert (reply.status, reply.headers["docker-content-digest"]) == (304, str(Digest.of(signed)))
+    assert reply.headers["etag"] == quoted(signed)
+
+
+def test_what_the_registry_has_lost_is_no_304(client: Client, world: World) -> None:
+    world.trust_only.add(APP)
+    world.sign(APP, {"v1": target("v1", b"lost")})
+    assert client("GET", f"{PATH}/manifests/v1", who="puller", if_none_match="*").status == 404
+
+
+@pytest.mark.parametrize("range_", ["bytes=0-9", "bytes=-5", "bytes=5-", "bytes=999999-", "lines=1-2"])
+def test_a_manifest_is_whole_whatever_range_is_asked_for(client: Client, world: World, range_: str) -> None:
+    """RFC 9110, 14.2: a server may ignore Range; part of a manifest is nothing that anybody can hash."""
+    signed, unsigned = client.image("one", "v1"), client.image("two", "dev")
+    world.trust_only.add(APP)
+    world.sign(APP, {"v1": target("v1", signed)})
+    for reference in ("v1", Digest.of(signed)):
+        reply = client("GET", f"{PATH}/manifests/{reference}", who="puller", range=range_)
+        assert (reply.status, reply.body) == (200, signed)
+    for reference in ("dev", Digest.of(unsigned)):
+        assert client("GET", f"{PATH}/manifests/{reference}", who="puller", range=range_).status == 403
+
+
+def test_a_range_of_a_layer(client: Client, world: World) -> None:
+    signed = client.image("one", "v1")
+    layer = f"{PATH}/blobs/{Digest.of(b'layer of one')}"
+    world.trust_only.add(APP)
+    world.sign(APP, {"v1": target("v1", signed)})
+    part = client("GET", layer, who="puller", range="bytes=6-7")
+    assert (part.status, part.body, part.headers["content-range"]) == (206, b"of", "bytes 6-7/12")
+    assert client("GET", layer, who="puller", range="bytes=12-").status == 416

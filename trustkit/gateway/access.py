@@ -8,6 +8,7 @@ from types import MappingProxyType
 from trustkit.core.access import Action, Operation, role_missing
 from trustkit.core.names import Digest, Repository
 from trustkit.core.paths import Base, Blob, Catalog, Manifest, Referrers, RegistryRoute, TagList, Upload, Uploads
+from trustkit.errors import UsageError
 from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange
 from trustkit.gateway.problems import API_VERSION, Code, Refused
@@ -16,7 +17,7 @@ Challenge = Callable[[Repository | None, frozenset[Action], str | None], str]
 """Makes the WWW-Authenticate value for actions in a repository and an error word of RFC 6750 (or None)."""
 
 VIEW_HEADER = "trustkit-view"
-REGISTRY_VIEW = "registry"
+REGISTRY_VIEW, SIGNED_VIEW = "registry", "signed"
 
 _READ = frozenset({"GET", "HEAD"})
 _OPERATIONS: dict[type[RegistryRoute], dict[str, Operation]] = {
@@ -36,11 +37,21 @@ def operation_of(exchange: Exchange, route: RegistryRoute) -> Operation:
         return known
     if exchange.method not in _READ or isinstance(route, Uploads):
         return Operation.PUSH_IMAGE
-    if exchange.headers.get(VIEW_HEADER, "").strip().lower() == REGISTRY_VIEW and isinstance(
-        route, Manifest | TagList
-    ):
+    if view_of(exchange) == REGISTRY_VIEW and isinstance(route, Manifest | TagList):
         return Operation.REGISTRY_VIEW
     return Operation.PULL_IMAGE
+
+
+def view_of(exchange: Exchange) -> str:
+    """The view that the client asks for: ``registry``, ``signed``, or an empty string for the repository's own.
+
+    Raises:
+        UsageError: another one.  A client that asks for less than everything must not get everything.
+    """
+    asked = exchange.headers.get(VIEW_HEADER, "").strip().lower()
+    if asked not in ("", REGISTRY_VIEW, SIGNED_VIEW):
+        raise UsageError(f"There is no view {asked[:40]!r}.", hint=f"Say {REGISTRY_VIEW} or {SIGNED_VIEW}.")
+    return asked
 
 
 def check(exchange: Exchange, route: RegistryRoute, caller: Caller, challenge: Challenge) -> None:

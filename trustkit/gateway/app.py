@@ -13,7 +13,7 @@ from trustkit.core.gating import Missing, Refuse
 from trustkit.core.names import Digest, Repository
 from trustkit.core.paths import Base, Blob, Catalog, Manifest, Referrers, RegistryRoute, TagList
 from trustkit.core.view import SignedView
-from trustkit.errors import TrustkitError
+from trustkit.errors import CouldNotCheck, NotTrusted, TrustkitError
 from trustkit.gateway import access
 from trustkit.gateway.backend import Backend
 from trustkit.gateway.caller import Caller
@@ -102,7 +102,7 @@ class RegistryGateway:
     async def _gated(self, exchange: Exchange, route: RegistryRoute) -> bool:
         if exchange.method not in ("GET", "HEAD") or not isinstance(route, Manifest | Blob | Referrers | TagList):
             return False
-        return await self._trust.trust_only(route.repository)
+        return access.view_of(exchange) == access.SIGNED_VIEW or await self._trust.trust_only(route.repository)
 
     async def _through_gate(self, exchange: Exchange, route: RegistryRoute, caller: Caller) -> None:
         if access.operation_of(exchange, route) is Operation.REGISTRY_VIEW and isinstance(route, Manifest | TagList):
@@ -131,14 +131,14 @@ class RegistryGateway:
                 self._manifests.forget(route.repository, digest)
 
     async def _tags(self, exchange: Exchange, route: TagList) -> None:
-        view = await self._trust.view(route.repository)
+        view = await self._view(exchange, route.repository)
         tags = gating.signed_tags(view, route.repository, now=self._trust.now())
         if isinstance(tags, Refuse):
             raise _denied(tags)
         await send_tags(exchange, route, tags)
 
     async def _manifest(self, exchange: Exchange, route: Manifest, caller: Caller) -> None:
-        repository, view = route.repository, await self._trust.view(route.repository)
+        repository, view = route.repository, await self._view(exchange, route.repository)
         actions = caller.actions_for_head(repository) if exchange.head else caller.actions(repository)
         decision = await self._gate.decide(
             repository,
@@ -158,7 +158,7 @@ class RegistryGateway:
         await send_manifest(exchange, manifest)
 
     async def _blob(self, exchange: Exchange, route: Blob, caller: Caller) -> None:
-        await self._trust.view(route.repository)  # Nothing is served while nobody can say what is signed.
+        await self._view(exchange, route.repository)  # Nothing is served while nobody can say what is signed.
         readable = gating.may_read_unsigned(caller.actions(route.repository))
         if not readable and await self._gate.blob_is_manifest(route.repository, route.digest):
             raise _denied(Refuse("unsigned", f"{route.digest} is a manifest, which is not served as a blob."))
@@ -166,7 +166,7 @@ class RegistryGateway:
 
     async def _referrers(self, exchange: Exchange, route: Referrers, caller: Caller) -> None:
         repository, actions = route.repository, caller.actions(route.repository)
-        view = await self._trust.view(repository)
+        view = await self._view(exchange, repository)
         if gating.may_read_unsigned(actions):
             await self._backend.answer(exchange, route)
             return
@@ -181,6 +181,19 @@ class RegistryGateway:
         chosen, link = referrers_page(exchange, route, listed)
         found = await self._gate.artifacts(repository, chosen)
         await send_referrers(exchange, [describe(manifest) for manifest in found], link)
+
+    async def _view(self, exchange: Exchange, repository: Repository) -> SignedView | None:
+        """The signed view that decides this request; notes whose it is, for who counts."""
+        exchange.gated = ""
+        try:
+            view = await self._trust.view(repository)
+        except NotTrusted as error:
+            if not isinstance(error, CouldNotCheck):  # There is a collection, and it says no.
+                exchange.gated = str(repository)
+            raise
+        if view is not None:
+            exchange.gated = str(repository)
+        return view
 
     async def _base(self, exchange: Exchange) -> None:
         if exchange.method not in ("GET", "HEAD"):

@@ -79,6 +79,7 @@ class Exchange:
         status: the reply's status; None until it is out.
         kind: what sort of path this is, one of a few words that whoever routes the request sets.
         refusal: the slug of the error that the reply tells of; None for none.
+        gated: the repository whose signatures decided, or an empty string where it has none; None without the gate.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, pace: Pace | None = None) -> None:
@@ -95,6 +96,7 @@ class Exchange:
         self.status: int | None = None
         self.kind = "other"
         self.refusal: str | None = None
+        self.gated: str | None = None
         self._receive, self._send = receive, send
         self._pace = pace or Pace()
         self._ended = False

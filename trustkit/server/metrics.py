@@ -1,4 +1,4 @@
-"""``/metrics``: what the service does, in figures that name no collection, no tag and nobody.
+"""``/metrics``: what the service does, in figures that name no tag and nobody.
 
 Everything is counted on the event loop and read there, so plain dictionaries do: a request costs a few microseconds.
 Each label has few values, whatever clients send.
@@ -32,7 +32,11 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 STATUSES = frozenset(status.value for status in HTTPStatus)
 OTHER, NONE = "other", "none"
+NO_COLLECTION = "_other"
+"""The label for every repository without a collection, whose name anybody can make up; none is called so."""
+MAX_REPOSITORIES = 1_000
 PUBLISHES = ("accepted", "refused", "conflict", "failed")
+VERDICTS = ALLOWED, REFUSED = "allowed", "refused"
 RENEWALS = ("renewed", "failed")
 Values = Iterable[tuple[Sequence[str], float]]
 """Values with the texts of their labels."""
@@ -52,6 +56,7 @@ class Metrics(Collector):
         self._seconds: dict[str, _Histogram] = {}
         self._publishes = Counter(dict.fromkeys(PUBLISHES, 0))
         self._refusals: Counter[str] = Counter()
+        self._gated: Counter[tuple[str, str]] = Counter()
         self._renewals = Counter(dict.fromkeys(RENEWALS, 0))
         self._slugs = frozenset(_slugs(TrustkitError))
         self._expires: Expiry | None = None
@@ -68,8 +73,20 @@ class Metrics(Collector):
         self._seconds.setdefault(exchange.kind, _Histogram()).add(seconds)
         if exchange.refusal is not None:
             self._refusals[exchange.refusal if exchange.refusal in self._slugs else OTHER] += 1
+        if exchange.gated is not None:
+            self._judged(exchange.gated, exchange.status)
         if exchange.kind == "publish" and method == "POST" and exchange.status != 401:
             self._publishes[_outcome(exchange.status)] += 1
+
+    def _judged(self, repository: str, status: int | None) -> None:
+        outcome = _verdict(status)
+        if outcome is None:
+            return
+        known = (repository, ALLOWED) in self._gated
+        if not repository or (not known and len(self._gated) >= len(VERDICTS) * MAX_REPOSITORIES):
+            repository = NO_COLLECTION
+        for one in VERDICTS:
+            self._gated[repository, one] += one == outcome
 
     def renewed(self, report: RenewalReport) -> None:
         """Counts what one round of renewals did."""
@@ -92,6 +109,13 @@ class Metrics(Collector):
             "trustkit_requests", "Requests, by kind of path.", self._requests.items(), "route", "method", "status"
         )
         yield self._durations()
+        yield _counter(
+            "trustkit_gate_requests",
+            "Reads that the gate decided, by repository with a collection.",
+            self._gated.items(),
+            "repository",
+            "outcome",
+        )
         for name, about, counts, label in (
             ("trustkit_publishes", "Uploads of metadata by somebody who is logged in.", self._publishes, "outcome"),
             ("trustkit_refusals", "Refused requests, by the error's slug.", self._refusals, "slug"),
@@ -166,6 +190,13 @@ def _of_collections(expiry: Expiry) -> Iterator[Metric]:
     yield _gauge("trustkit_soonest_expiry_timestamp_seconds", about, moments, "role")
     expired = [((role,), each.expired) for role, each in expiry.roles.items()]
     yield _gauge("trustkit_expired_files", "Current files of the role that are expired.", expired, "role")
+
+
+def _verdict(status: int | None) -> str | None:
+    """What a status says of the gate; None where it says that something is missing, or broken."""
+    if status in (HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE):
+        return REFUSED
+    return ALLOWED if status is not None and status < HTTPStatus.BAD_REQUEST else None
 
 
 def _outcome(status: int | None) -> str:
