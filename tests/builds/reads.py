@@ -48,7 +48,7 @@ def pin(
         return read(other, kind, lambda: environ or {}, arguments or {})[1]
 
     file = ReadFile(source, kind, again(source))
-    found: Sequence[Finding] = [Finding(site, trusted(site.question, salt)) for site in file.reading.sites]
+    found: Sequence[Finding] = [Finding(site, trusted(site.ref, salt)) for site in file.reading.sites]
     return pinned_text(file, found, again)
 
 

@@ -62,7 +62,7 @@ def _check(text: str, kind: FileKind) -> None:
     assert [(site.ref.gun, site.ref.tag, site.line) for site in after.sites] == [
         (site.ref.gun, site.ref.tag, site.line) for site in before.sites
     ]
-    assert all(site.ref.digest == digest_of(site.question) for site in after.sites)
+    assert all(site.ref.digest == digest_of(site.ref) for site in after.sites)
     assert after.skipped == before.skipped
 
 

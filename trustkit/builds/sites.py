@@ -48,11 +48,6 @@ class Site:
     ref: ImageRef
     places: tuple[Place, ...]
 
-    @property
-    def question(self) -> ImageRef:
-        """What to have verified: the tag, whose digest is to be told; a digest, where there is no tag."""
-        return ImageRef(self.ref.gun, self.ref.tag) if self.ref.tag else self.ref
-
     def edit(self, digest: Digest, choice: int) -> Edit | None:
         """How the digest is written at one of the places; None where there is none.
 

@@ -44,14 +44,14 @@ def command(
         raise UsageError("--write and --check exclude each other.", hint="Run one, then the other.")
     loaded = load(files, FileKind(kind) if kind else None, _arguments(build_args), env_file, ctx.environ)
     read = [each for each in loaded.files if not isinstance(each, TrustkitError)]
-    wanted = [site.question for file in read for site in file.reading.sites]
-    answers = ask_all(wanted, ctx.verify(), workers=1 if ctx.interactive else 8) if wanted else {}
+    wanted = [site.ref for file in read for site in file.reading.sites]
+    answers = ask_all(wanted, ctx.enforce(), workers=1 if ctx.interactive else 8) if wanted else {}
     rows: list[tuple[str, ReadFile | TrustkitError, list[Finding]]] = [
         (name, file, [] if isinstance(file, TrustkitError) else findings(file, answers))
         for name, file in zip(files, loaded.files, strict=True)
     ]
     changed: list[Changed] = []
-    if write and all(finding.signed for _, _, found in rows for finding in found) and len(read) == len(files):
+    if write and all(finding.wanted for _, _, found in rows for finding in found) and len(read) == len(files):
         changed = put(rows, loaded)
     tell = told_json if output == "json" else told
     outcome = Outcome(rows, changed, loaded.unused, check=check, write=write)

@@ -12,7 +12,8 @@ from trustkit.cli.app import report
 from trustkit.cli.output import data, data_json, note
 from trustkit.cli.resolve_files import Changed, Row
 from trustkit.cli.status import DONE, exit_status
-from trustkit.client.pinning import Finding
+from trustkit.client.pinning import Finding, Waived
+from trustkit.client.verify import Trusted
 from trustkit.core.names import Digest, ImageRef
 from trustkit.errors import TrustkitError
 
@@ -65,11 +66,13 @@ def _problem(finding: Finding, name: str, *, check: bool) -> TrustkitError | Non
 
 
 def _tell(name: str, finding: Finding, changed: Sequence[Changed]) -> None:
-    data(f"{shown_path(name)}:{finding.site.line}: {finding.signed}")
-    old = finding.site.ref.digest
-    if old is not None and not finding.pinned and finding.signed is not None:
+    where, old, now = f"{shown_path(name)}:{finding.site.line}", finding.site.ref.digest, finding.wanted
+    data(f"{where}: {now}")
+    if isinstance(finding.answer, Waived):
+        note(f"{where}: the rule {finding.answer.rule} takes it unsigned; it is left as it is.")
+    elif old is not None and now is not None and old != now.digest:
         done = "was" if Changed(name) in changed else "is"
-        note(f"{shown_path(name)}:{finding.site.line}: {done} pinned to {old} -> {finding.signed.digest}")
+        note(f"{where}: {done} pinned to {old} -> {now.digest}")
 
 
 def _tell_end(outcome: Outcome, *, failed: bool) -> None:
@@ -116,21 +119,23 @@ def _error(error: TrustkitError) -> dict[str, str]:
 
 
 def _image(finding: Finding, problem: TrustkitError | None) -> dict[str, Any]:
-    site, signed = finding.site, finding.signed
+    site, wanted = finding.site, finding.wanted
     return {
         "line": site.line,
         "what": site.what,
         "written": site.written,
         "reference": str(site.ref),
-        "digest": str(signed.digest) if signed else None,
+        "digest": str(wanted.digest) if wanted and wanted.digest else None,
+        "signed": isinstance(finding.answer, Trusted),
         "pinned": finding.pinned,
+        "unsigned-by-rule": finding.answer.rule if isinstance(finding.answer, Waived) else None,
         "error": _error(problem) if problem else None,
     }
 
 
 def _dependencies(chain: Chain, found: Sequence[Finding]) -> dict[str, Any]:
     """As ``az acr task logs`` prints it at the end of a build."""
-    digests = {finding.site.ref: finding.signed.digest for finding in found if finding.signed}
+    digests = {finding.site.ref: finding.wanted.digest for finding in found if finding.wanted}
     return {
         "image": None,
         "runtime-dependency": _dependency(chain.runtime, digests) if chain.runtime else None,
