@@ -325,8 +325,12 @@ class Context:
             to,
             registry=self.registry,
             environ=self.environ,
-            plain_http=lambda host: self.http(host).origin.scheme == "http",
+            plain_http=self.plain_http,
         )
+
+    def plain_http(self, host: Host) -> bool:
+        """Whether the port of a loopback host speaks no TLS."""
+        return self.http(host).origin.scheme == "http"
 
     def layout_image(self, folder: Path, tag: str) -> LayoutImage:
         """What an OCI layout has under a tag, to be pushed."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from trustkit.cli.context import Context
-from trustkit.cli.options import policy_option
-from trustkit.cli.verify import each_reference, told_verdict
+from trustkit.cli.options import bundle_options, policy_option
+from trustkit.cli.verify import each_reference, told, told_verdict
 from trustkit.client.pull import pull
 from trustkit.core.names import ImageRef
 
@@ -14,15 +16,25 @@ from trustkit.core.names import ImageRef
 @click.command("pull")
 @click.argument("refs", metavar="REF...", nargs=-1, required=True)
 @click.option("--to", "to", default="docker", show_default=True, metavar="docker|skopeo:DEST|oci:DIR")
+@bundle_options
 @policy_option
 @click.pass_context
-def command(click_context: click.Context, refs: tuple[str, ...], to: str, policy: str | None) -> None:
+def command(
+    click_context: click.Context,
+    refs: tuple[str, ...],
+    to: str,
+    bundle: Path | None,
+    max_age: str | None,
+    policy: str | None,
+) -> None:
     """Pull the signed digest of each REF, then give it the tag.
 
     With --to docker the engine pulls by digest and tags; skopeo:DEST copies with skopeo to any of its destinations;
     oci:DIR needs no engine and writes an OCI layout. What isn't signed is not pulled.
     """
     ctx: Context = click_context.obj
+    if bundle is not None or max_age is not None:
+        click_context.exit(_bundled(ctx, refs, to, bundle, max_age, policy))
     engine = ctx.engine(to)
     enforce = ctx.enforce(policy)
 
@@ -30,3 +42,20 @@ def command(click_context: click.Context, refs: tuple[str, ...], to: str, policy
         told_verdict(pull(ref, enforce, engine, ctx.registry))
 
     click_context.exit(each_reference(refs, one))
+
+
+def _bundled(
+    ctx: Context, refs: tuple[str, ...], to: str, bundle: Path | None, max_age: str | None, policy: str | None
+) -> int:
+    from trustkit.cli.bundle import verifying
+    from trustkit.engines.bundled import bundled_engine
+
+    with verifying(ctx, bundle, max_age, policy) as offline:
+        engine = bundled_engine(to, offline.bundle, offline.types, environ=ctx.environ, plain_http=ctx.plain_http)
+
+        def one(ref: ImageRef) -> None:
+            trusted = offline.trusted(ref)
+            engine.pull(trusted.ref)
+            told(trusted)
+
+        return each_reference(refs, one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from trustkit.core.names import Host, ImageRef, looks_like_host
 from trustkit.engines.command import pinned, run
@@ -39,6 +40,15 @@ class SkopeoEngine:
         source = f"docker://{ref.gun}@{pinned(ref)}"
         options = [*self._tls("src", ref.gun.host), *self._tls("dest", _registry(self._destination))]
         run(["skopeo", "copy", "--quiet", "--all", *options, source, self._destination], self._environ)
+
+    def copy_layout(self, folder: Path) -> None:
+        """Copies the one image of an OCI layout with everything that it reaches.
+
+        Raises:
+            EngineFailed.
+        """
+        options = self._tls("dest", _registry(self._destination))
+        run(["skopeo", "copy", "--quiet", "--all", *options, f"oci:{folder}", self._destination], self._environ)
 
     def _tls(self, end: str, host: Host | None) -> list[str]:
         """Off for a registry on loopback whose port speaks none, and never for another (TRUST 8.3)."""

@@ -1,0 +1,78 @@
+"""Engines that are fed from a bundle: nothing is asked of a registry, and every byte is hashed on the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from trustkit.core.bundles import Contents
+from trustkit.core.manifests import Descriptor
+from trustkit.core.names import Digest, Host, ImageRef
+from trustkit.core.ports.engines import Engine
+from trustkit.engines.archive import pack
+from trustkit.engines.bundle import Bundle, BundleRegistry
+from trustkit.engines.command import pinned, run
+from trustkit.engines.layout import Layout
+from trustkit.engines.oci import OciEngine
+from trustkit.engines.skopeo import SkopeoEngine
+from trustkit.errors import InvalidReference, StateError
+
+
+def bundled_engine(
+    to: str,
+    bundle: Bundle,
+    types: Mapping[Digest, str],
+    *,
+    environ: Mapping[str, str],
+    plain_http: Callable[[Host], bool],
+) -> Engine:
+    """The engine that ``--to`` names, fed from a bundle.
+
+    Args:
+        to: ``docker``, ``skopeo:DESTINATION`` or ``oci:DIR``.
+        types: the media types of the manifests that were verified; filled as they are.
+        environ, plain_http: as for ``engine``.
+
+    Raises:
+        InvalidReference: anything else.
+    """
+    kind, _, rest = to.partition(":")
+    registry = BundleRegistry(bundle, types)
+    if kind == "oci" and rest:
+        return OciEngine(Layout(Path(rest).expanduser().absolute()), registry)
+    if to == "docker":
+        return _ByWayOfLayout(registry, lambda folder, ref: _load(folder, ref, types, environ))
+    if kind == "skopeo" and rest:
+        skopeo = SkopeoEngine(rest, environ, plain_http=plain_http)
+        return _ByWayOfLayout(registry, lambda folder, _: skopeo.copy_layout(folder))
+    raise InvalidReference(f"{to!r} is nowhere to pull to.", hint="Write docker, skopeo:DESTINATION or oci:DIR.")
+
+
+class _ByWayOfLayout:
+    """Takes the image out into a layout of its own, which something else copies from; the folder is gone then."""
+
+    def __init__(self, registry: BundleRegistry, copy: Callable[[Path, ImageRef], None]) -> None:
+        self._registry = registry
+        self._copy = copy
+
+    def pull(self, ref: ImageRef) -> None:
+        """As ``Engine.pull``; raises BadBundle where the bundle has no layers."""
+        try:
+            with TemporaryDirectory(prefix="trustkit-image-") as scratch:
+                folder = Path(scratch) / "image"
+                OciEngine(Layout(folder), self._registry).pull(ref)
+                self._copy(folder, ref)
+        except OSError as error:
+            raise StateError(f"There is no room to take the image out: {error.strerror or error}.") from error
+
+
+def _load(folder: Path, ref: ImageRef, types: Mapping[Digest, str], environ: Mapping[str, str]) -> None:
+    """``docker load`` of the layout, under the reference's name."""
+    digest = pinned(ref)
+    size = (folder / "blobs" / "sha256" / digest.hex).stat().st_size
+    name = f"{ref.gun}:{ref.tag}" if ref.tag else str(ref)
+    (folder / "index.json").write_bytes(Contents({}, {name: Descriptor(types[digest], digest, size)}).to_bytes())
+    file = folder.with_suffix(".tar")
+    pack(folder, file)
+    run(["docker", "load", "--quiet", "--input", str(file)], {**environ, "DOCKER_CONTENT_TRUST": "0"})
