@@ -16,11 +16,13 @@ import uvicorn
 
 from trustkit.asgi.certified import CertifiedProtocol
 from trustkit.asgi.logs import App
+from trustkit.asgi.renewed import renewed
 from trustkit.asgi.strict import StrictProtocol
 from trustkit.core.names import Host
 from trustkit.errors import InvalidSetting, StateError
 
 SHUTDOWN_SECONDS = 10
+KEEP_ALIVE_SECONDS = 5
 BACKLOG = 512
 
 
@@ -101,14 +103,32 @@ class _Beside(_Server):
         yield
 
 
-async def serve(app: App, sock: socket.socket, *, tls: Tls | None, ready: Callable[[], None]) -> None:
+async def serve(
+    app: App,
+    sock: socket.socket,
+    *,
+    tls: Tls | None,
+    ready: Callable[[], None],
+    keep_alive: int = KEEP_ALIVE_SECONDS,
+    follow: bool = False,
+) -> None:
     """Serves until SIGINT or SIGTERM, then lets requests in flight end for up to ten seconds.
 
     Args:
         app: the ASGI application.
         ready: called once connections are accepted.
+        keep_alive: seconds until a connection with nothing on it is closed.
+        follow: take up the certificate and key anew when their files change.
     """
-    await _Server(_config(app, tls), ready).serve(sockets=[sock])
+    config = _config(app, tls, keep_alive=keep_alive)
+    config.load()
+    context = config.ssl if follow else None
+    following = asyncio.create_task(renewed(context, tls.certificate, tls.key)) if context and tls else None
+    try:
+        await _Server(config, ready).serve(sockets=[sock])
+    finally:
+        if following:
+            following.cancel()
 
 
 @asynccontextmanager
@@ -125,7 +145,9 @@ async def beside(app: App, sock: socket.socket) -> AsyncIterator[None]:
         await serving
 
 
-def _config(app: App, tls: Tls | None, *, seconds: int = SHUTDOWN_SECONDS) -> uvicorn.Config:
+def _config(
+    app: App, tls: Tls | None, *, seconds: int = SHUTDOWN_SECONDS, keep_alive: int = KEEP_ALIVE_SECONDS
+) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=CertifiedProtocol if tls and tls.client_ca else StrictProtocol,
@@ -137,6 +159,7 @@ def _config(app: App, tls: Tls | None, *, seconds: int = SHUTDOWN_SECONDS) -> uv
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=seconds,
+        timeout_keep_alive=keep_alive,
         **(tls.options() if tls else {}),
     )
 

@@ -1,4 +1,4 @@
-"""What an admission service tells Prometheus: reviews by how they ended, seconds, and how often a verdict was kept."""
+"""What an admission service tells Prometheus: reviews by how they ended, seconds, and kept verdicts."""
 
 from __future__ import annotations
 
