@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "key": ("trustkit.cli.key", "Make, list, export, import and remove signing keys."),
     "reset": ("trustkit.cli.reset", "End a collection whose root key is lost, so that it begins anew."),
     "recover": ("trustkit.cli.recover", "Put back what a service lost that was restored from a backup."),
+    "admission": ("trustkit.cli.admission", "Kubernetes admission: Pods run signed digests."),
     "serve": ("trustkit.cli.serve", "Run the service: registry, tokens and trust."),
     "serve-signer": ("trustkit.cli.serve_signer", "Run a separate signer that holds a service's online keys."),
     "admin": ("trustkit.cli.admin", "Principals, roles and policies of a service."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from trustkit.hooks.admission_app import SECONDS, AdmissionApplication
 from trustkit.hooks.admission_metrics import AdmissionMetrics
 from trustkit.hooks.cache import MAX_AGE, SIZE, VerdictCache
 from trustkit.hooks.gate import open_gate
+
+log = logging.getLogger("trustkit.admission")
 
 REQUEST_SECONDS = SECONDS - 1
 """How long a request to a trust service may take, so that its failure is told and not just that time is up."""
@@ -70,7 +73,13 @@ class AdmissionService:
             StateError: it can't start.
         """
         settings = self._settings
-        enforce = open_gate(self._environ, home=settings.home, policy=settings.policy, seconds=REQUEST_SECONDS)
+        enforce = open_gate(
+            self._environ,
+            home=settings.home,
+            policy=settings.policy,
+            warn=lambda words: log.warning("%s", words),
+            seconds=REQUEST_SECONDS,
+        )
         cache: VerdictCache[Verdict] = VerdictCache(enforce, clock=_clock, max_age=MAX_AGE, size=SIZE)
         app = AdmissionApplication(
             cache.future,
