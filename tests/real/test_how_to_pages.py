@@ -15,10 +15,12 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 PAGES = [
+    "air-gap",
     "rotate-keys",
     "root-ceremony",
     "compromise-drill",
     "back-up-keys",
+    "clean-up-images",
     "operate-principals",
     "sign-many",
     "upstream",
