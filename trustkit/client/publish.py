@@ -155,7 +155,9 @@ class Publisher:
         agreed: Difference | None = None
         for attempt in range(TRIES):
             began = self._clock()
-            draft = Draft(gun, base.files, now=began, lifetimes=self._lifetimes, floors=floors)
+            draft = Draft(
+                gun, base.files, now=began, lifetimes=self._lifetimes, floors=floors, reader=self._trust.reader
+            )
             edit(draft)
             if "root" in draft.changed and "root" not in draft.ready:
                 adopt(draft, self._service.service_keys(gun).pending)

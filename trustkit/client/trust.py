@@ -12,6 +12,7 @@ from trustkit.core.names import Gun, Tag
 from trustkit.core.patterns import GunPattern
 from trustkit.core.pinning import meets, moved, root_key_ids
 from trustkit.core.ports.remote import LookingSource, MetadataSource, Pin, PinStore
+from trustkit.core.readings import Reader, Readings
 from trustkit.core.roots import ONLINE
 from trustkit.core.view import SignedView
 from trustkit.errors import Expired, NoCollection, NoPin, Rejected, WrongRoot
@@ -38,6 +39,7 @@ class Trust:
         own_root_keys: the ids of root keys whose private half is here; a root that they signed is one's own.
         looking: looks at states that may have expired; ``seen`` and ``renewable`` take it.
         offset: how far the clock of a GUN's host is ahead of this machine's, where that is known.
+        reader: reads files; the source's own, so that what that has read isn't read again.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Trust:
         own_root_keys: Callable[[], Iterable[str]] = tuple,
         looking: LookingSource | None = None,
         offset: Callable[[Gun], timedelta | None] = lambda _: None,
+        reader: Reader | None = None,
     ) -> None:
         self._pins = pins
         self._source = source
@@ -61,6 +64,7 @@ class Trust:
         self._looking = looking
         self._offset = offset
         self._told: set[str] = set()
+        self.reader = reader or Readings()
 
     def current(self, gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None) -> Current:
         """The collection's verified state at ``now``.
@@ -86,7 +90,7 @@ class Trust:
         """As ``current``, under this pin."""
         try:
             files = self._source.refresh(gun, pin, now, tags=tags).files
-            view = evaluate(files, gun, now, tags=tags)
+            view = evaluate(files, gun, now, tags=tags, reader=self.reader)
         except Expired as error:
             self._tell_who_mends(error, gun, now)
             raise
@@ -112,7 +116,7 @@ class Trust:
         assert self._looking is not None  # noqa: S101 - a programming error: the wiring gives it
         files = self._looking.look(gun, pin).files
         try:
-            return Current(pin, files, evaluate_but_expiry(files, gun, now, fresh=fresh))
+            return Current(pin, files, evaluate_but_expiry(files, gun, now, fresh=fresh, reader=self.reader))
         except Expired as error:
             self._tell_who_mends(error, gun, now)
             raise

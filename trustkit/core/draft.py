@@ -19,6 +19,7 @@ from trustkit.core.formats.tuf1 import meta_version, read
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun, Tag
 from trustkit.core.needs import Need, needs_of
+from trustkit.core.readings import Reader
 from trustkit.core.roots import check_threshold, signed_by
 from trustkit.core.shape import Shape
 from trustkit.errors import BadSignature, BadVersion, Rejected
@@ -33,6 +34,7 @@ class Draft:
     Args:
         files: the verified current files by role, snapshot included.
         floors: by role a version that was used up without being published; the next one lies above it.
+        reader: reads the files, where the caller has one that knows them.
 
     Raises:
         Malformed: a file can't be read; they were verified, so this can't happen to who got them from ``Trust``.
@@ -46,14 +48,16 @@ class Draft:
         now: datetime,
         lifetimes: Lifetimes,
         floors: Mapping[str, int] | None = None,
+        reader: Reader = read,
     ) -> None:
         self.gun = gun
         self.now = now
         self._life, self._longest = lifetimes.default, lifetimes.longest
         self._floors = floors or {}
-        self._snapshot = read(files["snapshot"], Snapshot).signed
-        self._old_root = read(files["root"], Root)
-        self._old = _delegated(files, self._old_root.signed)
+        self._files = files
+        self._snapshot = reader(files["snapshot"], Snapshot).signed
+        self._old_root = reader(files["root"], Root)
+        self._old = _delegated(files, self._old_root.signed, reader)
         self._root: Root | None = None
         self._edited: dict[str, Targets] = {}
         self.ready: dict[str, bytes] = {}
@@ -225,13 +229,13 @@ class Draft:
 
     def settle(self) -> None:
         """Edits every file whose signatures do not carry it in the draft's state, so that it is signed anew."""
-        if TARGETS not in self._edited and not _carries(self.root, TARGETS, self._old[TARGETS]):
+        if TARGETS not in self._edited and not _carries(self.root, TARGETS, self._old[TARGETS], self._files[TARGETS]):
             self.edit(TARGETS)
         delegations = self.delegations
         for role in delegations.trusted if delegations else ():
             old = self._old.get(role.name)
             if role.name not in self._edited and (
-                old is None or not _carries(self._certain(TARGETS), role.name, old)
+                old is None or not _carries(self._certain(TARGETS), role.name, old, self._files[role.name])
             ):
                 self.edit(role.name)
 
@@ -265,17 +269,17 @@ class Draft:
         return found
 
 
-def _delegated(files: Mapping[str, bytes], root: Root) -> dict[str, Metadata[Targets]]:
+def _delegated(files: Mapping[str, bytes], root: Root, reader: Reader) -> dict[str, Metadata[Targets]]:
     """The files that hold tags; what lies there of roles that are delegated to no more counts for nothing."""
-    targets = read(files[TARGETS], Targets)
+    targets = reader(files[TARGETS], Targets)
     delegations = read_delegations(targets.signed, root)
     names = [role.name for role in delegations.roles if role.name in files] if delegations else []
-    return {TARGETS: targets} | {name: read(files[name], Targets, f"{name}.json") for name in names}
+    return {TARGETS: targets} | {name: reader(files[name], Targets, f"{name}.json") for name in names}
 
 
-def _carries(delegator: Root | Targets, role: str, metadata: Metadata[Targets]) -> bool:
+def _carries(delegator: Root | Targets, role: str, metadata: Metadata[Targets], data: bytes) -> bool:
     try:
-        check_threshold(delegator, role, metadata)
+        check_threshold(delegator, role, metadata, data)
     except BadSignature:
         return False
     return True

@@ -17,6 +17,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, Targets
 from trustkit.core.delegations import Delegations, Kind, read_delegations
 from trustkit.core.formats.tuf1 import issued, meta_name, meta_version, read, role_kind
 from trustkit.core.names import Gun, Tag
+from trustkit.core.readings import Reader
 from trustkit.core.roots import check_gun, check_root_keys, check_threshold
 from trustkit.core.targets import read_target
 from trustkit.core.view import RoleState, SignedTarget, SignedView
@@ -81,6 +82,7 @@ def evaluate(
     *,
     known: Known | None = None,
     tags: Collection[Tag] | None = None,
+    reader: Reader = read,
 ) -> SignedView:
     """Judges root, timestamp, snapshot, targets and the delegated roles as one state at ``now``.
 
@@ -90,22 +92,23 @@ def evaluate(
         files: bytes by role, exactly as received; files of roles that are not delegated to count for nothing.
         known: root, targets and delegated files, where the caller has read these very bytes with ``read`` already.
         tags: look only at the roles that answer for these tags; the view then holds no other role's tags.
+        reader: reads the files, where the caller has one that knows some of them.
 
     Raises:
         Expired, SignatureInvalid, WrongCollection, Garbage: the first rule that is broken.
     """
     try:
-        roles = _read(files, known, tags)
+        roles = _read(files, known, tags, reader)
         for signed in roles.signed.values():
             check_gun(signed, gun)
         root, targets = roles.root.signed, roles.targets.signed
         check_root_keys(root)
-        check_threshold(root, "root", roles.root)
-        check_threshold(root, "timestamp", roles.timestamp)
-        check_threshold(root, "snapshot", roles.snapshot)
-        check_threshold(root, "targets", roles.targets)
+        check_threshold(root, "root", roles.root, files["root"])
+        check_threshold(root, "timestamp", roles.timestamp, files["timestamp"])
+        check_threshold(root, "snapshot", roles.snapshot, files["snapshot"])
+        check_threshold(root, "targets", roles.targets, files["targets"])
         for role, metadata in roles.delegated.items():
-            check_threshold(targets, role, metadata)
+            check_threshold(targets, role, metadata, files[role])
         _check_versions(roles)
         _check_bytes(roles.timestamp.signed.snapshot_meta, files["snapshot"], "snapshot")
         for role in ("targets", *roles.delegated):
@@ -117,7 +120,7 @@ def evaluate(
         raise _AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
 
 
-def check_received(role: str, data: bytes, gun: Gun) -> None:
+def check_received(role: str, data: bytes, gun: Gun, reader: Reader = read) -> None:
     """Holds one file, just received, to what it has to be whoever signed it (TRUST 1.3, 2, 3.2).
 
     A client does so before it keeps the file or walks on from it.  ``evaluate`` alone comes too late: a root in the
@@ -131,7 +134,7 @@ def check_received(role: str, data: bytes, gun: Gun) -> None:
         WrongCollection, SignatureInvalid (keys against TRUST 2), Garbage.
     """
     try:
-        signed: Signed = read(data, role_kind(role), f"{role}.json").signed
+        signed: Signed = reader(data, role_kind(role), f"{role}.json").signed
         check_gun(signed, gun)
         if isinstance(signed, Root):
             check_root_keys(signed)
@@ -146,6 +149,7 @@ def evaluate_but_expiry(
     *,
     fresh: Collection[str],
     known: Known | None = None,
+    reader: Reader = read,
 ) -> SignedView:
     """As ``evaluate``, but only the roles of ``fresh`` have to be unexpired; the rest counts as if time stood still.
 
@@ -155,7 +159,7 @@ def evaluate_but_expiry(
     Raises:
         Expired: one of ``fresh``; and as ``evaluate``.
     """
-    view = evaluate(files, gun, BEFORE_ALL, known=known)
+    view = evaluate(files, gun, BEFORE_ALL, known=known, reader=reader)
     for role in view.roles:
         if role.name in fresh and role.expires is not None and role.expires <= now:
             raise has_expired(role.name, role.expires, gun)
@@ -178,21 +182,21 @@ def has_expired(role: str, expires: datetime, gun: Gun | None = None) -> Expired
     )
 
 
-def _read(files: Mapping[str, bytes], known: Known | None, tags: Collection[Tag] | None) -> _Roles:
+def _read(files: Mapping[str, bytes], known: Known | None, tags: Collection[Tag] | None, reader: Reader) -> _Roles:
     missing = {"root", "timestamp", "snapshot", "targets"} - set(files)
     if missing:
         raise Malformed(f"no {', '.join(sorted(missing))}")
-    root, targets, there = known or (read(files["root"], Root), read(files["targets"], Targets), {})
+    root, targets, there = known or (reader(files["root"], Root), reader(files["targets"], Targets), {})
     delegations = read_delegations(targets.signed, root.signed)
     wanted = trusted_roles(delegations, tags)
     if lacking := wanted - set(files):
         raise Malformed(f"no {', '.join(sorted(lacking))}")
     ordered = [role.name for role in delegations.trusted if role.name in wanted] if delegations else []
-    delegated = {role: there.get(role) or read(files[role], Targets, f"{role}.json") for role in ordered}
+    delegated = {role: there.get(role) or reader(files[role], Targets, f"{role}.json") for role in ordered}
     for role, metadata in delegated.items():
         if metadata.signed.delegations is not None:
             raise BadDelegation(f"{role}.json delegates further")
-    timestamp, snapshot = read(files["timestamp"], Timestamp), read(files["snapshot"], Snapshot)
+    timestamp, snapshot = reader(files["timestamp"], Timestamp), reader(files["snapshot"], Snapshot)
     return _Roles(root, timestamp, snapshot, targets, delegations, delegated)
 
 

@@ -10,7 +10,7 @@ from securesystemslib.signer import Key
 from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, Signed, Targets
 
-from trustkit.core.formats.tuf1 import guns, payload
+from trustkit.core.formats.tuf1 import covered, guns, payload
 from trustkit.core.names import TUF_ROLES, Gun
 from trustkit.core.publickeys import check_keys
 from trustkit.errors import BadKeys, BadSignature, KeyUnsupported, Malformed, WrongGun
@@ -57,10 +57,16 @@ def check_root_keys(root: Root) -> None:
         raise BadKeys("A key of the service stands in root or targets.")
 
 
-def check_threshold(delegator: Root | Targets, role: str, metadata: Metadata[Any]) -> None:
-    """Raises BadSignature where fewer valid signatures than ``role``'s threshold are there."""
+def check_threshold(delegator: Root | Targets, role: str, metadata: Metadata[Any], data: bytes | None = None) -> None:
+    """Raises BadSignature where fewer valid signatures than ``role``'s threshold are there.
+
+    Args:
+        data: the very bytes that ``metadata`` was read from, where the caller has them: what signatures cover is
+            taken from there rather than made anew.
+    """
+    signed = payload(metadata.signed) if data is None else covered(metadata, data)
     try:
-        delegator.verify_delegate(role, payload(metadata.signed), metadata.signatures)
+        delegator.verify_delegate(role, signed, metadata.signatures)
     except (UnsignedMetadataError, ValueError) as error:
         needed = delegator.get_delegated_role(role).threshold
         raise BadSignature(

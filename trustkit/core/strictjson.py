@@ -15,13 +15,15 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _OPENING = frozenset(b"[{")
 
 
-def parse(data: bytes, *, max_bytes: int, what: str) -> dict[str, Any]:
+def parse(data: bytes, *, max_bytes: int, what: str, repeated: bool = False) -> dict[str, Any]:
     """Reads one JSON object.
 
     Args:
         data: ASCII bytes; everything else has an escape.
         max_bytes: the longest that ``data`` may be.
         what: names the file in errors.
+        repeated: a member may stand twice, and the last one counts: for who holds ``data`` to the one spelling of
+            what it says, which refuses that as well.
 
     Raises:
         TooLarge: longer than ``max_bytes`` or deeper than 32 levels.
@@ -36,7 +38,7 @@ def parse(data: bytes, *, max_bytes: int, what: str) -> dict[str, Any]:
     try:
         value = json.loads(
             data.decode("ascii"),  # bytes would be guessed to be UTF-16 where every second one is NUL
-            object_pairs_hook=_unique,
+            object_pairs_hook=None if repeated else _unique,
             parse_float=_refuse,
             parse_constant=_refuse,
             parse_int=_integer,
@@ -55,7 +57,8 @@ def serialise(value: object) -> bytes:
 
 def _check_depth(data: bytes, what: str) -> None:
     depth = 0
-    for byte in _STRING.sub(b"", data).translate(None, _NOT_BRACKETS):
+    outside = _STRING.sub(b"", data) if b"\\" in data else b"".join(data.split(b'"')[::2])
+    for byte in outside.translate(None, _NOT_BRACKETS):
         depth += 1 if byte in _OPENING else -1
         if depth > MAX_DEPTH:
             raise TooLarge(f"{what} is nested deeper than {MAX_DEPTH} levels.")

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from trustkit.core.evaluate import BEFORE_ALL
 from trustkit.core.names import Gun
 from trustkit.core.ports.remote import CollectionFiles, Pin
+from trustkit.core.readings import Reader
 from trustkit.errors import StateError
 from trustkit.remote.source import UpdaterSource
 from trustkit.remote.updater import Fetch
@@ -27,11 +28,20 @@ class ScratchSource:
     """Collections over HTTP, verified in all but expiry; implements ``LookingSource``.
 
     Args:
-        fetcher, folder, seen: as for ``UpdaterSource``.
+        fetcher, folder, seen, reader: as for ``UpdaterSource``.
     """
 
-    def __init__(self, *, fetcher: Callable[[Gun], Fetch], folder: Folder, seen: Callable[[Gun], bool]) -> None:
-        self._source = UpdaterSource(fetcher=fetcher, folder=lambda gun, pin: _copy(folder, gun, pin), seen=seen)
+    def __init__(
+        self,
+        *,
+        fetcher: Callable[[Gun], Fetch],
+        folder: Folder,
+        seen: Callable[[Gun], bool],
+        reader: Reader | None = None,
+    ) -> None:
+        self._source = UpdaterSource(
+            fetcher=fetcher, folder=lambda gun, pin: _copy(folder, gun, pin), seen=seen, reader=reader
+        )
 
     def look(self, gun: Gun, pin: Pin) -> CollectionFiles:
         """As ``LookingSource.look``."""

@@ -16,6 +16,7 @@ from trustkit.core.formats.tuf1 import read
 from trustkit.core.names import Gun, Tag
 from trustkit.core.pinning import MAX_ROOTS, anchor
 from trustkit.core.ports.remote import CollectionFiles, Pin
+from trustkit.core.readings import Reader, Readings
 from trustkit.errors import (
     CollectionGone,
     CollectionReset,
@@ -44,6 +45,7 @@ class UpdaterSource:
         seen: whether this GUN's timestamp was ever verified here, under any pin.
         sleep: waits between tries at a lagging replica.
         clock: seconds, never going back; no file is asked for when a refresh has taken 300 of them (TRUST 6.2).
+        reader: reads the files that come, and those that lie in the folder.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class UpdaterSource:
         seen: Callable[[Gun], bool],
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        reader: Reader | None = None,
     ) -> None:
         self._fetcher = fetcher
         self._folder = folder
         self._seen = seen
         self._sleep = sleep
         self._clock = clock
+        self._reader = reader or Readings()
 
     def first_root(self, gun: Gun) -> bytes:
         """As ``MetadataSource.first_root``."""
@@ -71,7 +75,7 @@ class UpdaterSource:
         with self._folder(gun, pin) as folder:
             try:
                 bootstrap = self._anchor(gun, pin, folder, fetch)
-                delegated = self._refresh(folder, _checked(fetch, gun), bootstrap, now, tags)
+                delegated = self._refresh(folder, _checked(fetch, gun, self._reader), bootstrap, now, tags)
                 return CollectionFiles(_read(folder, delegated))
             except NoCollection as error:
                 had = pin.root is not None or _anchor_file(folder).exists()
@@ -133,7 +137,7 @@ class UpdaterSource:
         waited, pause, walked_again = 0.0, 0.1, False
         while True:
             try:
-                return refresh_folder(folder, fetch, bootstrap=bootstrap, now=now, tags=tags)
+                return refresh_folder(folder, fetch, bootstrap=bootstrap, now=now, tags=tags, reader=self._reader)
             except RolledBack:
                 if waited >= LAG_SECONDS:
                     raise
@@ -175,12 +179,12 @@ def _put(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-def _checked(fetch: Fetch, gun: Gun) -> Fetch:
+def _checked(fetch: Fetch, gun: Gun, reader: Reader) -> Fetch:
     """A fetch that hands on only what may be kept: python-tuf writes down what its own checks let through."""
 
     def checked(name: str, max_length: int) -> bytes:
         data = fetch(name, max_length)
-        check_received(role_of(name), data, gun)
+        check_received(role_of(name), data, gun, reader)
         return data
 
     return checked

@@ -64,7 +64,7 @@ def read(data: bytes, kind: type[S], what: str = "") -> Metadata[S]:
         Malformed, TooLarge: anything but the canonical serialisation of a file of this type.
     """
     what = what or f"{_TYPES[kind]}.json"
-    value = parse(data, max_bytes=MAX_BYTES[_TYPES[kind]], what=what)
+    value = parse(data, max_bytes=MAX_BYTES[_TYPES[kind]], what=what, repeated=True)
     try:
         metadata = cast("Metadata[S]", Metadata.from_dict(value))
         again = serialise(metadata.to_dict())
@@ -73,6 +73,7 @@ def read(data: bytes, kind: type[S], what: str = "") -> Metadata[S]:
     if type(metadata.signed) is not kind:
         raise Malformed(f"{what} is of type {metadata.signed.type}, not {_TYPES[kind]}.")
     if again != data:
+        parse(data, max_bytes=MAX_BYTES[_TYPES[kind]], what=what)  # tells of a member that stands twice
         raise Malformed(f"{what} is not the canonical compact serialisation of what it says.")
     _check_members(metadata, what)
     _check_types(metadata, what)
@@ -210,6 +211,18 @@ def payload(signed: Signed) -> bytes:
         return CanonicalJSONSerializer().serialize(signed)
     except SerializationError as error:
         raise Malformed(f"{signed.type}.json can't be serialised canonically.") from error
+
+
+def covered(metadata: Metadata[Any], data: bytes) -> bytes:
+    """As ``payload``, of a file as ``read`` took it: what signatures cover stands in its bytes.
+
+    Args:
+        data: the very bytes that ``metadata`` was read from, unchanged since.
+    """
+    signatures = [signature.to_dict() for signature in metadata.signatures.values()]
+    before = b'{"signatures":' + serialise(signatures) + b',"signed":'
+    part = data[len(before) : -1]
+    return part if data.startswith(before) and b"\\" not in part else payload(metadata.signed)
 
 
 def payload_digest(signed: Signed) -> str:
