@@ -9,6 +9,7 @@ version = release = __version__
 
 extensions = ["myst_parser"]
 exclude_patterns = ["_build"]
+html_extra_path = ["reference/report.schema.json"]
 html_theme = "furo"
 html_title = f"trustkit {version}"
 html_show_sphinx = False

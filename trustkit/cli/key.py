@@ -5,6 +5,7 @@ Making keys, backups and the system keyring have modules of their own.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,7 +131,7 @@ def import_key(
 ) -> None:
     """Take in a private key: PKCS#8, SEC1 or PKCS#1 in PEM, encrypted or not.
 
-    An encrypted key keeps its passphrase unless --new-passphrase-file is given.
+    FILE may be - for stdin. An encrypted key keeps its passphrase unless --new-passphrase-file is given.
     """
     from trustkit.core.ports.keys import KeyRole
     from trustkit.errors import UsageError
@@ -139,14 +140,17 @@ def import_key(
 
     if role is None and (gun or name):
         raise UsageError("--gun and --name belong to a role.", hint="Give --role.")
+    piped = str(file) == "-"
+    if piped and passphrase_fd == 0:
+        raise UsageError("Only one of the key and the passphrase can come from stdin.")
     store = ctx.key_store(passphrase_file, passphrase_fd)
     parsed_gun, parsed_name = names(gun, name)
     info = store.import_key(
-        private.read(file, MAX_BYTES),
+        sys.stdin.buffer.read(MAX_BYTES + 1) if piped else private.read(file, MAX_BYTES),
         role=KeyRole(role) if role else None,
         gun=parsed_gun,
         name=parsed_name,
-        origin=str(file),
+        origin="stdin" if piped else str(file),
         new=_new(ctx, new_passphrase_file),
     )
     output.data(info.id)

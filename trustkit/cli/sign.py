@@ -12,10 +12,13 @@ from trustkit.cli.app import report
 from trustkit.cli.context import Context
 from trustkit.cli.options import passphrase_options, root_key_option
 from trustkit.cli.output import data, note
-from trustkit.cli.status import exit_status
+from trustkit.cli.reports import Report, report_option, reporting
+from trustkit.cli.status import DONE, exit_status
+from trustkit.client.outcome import Outcome
 from trustkit.client.resolve import Resolved, Unresolved
 from trustkit.client.sign import Sign, SignedTag
-from trustkit.core.names import ImageRef
+from trustkit.core.evidence import evidence
+from trustkit.core.names import Gun, ImageRef
 from trustkit.core.reflists import MAX_LIST, MAX_METADATA, RefList, read_list, read_metadata
 from trustkit.errors import InvalidReference, StateError, TrustkitError, UsageError
 
@@ -35,6 +38,7 @@ _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 )
 @click.option("--recursive", is_flag=True, help="Let each manifest below an index be trusted by digest, too.")
 @click.option("--forget-previous", is_flag=True, help="Let nobody pull by digest what these tags were before.")
+@report_option
 @root_key_option
 @passphrase_options
 @click.pass_context
@@ -43,6 +47,7 @@ def command(
     refs: tuple[str, ...],
     files: tuple[str, ...],
     builds: tuple[str, ...],
+    report_file: Path | None,
     root_key: str | None,
     passphrase_file: Path | None,
     passphrase_fd: int | None,
@@ -62,15 +67,32 @@ def command(
     ctx: Context = click_context.obj
     if [*files, *builds, *(["-"] if passphrase_fd == 0 else [])].count("-") > 1:
         raise UsageError("Only one of the lists, or the passphrase, can come from stdin.")
-    named = _named(refs, files, builds)
+    with reporting("sign", report_file, ctx.now) as made:
+        named = _named(refs, files, builds)
+        signing = ctx.signing(passphrase_file, passphrase_fd)
+        if found := _resolved(signing, named, made, recursive=recursive):
+            _publish(signing, found, root_key, made, forget=forget_previous)
+            made.status = DONE
+    click_context.exit(made.status)
+
+
+def _resolved(signing: Sign, named: RefList, made: Report, *, recursive: bool) -> list[Resolved]:
+    """What everything that is named points at; nothing, with all errors told, where one of them can't be signed."""
+    lines = [made.add(str(ref)) for ref in named.refs]
     if named.wrong:
-        click_context.exit(_told([("", error) for error in named.wrong]))
-    signing = ctx.signing(passphrase_file, passphrase_fd)
+        made.errors.extend(named.wrong)
+        made.status = _told([("", error) for error in named.wrong])
+        return []
     outcomes = signing.resolve(named.refs, recursive=recursive)
+    for line, outcome in zip(lines, outcomes, strict=True):
+        if isinstance(outcome, Unresolved):
+            line.fail(outcome.error)
+        else:
+            line.digest = outcome.manifest.digest
     if failed := [(str(outcome.ref), outcome.error) for outcome in outcomes if isinstance(outcome, Unresolved)]:
-        click_context.exit(_told(failed))
-    found = [outcome for outcome in outcomes if isinstance(outcome, Resolved)]
-    _publish(signing, found, root_key, forget=forget_previous)
+        made.status = _told(failed)
+        return []
+    return [outcome for outcome in outcomes if isinstance(outcome, Resolved)]
 
 
 def _named(refs: Iterable[str], files: Iterable[str], builds: Iterable[str]) -> RefList:
@@ -122,14 +144,34 @@ def _told(failed: Sequence[tuple[str, TrustkitError]]) -> int:
     return exit_status(failed[0][1])
 
 
-def _publish(signing: Sign, resolved: list[Resolved], root_key: str | None, *, forget: bool) -> None:
+def _publish(signing: Sign, resolved: list[Resolved], root_key: str | None, made: Report, *, forget: bool) -> None:
     """Publishes, and prints in the order of the arguments what was signed, also where a later repository failed."""
     signed: set[SignedTag] = set()
+    became: dict[Gun, Outcome | TrustkitError] = {}
     try:
-        for published in signing.publish(resolved, root_key=root_key, forget=forget):
+        for published in signing.publish(resolved, root_key=root_key, forget=forget, told=became.__setitem__):
             signed.update(published)
+    except TrustkitError as error:
+        became[next(each.ref.gun for each in resolved if each.ref.gun not in became)] = error
+        raise
     finally:
+        _fill(made, resolved, became)
         tags = dict.fromkeys(SignedTag(r.ref.gun, r.ref.required_tag, r.manifest.digest) for r in resolved)
         for tag in tags:
             if tag in signed:
                 data(str(tag))
+
+
+def _fill(made: Report, resolved: list[Resolved], became: dict[Gun, Outcome | TrustkitError]) -> None:
+    """Puts into the report what became of each reference; of a repository that isn't in ``became``, nothing did."""
+    for line, each in zip(made.lines, resolved, strict=True):
+        outcome = became.get(each.ref.gun)
+        if isinstance(outcome, TrustkitError):
+            line.fail(outcome)
+        elif outcome is not None and outcome.proposal is not None:
+            line.outcome = "proposed"
+        elif outcome is not None:
+            line.outcome = "signed"
+            target = outcome.view.targets.get(each.ref.required_tag)
+            if target is not None and target.digest == each.manifest.digest:
+                line.evidence = evidence(outcome.view, target)

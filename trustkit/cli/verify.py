@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
@@ -11,6 +11,7 @@ from trustkit.cli.app import report
 from trustkit.cli.context import Context
 from trustkit.cli.options import bundle_options, policy_option
 from trustkit.cli.output import data, note
+from trustkit.cli.reports import Line, report_option, reporting
 from trustkit.cli.status import exit_status
 from trustkit.client.enforce import Verdict
 from trustkit.client.verify import Trusted
@@ -22,6 +23,7 @@ from trustkit.errors import TrustkitError
 @click.argument("refs", metavar="REF...", nargs=-1, required=True)
 @bundle_options
 @policy_option
+@report_option
 @click.pass_context
 def command(
     click_context: click.Context,
@@ -29,6 +31,7 @@ def command(
     bundle: Path | None,
     max_age: str | None,
     policy: str | None,
+    report_file: Path | None,
 ) -> None:
     """Check each REF and print NAME:TAG@sha256:... for the trusted ones.
 
@@ -37,21 +40,31 @@ def command(
     the first REF that isn't trusted, in the order given.
     """
     ctx: Context = click_context.obj
-    if bundle is not None or max_age is not None:
-        from trustkit.cli.bundle import verifying
+    with reporting("verify", report_file, ctx.now) as made:
+        lines = [made.add(ref) for ref in refs]
+        if bundle is not None or max_age is not None:
+            from trustkit.cli.bundle import verifying
 
-        with verifying(ctx, bundle, max_age, policy) as offline:
-            status = each_reference(refs, lambda ref: told(offline.trusted(ref)))
-        click_context.exit(status)
-    enforce = ctx.enforce(policy)
+            with verifying(ctx, bundle, max_age, policy) as offline:
+                made.status = _each(lines, lambda ref, line: told(_behind(line, offline.trusted(ref))))
+        else:
+            enforce = ctx.enforce(policy)
+            made.status = _each(lines, lambda ref, line: _enforced(line, enforce(ref)))
+    click_context.exit(made.status)
 
-    def one(ref: ImageRef) -> None:
-        verdict = enforce(ref)
-        if verdict.error is not None:
-            raise verdict.error  # a rule that only detects makes nothing trusted
-        told_verdict(verdict)
 
-    click_context.exit(each_reference(refs, one))
+def _enforced(line: Line, verdict: Verdict) -> None:
+    if verdict.error is not None:
+        raise verdict.error  # a rule that only detects makes nothing trusted
+    line.outcome, line.digest = "allowed", verdict.digest
+    if verdict.trusted is not None:
+        _behind(line, verdict.trusted)
+    told_verdict(verdict)
+
+
+def _behind(line: Line, trusted: Trusted) -> Trusted:
+    line.outcome, line.digest, line.evidence = "trusted", trusted.digest, trusted.evidence
+    return trusted
 
 
 def told(trusted: Trusted) -> None:
@@ -72,11 +85,18 @@ def told_verdict(verdict: Verdict) -> None:
 
 def each_reference(refs: tuple[str, ...], act: Callable[[ImageRef], None]) -> int:
     """Does something with each reference, reports each failure, and returns the first one's exit status."""
+    return _each([Line(ref) for ref in refs], lambda ref, _: act(ref))
+
+
+def _each(lines: Iterable[Line], act: Callable[[ImageRef, Line], None]) -> int:
+    """As ``each_reference``; each failure is in its line, too."""
     status = 0
-    for text in refs:
+    for line in lines:
+        text = line.reference
         try:
-            act(ImageRef.parse(text))
+            act(ImageRef.parse(text), line)
         except TrustkitError as error:
+            line.fail(error)
             # A name that a terminal might obey stands in the message already, escaped.
             report(error, text if text.isprintable() and text not in error.message else "")
             status = status or exit_status(error)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from trustkit.client.change import Change
 from trustkit.client.outcome import Leave
+from trustkit.client.outcome import Outcome as Published
 from trustkit.client.publish import Publisher
 from trustkit.client.resolve import Outcome as Found
 from trustkit.client.resolve import Resolved, Resolver, Unresolved
@@ -113,6 +114,7 @@ class Sign:
         root_key: str | None = None,
         forget: bool = False,
         leave: Leave = Leave.IF_NEEDED,
+        told: Callable[[Gun, Published], None] = lambda _gun, _outcome: None,
     ) -> Iterator[list[SignedTag]]:
         """Signs what was resolved and publishes each GUN once; yields a GUN's tags as soon as they are signed.
 
@@ -121,6 +123,7 @@ class Sign:
         Args:
             forget: what these tags were before can't be pulled by digest any more.
             leave: when a proposal is left.
+            told: of each GUN, what became of it.
 
         What was yielded stays signed, whatever happens to a later GUN; that one and those after it are told.
 
@@ -135,6 +138,7 @@ class Sign:
             change = _change(tags, forget=forget)
             with story.of(gun):
                 outcome = story.add(self._publisher.publish(gun, change, root_key=root_key, leave=leave))
+            told(gun, outcome)
             if outcome.proposal is None:
                 yield [SignedTag(gun, tag, each.manifest.digest) for tag, each in tags.items()]
 

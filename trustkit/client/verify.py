@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from trustkit.client.trust import Trust
 from trustkit.core.attribution import attributions
+from trustkit.core.evidence import Evidence, evidence
 from trustkit.core.names import Digest, Gun, ImageRef
 from trustkit.core.policy import Demand
 from trustkit.core.view import SignedTarget, SignedView
@@ -22,6 +23,7 @@ class Trusted:
     digest: Digest
     by: SignedTarget
     expires: datetime | None = None
+    evidence: Evidence | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_other(self) -> bool:
@@ -95,7 +97,10 @@ def find(view: SignedView, ref: ImageRef) -> Trusted:
 def _meanings(view: SignedView, ref: ImageRef, moment: datetime | None = None) -> list[Trusted]:
     """By each signed tag that says so, the best one first: one for a tag, one or more for a digest."""
     targets = _by_digest(view, ref, ref.digest, moment) if ref.tag is None and ref.digest else [_by_tag(view, ref)]
-    return [Trusted(ref.gun, ref.digest or target.digest, target, view.expires) for target in targets]
+    return [
+        Trusted(ref.gun, ref.digest or target.digest, target, view.expires, evidence(view, target))
+        for target in targets
+    ]
 
 
 def _by_digest(view: SignedView, ref: ImageRef, digest: Digest, moment: datetime | None) -> list[SignedTarget]:
