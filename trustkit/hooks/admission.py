@@ -29,6 +29,8 @@ MAX_ANNOTATION = 4000
 Finding: TypeAlias = Verdict | TrustkitError
 """A verdict, or why there is none."""
 
+_NEXT = "See whether the trust service can be reached and answers, then try again."
+
 
 class Phase(StrEnum):
     """Which webhook asks."""
@@ -88,7 +90,10 @@ def answer(review: Review, findings: Mapping[Image, Finding], *, phase: Phase, d
     notes = {"skipped": review.skipped, "detected": (*refused, *warned), "pinned": pinned if changes else ()}
     response: dict[str, Any] = {"uid": review.uid, "allowed": True}
     if changes and patch:
-        response |= {"patchType": "JSONPatch", "patch": base64.b64encode(json.dumps(patch).encode()).decode()}
+        response |= {
+            "patchType": "JSONPatch",
+            "patch": base64.b64encode(json.dumps(patch, separators=(",", ":")).encode()).decode(),
+        }
     if refused or warned:
         response["warnings"] = list(_few([*refused, *warned]))
         return _sent(response, notes, Result.DETECTED, (*refused, *warned))
@@ -124,7 +129,7 @@ def _refusal(image: Image, found: Finding, *, must_pin: bool) -> str:
         words = f"{shown(image.text)} is refused by the rule none: {found.message} [{found.slug}] {found.hint}"
         return " ".join(words.split())
     if not found.allowed:
-        return found.reason
+        return found.reason if found.error is None or found.error.hint else f"{found.reason} {_NEXT}"
     if must_pin and not found.detected and found.trusted is not None and found.ref.digest is None:
         return (
             f"{found.ref} is refused by the rule {found.rule}: it is signed, and names no digest although it was "
@@ -144,7 +149,7 @@ def _sent(
     if annotations:
         response["auditAnnotations"] = annotations
     body = {"apiVersion": API_VERSION, "kind": KIND, "response": response}
-    return Answer(json.dumps(body).encode(), result, refused)
+    return Answer(json.dumps(body, separators=(",", ":")).encode(), result, refused)
 
 
 def _few(lines: tuple[str, ...] | list[str]) -> Iterator[str]:
