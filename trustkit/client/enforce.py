@@ -60,9 +60,9 @@ class Verdict:
     def reason(self) -> str:
         """One line that names the image, the rule, the cause and the next step."""
         if self.error is not None:
-            said = "would be refused" if self.detected else "refused"
+            said = "would be refused" if self.detected else "is refused"
             hint = f" {self.error.hint}" if self.error.hint else ""
-            words = f"{self.ref} is {said} by the rule {self.rule}: {self.error.message} [{self.error.slug}]{hint}"
+            words = f"{self.ref} {said} by the rule {self.rule}: {self.error.message} [{self.error.slug}]{hint}"
         elif self.trusted is not None:
             words = f"{self.ref} is allowed by the rule {self.rule}: signed as {self.trusted}"
         else:
