@@ -7,9 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from trustkit.core.bundles import Contents
-from trustkit.core.manifests import Descriptor
+from trustkit.core.manifests import Descriptor, blobs
 from trustkit.core.names import Digest, Host, ImageRef
 from trustkit.core.ports.engines import Engine
+from trustkit.core.strictjson import serialise
 from trustkit.engines.archive import pack
 from trustkit.engines.bundle import Bundle, BundleRegistry
 from trustkit.engines.command import pinned, run
@@ -68,11 +69,15 @@ class _ByWayOfLayout:
 
 
 def _load(folder: Path, ref: ImageRef, types: Mapping[Digest, str], environ: Mapping[str, str]) -> None:
-    """``docker load`` of the layout, under the reference's name."""
+    """``docker load`` of the layout, under the name of the reference; an image is listed for older engines, too."""
     digest = pinned(ref)
     size = (folder / "blobs" / "sha256" / digest.hex).stat().st_size
-    name = f"{ref.gun}:{ref.tag}" if ref.tag else str(ref)
-    (folder / "index.json").write_bytes(Contents({}, {name: Descriptor(types[digest], digest, size)}).to_bytes())
+    top, name = Descriptor(types[digest], digest, size), f"{ref.gun}:{ref.tag}" if ref.tag else str(ref)
+    (folder / "index.json").write_bytes(Contents({}, {name: top}).to_bytes())
+    config, *layers = [f"blobs/sha256/{blob.digest.hex}" for blob in blobs(Layout(folder).manifest(top))] or [""]
+    if config:
+        listed = [{"Config": config, "RepoTags": [name] if ref.tag else [], "Layers": layers}]
+        (folder / "manifest.json").write_bytes(serialise(listed))
     file = folder.with_suffix(".tar")
     pack(folder, file)
     run(["docker", "load", "--quiet", "--input", str(file)], {**environ, "DOCKER_CONTENT_TRUST": "0"})
