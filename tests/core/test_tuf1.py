@@ -9,21 +9,24 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tuf.api.metadata import Metadata, Root, Signed, Snapshot, Targets, Timestamp
+from tuf.api.metadata import Metadata, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization import SerializationError
 from tuf.api.serialization.json import CanonicalJSONSerializer
 
-from tests.simulator import GUN, NOW, Publisher, edited, manifest
+from tests.simulator import GUN, LIFE, NOW, Publisher, edited, manifest
+from trustkit.core.build import first_targets
 from trustkit.core.formats.tuf1 import (
     GUNS,
     ISSUED,
     MAX_BYTES,
+    covered,
     guns,
     issued,
     meta_version,
     payload,
     read,
     read_time,
+    sign,
     write_time,
 )
 from trustkit.core.strictjson import serialise
@@ -373,3 +376,27 @@ def test_the_quick_way_to_the_covered_bytes_gives_those_of_the_library(value: ob
             payload(signed)
     else:
         assert payload(signed) == expected
+
+
+@pytest.mark.parametrize("role", KINDS)
+def test_what_signatures_cover_is_taken_from_the_bytes(role: str) -> None:
+    metadata = read(FILES[role], KINDS[role])
+    assert covered(metadata, FILES[role]) == metadata.signed_bytes
+    assert covered(metadata, FILES[role]) in FILES[role]
+
+
+@given(_TEXT, st.integers(0, 3))
+def test_what_signatures_cover_is_what_the_library_says_whatever_escapes_and_however_many_sign(
+    text: str, signers: int
+) -> None:
+    entry = TargetFile(1, {"sha256": "00"}, f"v{text}", unrecognized_fields={"custom": {text: [text, 1, None, True]}})
+    targets = first_targets(GUN, now=NOW, life=LIFE.default["targets"])
+    targets.targets[entry.path] = entry
+    data = sign(targets, PUBLISHER.signed(*(PUBLISHER.root, PUBLISHER.repository, PUBLISHER.snapshot)[:signers]))
+    metadata = read(data, Targets)
+    assert covered(metadata, data) == metadata.signed_bytes
+
+
+def test_what_signatures_cover_is_made_anew_where_the_bytes_are_others() -> None:
+    metadata = read(FILES["targets"], Targets)
+    assert covered(metadata, FILES["root"]) == metadata.signed_bytes

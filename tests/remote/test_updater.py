@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tuf.api.metadata import Metadata, Root
 
-from tests.simulator import DAY, LIFE, NOW, Publisher
-from trustkit.errors import Expired, Garbage, NotFound, ServerFailed, StateError
+from tests.simulator import DAY, LIFE, NOW, Publisher, make_signer
+from trustkit.core.readings import Readings
+from trustkit.errors import Expired, Garbage, NotFound, ServerFailed, SignatureInvalid, StateError
 from trustkit.remote.updater import open_updater, refresh_folder
 
 ALL = ("root", "timestamp", "snapshot", "targets")
@@ -67,6 +70,62 @@ def test_a_python_tuf_that_keeps_its_clock_elsewhere_is_refused(
     )
     with pytest.raises(StateError, match="python-tuf"):
         open_updater(tmp_path, None, bootstrap=publisher.files["root"], now=NOW)  # type: ignore[arg-type]
+
+
+def test_a_python_tuf_that_reads_its_files_elsewhere_is_refused(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "trustkit.remote.updater.Updater",
+        lambda *args, **options: type("U", (), {"_trusted_set": type("T", (), {"reference_time": NOW})()})(),
+    )
+    with pytest.raises(StateError, match="python-tuf"):
+        refresh_folder(tmp_path, serving(publisher), bootstrap=publisher.files["root"], now=NOW)
+
+
+def test_the_reader_that_is_set_reads_what_lies_there_once_and_signatures_are_checked_each_time(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    """What was verified lies in the folder and is known; under a root with another key for it, it is refused."""
+    known = Readings()
+    asked: list[tuple[str, bool]] = []
+
+    def reader(data: bytes, kind: type[Any], what: str = "") -> Metadata[Any]:
+        before = len(known)
+        metadata = known(data, kind, what)
+        asked.append((what, len(known) > before))
+        return metadata
+
+    def refresh() -> None:
+        refresh_folder(tmp_path, serving(publisher), bootstrap=publisher.files["root"], now=NOW, reader=reader)
+
+    refresh()
+    assert ("targets.json", True) in asked
+    asked.clear()
+    refresh()
+    assert ("targets.json", False) in asked
+    assert not [what for what, new in asked if new]
+
+    first = publisher.files["root"]
+    other = make_signer()
+
+    def replace(root: Root) -> None:
+        root.revoke_key(publisher.repository.public_key.keyid, "targets")
+        root.add_key(other.public_key, "targets")
+
+    publisher.install(publisher.change_root(replace))
+    with pytest.raises(SignatureInvalid, match="targets"):
+        refresh_folder(tmp_path, serving(publisher), bootstrap=first, now=NOW, reader=reader)
+
+
+@pytest.mark.parametrize("role", ["snapshot", "targets"])
+def test_a_kept_file_in_another_spelling_is_fetched_again(publisher: Publisher, tmp_path: Path, role: str) -> None:
+    root, fetch = publisher.files["root"], serving(publisher)
+    refresh_folder(tmp_path, fetch, bootstrap=root, now=NOW)
+    kept = tmp_path / f"{role}.json"
+    kept.write_bytes(kept.read_bytes().replace(b'"signed":{', b'"signed":{"version":1,', 1))
+    refresh_folder(tmp_path, fetch, bootstrap=root, now=NOW)
+    assert kept.read_bytes() == publisher.files[role]
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 
 from trustkit.core.clocks import clock_words
 from trustkit.core.evaluate import evaluate, evaluate_but_expiry
+from trustkit.core.formats.tuf1 import read
 from trustkit.core.names import Gun, Tag
 from trustkit.core.patterns import GunPattern
 from trustkit.core.pinning import meets, moved, root_key_ids
 from trustkit.core.ports.remote import LookingSource, MetadataSource, Pin, PinStore
-from trustkit.core.readings import Reader, Readings
+from trustkit.core.readings import Reader
 from trustkit.core.roots import ONLINE
 from trustkit.core.view import SignedView
 from trustkit.errors import Expired, NoCollection, NoPin, Rejected, WrongRoot
@@ -53,7 +54,7 @@ class Trust:
         own_root_keys: Callable[[], Iterable[str]] = tuple,
         looking: LookingSource | None = None,
         offset: Callable[[Gun], timedelta | None] = lambda _: None,
-        reader: Reader | None = None,
+        reader: Reader = read,
     ) -> None:
         self._pins = pins
         self._source = source
@@ -64,7 +65,7 @@ class Trust:
         self._looking = looking
         self._offset = offset
         self._told: set[str] = set()
-        self.reader = reader or Readings()
+        self.reader = reader
 
     def current(self, gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None) -> Current:
         """The collection's verified state at ``now``.

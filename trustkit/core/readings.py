@@ -6,6 +6,7 @@ checked each time, under the keys of that time.
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any, Protocol, TypeVar, cast
 
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
@@ -14,8 +15,8 @@ from trustkit.core.formats.tuf1 import read
 
 S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
 
-KEPT = 32
-"""As many files are remembered, the newest ones."""
+KEPT_BYTES = 8_000_000
+"""Files of so many bytes together are remembered, the newest ones: parsed, they take ten times as much."""
 
 
 class Reader(Protocol):
@@ -25,16 +26,29 @@ class Reader(Protocol):
 
 
 class Readings:
-    """A ``Reader`` that gives the same object for the same bytes; for one command, not for a service that goes on."""
+    """A ``Reader`` that gives the same object for the same bytes; for one command, not for what goes on for days."""
 
     def __init__(self) -> None:
         self._read: dict[tuple[type[Any], bytes], Metadata[Any]] = {}
+        self._changing = Lock()
 
     def __call__(self, data: bytes, kind: type[S], what: str = "") -> Metadata[S]:
         """As ``formats.tuf1.read``; what raised is read again."""
         known = self._read.get((kind, data))
         if known is None:
-            known = self._read[kind, data] = read(data, kind, what)
-            while len(self._read) > KEPT:
-                del self._read[next(iter(self._read))]
+            known = read(data, kind, what)
+            self._keep((kind, data), known)
         return cast("Metadata[S]", known)
+
+    def __len__(self) -> int:
+        """How many files are remembered."""
+        return len(self._read)
+
+    def _keep(self, key: tuple[type[Any], bytes], metadata: Metadata[Any]) -> None:
+        with self._changing:
+            self._read[key] = metadata
+            size = sum(len(data) for _, data in self._read)
+            while size > KEPT_BYTES:
+                _, data = oldest = next(iter(self._read))
+                del self._read[oldest]
+                size -= len(data)

@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from trustkit.core.evaluate import BEFORE_ALL
+from trustkit.core.formats.tuf1 import read
 from trustkit.core.names import Gun
 from trustkit.core.ports.remote import CollectionFiles, Pin
 from trustkit.core.readings import Reader
@@ -37,7 +38,7 @@ class ScratchSource:
         fetcher: Callable[[Gun], Fetch],
         folder: Folder,
         seen: Callable[[Gun], bool],
-        reader: Reader | None = None,
+        reader: Reader = read,
     ) -> None:
         self._source = UpdaterSource(
             fetcher=fetcher, folder=lambda gun, pin: _copy(folder, gun, pin), seen=seen, reader=reader

@@ -16,7 +16,7 @@ from trustkit.core.formats.tuf1 import read
 from trustkit.core.names import Gun, Tag
 from trustkit.core.pinning import MAX_ROOTS, anchor
 from trustkit.core.ports.remote import CollectionFiles, Pin
-from trustkit.core.readings import Reader, Readings
+from trustkit.core.readings import Reader
 from trustkit.errors import (
     CollectionGone,
     CollectionReset,
@@ -56,14 +56,14 @@ class UpdaterSource:
         seen: Callable[[Gun], bool],
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
-        reader: Reader | None = None,
+        reader: Reader = read,
     ) -> None:
         self._fetcher = fetcher
         self._folder = folder
         self._seen = seen
         self._sleep = sleep
         self._clock = clock
-        self._reader = reader or Readings()
+        self._reader = reader
 
     def first_root(self, gun: Gun) -> bytes:
         """As ``MetadataSource.first_root``."""
