@@ -2,7 +2,7 @@
 
 FOLDER/v2/<gun>/_trust/metadata/{timestamp.json,1.root.json,...}   the collection, at the paths that a service has
 FOLDER/v2/<gun>/_trust/targets/<sha256>.<tag>                      the signed manifests
-FOLDER/images/<repository>/_oci/                                   an OCI image layout, as the embedded registry has it
+FOLDER/images/<repository>/_oci/                                   an OCI image layout, as our registry has it
 """
 
 from __future__ import annotations
