@@ -1,0 +1,84 @@
+"""A file that hides an image: what a builder or a cluster would pull is found, or the file is refused; never passed.
+
+Nothing is pinned here, so every image that is found is refused before the network (TRUST 5.3); only what is harmless
+may pass, to show that the rest doesn't fail for another reason.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.service import run
+
+EVIL = "evil.example/x:1"
+D, Y = "Dockerfile", "x.yaml"
+POD_IN_BRACES = "apiVersion: v1, kind: Pod, spec: {containers"
+POD = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n"
+
+HIDDEN: list[tuple[str, str, str]] = [
+    ("behind a zero byte, at which C strings end", D, f"FROM scratch\n# \0\nFROM {EVIL}\n"),
+    ("behind a here-document that has ended", D, f"FROM scratch\nRUN <<A\nA\nFROM {EVIL}\n"),
+    ("behind a here-document whose end is indented by a blank", D, f"FROM scratch\nRUN <<-A\n A\n\tA\nFROM {EVIL}\n"),
+    ("behind what only looks like a here-document", D, f"FROM scratch\nLABEL a='<<A'\nFROM {EVIL}\n"),
+    ("by another escape character", D, f"# escape=`\nFROM scratch\nRUN x \\\nFROM {EVIL}\n"),
+    ("by an escape directive that is none", D, f"# x\n# escape=`\nFROM scratch\nRUN x `\nFROM {EVIL}\n"),
+    ("over several lines", D, "FROM \\\n# c\n\n  evil.exam\\\nple/x:1\n"),
+    ("in lower case", D, f"from {EVIL}\n"),
+    ("behind a tab and a vertical one", D, f"\t\vFROM\t{EVIL}\n"),
+    ("by a stage that isn't there yet", D, "FROM later\nFROM scratch AS later\n"),
+    ("by a stage that is itself", D, "FROM self AS self\n"),
+    ("by a stage's name with a tag", D, "FROM scratch AS a\nFROM a:latest\n"),
+    ("by a stage that comes after who copies from it", D, "FROM scratch\nCOPY --from=a x y\nFROM scratch AS a\n"),
+    ("as the frontend", D, f"#syntax={EVIL}\nFROM scratch\n"),
+    ("as the frontend of another comment", D, f"//syntax={EVIL}\nFROM scratch\n"),
+    ("as the frontend after #!", D, f"#!x\n#syntax={EVIL}\nFROM scratch\n"),
+    ("as the frontend in JSON", D, f'{{"syntax": "{EVIL}"}}'),
+    ("in a flag without =", D, f"FROM scratch\nCOPY --from {EVIL} x y\n"),
+    ("in a quoted flag", D, f'FROM scratch\nCOPY "--from={EVIL}" --from="{EVIL}" x y\nCOPY --from="{EVIL}" x y\n'),
+    ("in a mount's second word", D, f"FROM scratch\nRUN --mount=type=bind,Target=/x,From={EVIL} x\n"),
+    ("for the builds on top", D, f"FROM scratch\nONBUILD COPY --from={EVIL} x y\n"),
+    ("for the builds on top, under a stage's name", D, "FROM scratch AS evil\nONBUILD COPY --from=evil x y\n"),
+    ("in the default of an empty value", D, f"ARG A=\nFROM ${{A:-{EVIL}}}\n"),
+    ("in a value that a later line sets", D, f"ARG A=scratch\nARG A={EVIL}\nFROM $A\n"),
+    ("in a second document", Y, f"{POD}  - {{}}\n---\n{POD}  - {{image: {EVIL}}}\n"),
+    ("in a container of another kind", Y, f"{POD}  - {{}}\n  ephemeralContainers: [{{image: {EVIL}}}]\n"),
+    ("in a List", Y, f"{{apiVersion: v1, kind: PodList, items: [{{{POD_IN_BRACES}: [{{image: {EVIL}}}]}}}}]}}"),
+    ("behind a merge key", Y, f"x: &x {{image: {EVIL}}}\nservices: {{a: {{<<: *x}}}}\n"),
+    ("under a key that stands twice", Y, f"{POD}  - {{image: {EVIL}, image: a}}\n"),
+    ("as a volume", Y, f"{POD}  - {{}}\n  volumes: [{{image: {{reference: {EVIL}}}}}]\n"),
+    ("in an inline Dockerfile", Y, f"services: {{a: {{build: {{dockerfile_inline: 'FROM {EVIL}'}}}}}}\n"),
+    (
+        "in a context",
+        Y,
+        f"services:\n  a:\n    build:\n      dockerfile_inline: FROM b\n      additional_contexts: ['b=docker-image://{EVIL}']",
+    ),
+]
+
+HARMLESS: list[tuple[str, str, str]] = [
+    (
+        "a Dockerfile",
+        D,
+        f"FROM scratch AS a\nRUN <<A\nFROM {EVIL}\nA\nFROM a\nLABEL x='FROM {EVIL}'\n# FROM {EVIL}\n",
+    ),
+    ("a compose file", Y, f"services: {{a: {{image: {EVIL}, build: .}}}}\n"),
+    ("a manifest", Y, f"apiVersion: v1\nkind: ConfigMap\ndata: {{image: {EVIL}}}\n"),
+]
+
+
+def _check(folder: Path, name: str, text: str) -> int:
+    file = folder / name
+    file.write_text(text)
+    home = {"TRUSTKIT_HOME": str(folder / "home"), "DOCKER_CONFIG": str(folder / "docker")}
+    return run(["resolve", "--check", str(file)], home).status
+
+
+@pytest.mark.parametrize(("name", "text"), [row[1:] for row in HIDDEN], ids=[row[0] for row in HIDDEN])
+def test_what_is_pulled_is_found_or_the_file_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    assert _check(tmp_path, name, text) in (1, 3)
+
+
+@pytest.mark.parametrize(("name", "text"), [row[1:] for row in HARMLESS], ids=[row[0] for row in HARMLESS])
+def test_what_is_not_pulled_passes(tmp_path: Path, name: str, text: str) -> None:
+    assert _check(tmp_path, name, text) == 0
