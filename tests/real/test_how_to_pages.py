@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 PAGES = [
     "air-gap",
+    "mirror",
     "rotate-keys",
     "root-ceremony",
     "compromise-drill",

@@ -1,4 +1,4 @@
-"""What stands in a bundle: an OCI image layout whose index names collections and images (docs/reference/bundles.md).
+"""What stands in a bundle: an OCI image layout whose index names collections and images.
 
 A collection is an OCI artifact with one layer a metadata file, as docker/attest lays TUF metadata out in a registry:
 ``application/vnd.tuf.metadata+json``, with the file's name in the annotation ``tuf.io/filename``.  An image is listed
