@@ -25,8 +25,10 @@ REFUSAL_AGE = 1.0
 """Seconds that a refusal is kept: who signs a tag now can use it now."""
 SIZE = 10_000
 WORKERS = 16
-REFRESH = 0.5
+REFRESH = 0.7
 """The part of its life after which a verdict that is asked for is looked up again, meanwhile."""
+REFRESHING = 2
+"""Collections at a time that are asked about ahead of need: more would take the processor from who waits."""
 RETRY = 1.0
 """Seconds between two attempts to refresh one verdict."""
 
@@ -73,7 +75,7 @@ class VerdictCache(Generic[V]):
       asked for.  A refusal, also one that detection mode let through, is kept for a second; one that says "could
       not check", or anything else that isn't about trust, not at all.
     - One collection is asked about by one thread at a time, and whoever wants the same answer waits for that one.
-    - A verdict past half its life is asked for again in the background while it is still given out.  Where that
+    - A verdict past most of its life is asked for again in the background while it is still given out.  Where that
       can't be checked, it stays until its end; where it is refused, it is gone at once.
     - What is refused has a place of its own: no flood of made-up names drives good verdicts out.
 
@@ -101,6 +103,8 @@ class VerdictCache(Generic[V]):
         self._refused: OrderedDict[Key, _Entry[V]] = OrderedDict()
         self._flights: dict[Key, Future[V]] = {}
         self._waiting: dict[Gun, deque[Key]] = {}
+        self._postponed: OrderedDict[Gun, None] = OrderedDict()
+        self._refreshing: set[Gun] = set()
         self._ready: queue.SimpleQueue[Gun] = queue.SimpleQueue()
         self._workers = 0
         self.hits = 0
@@ -121,12 +125,16 @@ class VerdictCache(Generic[V]):
             entry = self._fresh(key)
             if entry is None:
                 self.misses += 1
-                return self._flight(key)
+                future = self._flight(key)
+                if key[0].gun in self._postponed:
+                    del self._postponed[key[0].gun]
+                    self._start(key[0].gun)
+                return future
             self.hits += 1
             now = self._ticks()
             if now >= entry.refresh_at and len(self._flights) < self._size:
                 entry.refresh_at = now + RETRY
-                self._flight(key)
+                self._flight(key, ahead=True)
         done: Future[V] = Future()
         done.set_result(entry.verdict)
         return done
@@ -143,8 +151,8 @@ class VerdictCache(Generic[V]):
             del kept[key]
         return None
 
-    def _flight(self, key: Key) -> Future[V]:
-        """The answer to come; the lock is held."""
+    def _flight(self, key: Key, *, ahead: bool = False) -> Future[V]:
+        """The answer to come, with no hurry where it is ahead of need; the lock is held."""
         if (flight := self._flights.get(key)) is not None:
             return flight
         future: Future[V] = Future()
@@ -157,11 +165,24 @@ class VerdictCache(Generic[V]):
             waiting.append(key)
             return future
         self._waiting[key[0].gun] = deque([key])
-        self._ready.put(key[0].gun)
-        if self._workers < min(len(self._waiting), WORKERS):
+        if ahead:
+            self._postponed[key[0].gun] = None
+            self._refresh()
+        else:
+            self._start(key[0].gun)
+        return future
+
+    def _start(self, gun: Gun) -> None:
+        self._ready.put(gun)
+        if self._workers < min(len(self._waiting) - len(self._postponed), WORKERS):
             self._workers += 1
             threading.Thread(target=self._work, name="trustkit-verdicts", daemon=True).start()
-        return future
+
+    def _refresh(self) -> None:
+        while self._postponed and len(self._refreshing) < REFRESHING:
+            gun, _ = self._postponed.popitem(last=False)
+            self._refreshing.add(gun)
+            self._start(gun)
 
     def _work(self) -> None:
         while True:
@@ -175,6 +196,8 @@ class VerdictCache(Generic[V]):
             if waiting:
                 return waiting.popleft()
             del self._waiting[gun]
+            self._refreshing.discard(gun)
+            self._refresh()
             return None
 
     def _ask(self, key: Key) -> None:
