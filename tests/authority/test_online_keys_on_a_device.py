@@ -14,7 +14,17 @@ from trustkit.authority.sealedkeys import SealedKeys, on_device, public_half
 from trustkit.authority.sealing import Sealer
 from trustkit.core.names import Gun
 from trustkit.core.ports.service import SealedKey
-from trustkit.errors import ServerFailed, StateError
+from trustkit.errors import (
+    InvalidSetting,
+    KeyMissing,
+    KeyUnavailable,
+    NoPassphrase,
+    ServerFailed,
+    StateError,
+    TrustkitError,
+    UsageError,
+    WrongPassphrase,
+)
 
 GUN, OTHER = Gun.parse("registry.example.com/app"), Gun.parse("registry.example.com/other")
 KEK = secrets.token_bytes(32)
@@ -22,7 +32,7 @@ KEK = secrets.token_bytes(32)
 
 @dataclass
 class Anvil:
-    """A ``KeyForge`` in memory."""
+    """A ``KeyForge`` in memory, and the ``KeyPlaces`` that reach it."""
 
     uri: str = "anvil:"
     keys: dict[str, Signer] = field(default_factory=dict)
@@ -35,15 +45,35 @@ class Anvil:
         self.keys[place] = CryptoSigner(ec.generate_private_key(ec.SECP256R1()))
         return self.keys[place].public_key, place
 
-    def sign(self, place: str, public: Key, payload: bytes) -> Signature:
-        if self.keys[place].public_key != public:
-            raise ServerFailed("Another key is there.")
-        return self.keys[place].sign(payload)
+    def look(self, uri: str) -> tuple[str, Key]:
+        return uri, self.keys[uri].public_key
+
+    def sign(self, uri: str, public: Key, payload: bytes) -> Signature:
+        if self.keys[uri].public_key != public:
+            raise KeyMissing(f"Another key is at {uri}.")
+        return self.keys[uri].sign(payload)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Fallen(Anvil):
+    """One whose calls fail, each as it is told."""
+
+    def __init__(self, error: TrustkitError) -> None:
+        super().__init__("anvil:in-the-cellar")
+        self.error = error
+
+    def make(self, gun: Gun, role: str) -> tuple[Key, str]:
+        raise self.error
+
+    def sign(self, uri: str, public: Key, payload: bytes) -> Signature:
+        raise self.error
 
 
 ANVIL = Anvil()
 HERE = SealedKeys(Sealer(KEK))
-THERE = SealedKeys(Sealer(KEK), ANVIL)
+THERE = SealedKeys(Sealer(KEK), ANVIL, ANVIL)
 
 
 def test_a_key_on_a_device_signs_and_only_its_place_is_stored() -> None:
@@ -66,6 +96,35 @@ def test_without_the_device_it_is_said_which_option_is_missing() -> None:
     with pytest.raises(StateError, match=f"The snapshot key of {GUN} is on a token") as refused:
         HERE.signer(GUN, THERE.make(GUN, "snapshot"))
     assert "--online-key-uri" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "kind", [KeyUnavailable, KeyMissing, WrongPassphrase, NoPassphrase, UsageError, InvalidSetting]
+)
+def test_who_publishes_learns_nothing_of_a_device_that_fails(
+    kind: type[TrustkitError], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither where a key is made nor where it signs; the log has the place and the reason."""
+    fallen = Fallen(kind("anvil:in-the-cellar fell", hint="Look into the cellar."))
+    keys = SealedKeys(Sealer(KEK), fallen, fallen)
+    made = THERE.make(GUN, "snapshot")
+    for call in (lambda: keys.make(GUN, "snapshot"), lambda: keys.signer(GUN, made).sign(b"payload")):
+        caplog.clear()
+        with pytest.raises(ServerFailed, match="can't be used now; nothing was signed") as refused:
+            call()
+        assert "anvil" not in f"{refused.value} {refused.value.hint} {refused.value.context}"
+        assert "cellar" not in f"{refused.value} {refused.value.hint} {refused.value.context}"
+        assert "anvil:in-the-cellar fell" in caplog.text
+
+
+def test_another_key_in_the_place_of_one_signs_nothing() -> None:
+    made = THERE.make(GUN, "snapshot")
+    place = THERE.place(GUN, made)
+    there, ANVIL.keys[place] = ANVIL.keys[place], CryptoSigner(ec.generate_private_key(ec.SECP256R1()))
+    with pytest.raises(ServerFailed, match="nothing was signed"):
+        THERE.signer(GUN, made).sign(b"payload")
+    ANVIL.keys[place] = there
+    THERE.signer(GUN, made).sign(b"payload")
 
 
 Bend = Callable[[SealedKey], SealedKey]
@@ -96,4 +155,4 @@ def test_a_place_that_was_put_there_is_refused(gun: Gun, bend: Bend) -> None:
 
 def test_another_key_encryption_key_opens_no_place() -> None:
     with pytest.raises(StateError, match="doesn't open"):
-        SealedKeys(Sealer(bytes(32)), ANVIL).require(GUN, THERE.make(GUN, "snapshot"))
+        SealedKeys(Sealer(bytes(32)), ANVIL, ANVIL).require(GUN, THERE.make(GUN, "snapshot"))

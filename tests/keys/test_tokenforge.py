@@ -12,10 +12,12 @@ import pkcs11
 import pytest
 from pkcs11 import Attribute, ObjectClass
 from pkcs11.util.ec import encode_named_curve_parameters
-from securesystemslib.signer import Key
+from securesystemslib.signer import Key, Signature
 
 from tests.keys.conftest import Typist
 from tests.softhsm import PIN, SoftHsm
+from trustkit.authority.sealedkeys import DeviceSigner, SealedKeys
+from trustkit.authority.sealing import Sealer
 from trustkit.core.names import Gun
 from trustkit.core.publickeys import algorithm, check_key
 from trustkit.errors import InvalidSetting, KeyUnavailable, NoPassphrase, ServerFailed, UsageError, WrongPassphrase
@@ -52,6 +54,11 @@ def forge(pin: str = PIN, **source: Any) -> TokenForge:
     return made
 
 
+def sign(anvil: TokenForge, place: str, public: Key, payload: bytes) -> Signature:
+    """A signature, as the service has it made."""
+    return DeviceSigner(anvil.places, place, public).sign(payload)
+
+
 def test_each_key_is_its_own_never_leaves_the_token_and_signs_in_a_later_run(token: Path) -> None:
     first = forge()
     made = [first.make(GUN, role) for role in ("snapshot", "timestamp", "snapshot")]
@@ -62,7 +69,7 @@ def test_each_key_is_its_own_never_leaves_the_token_and_signs_in_a_later_run(tok
         check_key(public)
         assert algorithm(public) == "ecdsa-p256"
         assert "object=trustkit%20" in place
-        public.verify_signature(later.sign(place, public, b"payload"), b"payload")
+        public.verify_signature(sign(later, place, public, b"payload"), b"payload")
     pkcs11.lib(MODULE).finalize()
     with pkcs11.lib(MODULE).get_token(token_label="online").open(user_pin=PIN) as session:
         private = list(session.get_objects({Attribute.CLASS: ObjectClass.PRIVATE_KEY}))
@@ -74,12 +81,12 @@ def test_several_threads_sign_at_once(token: Path) -> None:
     anvil = forge()
     public, place = anvil.make(GUN, "timestamp")
 
-    def sign(number: int) -> None:
+    def signed(number: int) -> None:
         payload = b"payload %d" % number
-        public.verify_signature(anvil.sign(place, public, payload), payload)
+        public.verify_signature(sign(anvil, place, public, payload), payload)
 
     with ThreadPoolExecutor(8) as threads:
-        assert list(threads.map(sign, range(80))) == [None] * 80
+        assert list(threads.map(signed, range(80))) == [None] * 80
 
 
 def test_a_token_that_is_gone_and_back_signs_again_and_nobody_is_asked_for_its_pin(
@@ -90,7 +97,8 @@ def test_a_token_that_is_gone_and_back_signs_again_and_nobody_is_asked_for_its_p
     public, place = anvil.make(GUN, "snapshot")
     away = tmp_path / "away"
     token.rename(away)
-    for call in (lambda: anvil.sign(place, public, b"x"), lambda: anvil.make(GUN, "snapshot")):
+    keys = SealedKeys(Sealer(bytes(32)), anvil, anvil.places)
+    for call in (lambda: sign(anvil, place, public, b"x"), lambda: keys.make(GUN, "snapshot")):
         with caplog.at_level(logging.ERROR), pytest.raises(ServerFailed, match="can't be used now") as refused:
             call()
         told = f"{refused.value} {refused.value.hint}"
@@ -99,7 +107,7 @@ def test_a_token_that_is_gone_and_back_signs_again_and_nobody_is_asked_for_its_p
     assert "The token 'online' isn't here" in caplog.text
     assert PIN not in caplog.text
     away.rename(token)
-    public.verify_signature(anvil.sign(place, public, b"x"), b"x")
+    public.verify_signature(sign(anvil, place, public, b"x"), b"x")
     assert len(typist.asked) == 1
     assert "for the online keys" in typist.asked[0]
 
@@ -140,14 +148,17 @@ def test_a_key_that_isnt_the_one_any_more_signs_nothing(
     happened(place)
     later = forge()
     with caplog.at_level(logging.ERROR), pytest.raises(ServerFailed):
-        later.sign(place, public, b"payload")
+        sign(later, place, public, b"payload")
     assert logged in caplog.text
 
 
-def test_a_place_that_is_no_token_is_not_gone_to(token: Path) -> None:
-    public, _ = forge().make(GUN, "snapshot")
-    with pytest.raises(ServerFailed, match="in a place that this service can't reach"):
-        forge().sign("awskms:alias/x", public, b"payload")
+@pytest.mark.parametrize("place", ["cellar:anvil", "anvil", "pkcs11:token=cellar;object=anvil"])
+def test_a_place_that_cant_be_reached_signs_nothing_and_isnt_told(token: Path, place: str) -> None:
+    anvil = forge()
+    public, _ = anvil.make(GUN, "snapshot")
+    with pytest.raises(ServerFailed, match="can't be used now; nothing was signed") as refused:
+        sign(anvil, place, public, b"payload")
+    assert "anvil" not in f"{refused.value} {refused.value.hint}"
 
 
 def test_a_start_is_refused_without_the_token_or_its_pin(tokens: SoftHsm) -> None:

@@ -73,7 +73,7 @@ class OnlineKeys:
     Args:
         separate: makes and holds the keys of new collections.  Collections whose keys lie here keep them here.
         forge: the device on which new keys are made, where they lie here.
-        places: reaches the devices that keys are on; ``forge`` does unless given.
+        places: reaches the devices that keys are on, that of ``forge`` included.
     """
 
     def __init__(

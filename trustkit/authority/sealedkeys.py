@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -32,8 +34,8 @@ _PLACE = b"\x10"
 class DeviceSigner(OpenedSigner):
     """A key on a device.  Signing waits for it."""
 
-    def __init__(self, devices: KeyPlaces | KeyForge, place: str, public: Key) -> None:
-        self._devices = devices
+    def __init__(self, places: KeyPlaces, place: str, public: Key) -> None:
+        self._places = places
         self._place = place
         self._public = public
 
@@ -48,14 +50,21 @@ class DeviceSigner(OpenedSigner):
         Raises:
             ServerFailed: the device doesn't sign.  Who publishes is told so much, and the log has the reason.
         """
-        try:
-            return self._devices.sign(self._place, self._public, payload)
-        except (KeyProblem, UsageError, InvalidSetting) as error:
-            log.error("the online key at %s: %s", self._place, error)
-            raise ServerFailed(
-                "The device with this service's online keys can't be used now; nothing was signed.",
-                hint="Its operator finds the reason in the log.",
-            ) from error
+        with _asked(f"the online key at {self._place}"):
+            return self._places.sign(self._place, self._public, payload)
+
+
+@contextmanager
+def _asked(what: str) -> Iterator[None]:
+    """Around a call of a device.  What a client may know is that it fails: no name of it, and no reason."""
+    try:
+        yield
+    except (KeyProblem, UsageError, InvalidSetting) as error:
+        log.error("%s: %s", what, error)
+        raise ServerFailed(
+            "The device with this service's online keys can't be used now; nothing was signed.",
+            hint="Its operator finds the reason in the log.",
+        ) from error
 
 
 class SealedKeys:
@@ -63,13 +72,13 @@ class SealedKeys:
 
     Args:
         forge: the device on which new keys are made, if they are to be on one.
-        places: reaches the devices that keys are on; ``forge`` does unless given.
+        places: reaches the devices that keys are on, that of ``forge`` included.
     """
 
     def __init__(self, sealer: Sealer, forge: KeyForge | None = None, places: KeyPlaces | None = None) -> None:
         self._sealer = sealer
         self._forge = forge
-        self._devices: KeyPlaces | KeyForge | None = places or forge
+        self._places = places
         self._open: OrderedDict[tuple[Gun, str, str], Signer] = OrderedDict()
 
     @property
@@ -80,7 +89,8 @@ class SealedKeys:
     def make(self, gun: Gun, role: str) -> SealedKey:
         """A new key for this collection and role; raises ServerFailed where the device can't."""
         if self._forge is not None:
-            public, place = self._forge.make(gun, role)
+            with _asked(f"the device of new online keys, {self._forge.uri}"):
+                public, place = self._forge.make(gun, role)
             return self.at(gun, role, public, place)
         private = Ed25519PrivateKey.generate()
         key = CryptoSigner(private).public_key
@@ -131,11 +141,11 @@ class SealedKeys:
 
     def _on_device(self, gun: Gun, sealed: SealedKey) -> Signer:
         place = self.place(gun, sealed)
-        if self._devices is None:
+        if self._places is None:
             raise StateError(
                 f"The {sealed.role} key of {gun} is on a token.", hint="Give --online-key-uri, as when it was made."
             )
-        return DeviceSigner(self._devices, place, public_half(sealed))
+        return DeviceSigner(self._places, place, public_half(sealed))
 
 
 def on_device(sealed: SealedKey) -> bool:

@@ -55,13 +55,15 @@ def command(
     from trustkit.config import lifetimes
     from trustkit.server.signer_service import SignerService, SignerSettings
 
+    forge = online_forge(online_key_uri, online_key_pin_file)
     settings = SignerSettings(
         data_dir=data_dir.absolute(),
         listen=Host.parse(listen.removesuffix(":0")) if listen.endswith(":0") else Host.parse(listen),
         tls=Tls(tls_cert, tls_key, client_ca),
         clients=frozenset(client_names),
         kek=kek_source(kek_file, kek_uri, kek_pin_file),
-        forge=online_forge(online_key_uri, online_key_pin_file),
+        forge=forge,
+        places=forge.places if forge else None,
         lifetimes=lifetimes(os.environ).value,
     )
     settings.check()

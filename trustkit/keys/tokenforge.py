@@ -1,21 +1,17 @@
-"""Online keys on a token: made there one for each collection and role, and used there."""
+"""Online keys on a token: made there one for each collection and role."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from securesystemslib.signer import Key, Signature
+from securesystemslib.signer import Key
 
 from trustkit.core.names import Gun
-from trustkit.errors import InvalidSetting, KeyProblem, ServerFailed, UsageError
+from trustkit.errors import InvalidSetting, UsageError
 from trustkit.keys.onlineplaces import OnlinePlaces
 from trustkit.keys.passphrase import PassphraseSource
 from trustkit.keys.uris import Pkcs11Uri, parse_uri
-
-log = logging.getLogger("trustkit.keys")
 
 
 class TokenForge:
@@ -24,7 +20,7 @@ class TokenForge:
     The token stays open.  One that was pulled out and is back is opened again, with the PIN that opened it first.
 
     Attributes:
-        places: reaches the token, and every other place of an online key.
+        places: reaches the token, and every other place of an online key; what is made here signs by it.
     """
 
     def __init__(self, uri: Pkcs11Uri, environ: Mapping[str, str], pins: PassphraseSource) -> None:
@@ -45,28 +41,7 @@ class TokenForge:
 
     def make(self, gun: Gun, role: str) -> tuple[Key, str]:
         """A new key, labelled with collection and role; a random end keeps it apart from those before it."""
-        with _told():
-            return self.places.make(self._uri, f"trustkit {role} {gun} {secrets.token_hex(4)}")
-
-    def sign(self, place: str, public: Key, payload: bytes) -> Signature:
-        """A signature, verified."""
-        if not isinstance(parse_uri(place), Pkcs11Uri):
-            raise ServerFailed("An online key is in a place that this service can't reach.")
-        with _told():
-            return self.places.sign(place, public, payload)
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """What a client may know is that it fails; the log has the reason."""
-    try:
-        yield
-    except (KeyProblem, UsageError, InvalidSetting) as error:
-        log.error("the device with the online keys: %s", error.message)
-        raise ServerFailed(
-            "The device with this service's online keys can't be used now; nothing was signed.",
-            hint="Its operator finds the reason in the log.",
-        ) from error
+        return self.places.make(self._uri, f"trustkit {role} {gun} {secrets.token_hex(4)}")
 
 
 def token_forge(text: str, environ: Mapping[str, str], pins: PassphraseSource) -> TokenForge:

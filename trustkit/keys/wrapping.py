@@ -48,8 +48,8 @@ def key_wrapper(text: str, environ: Mapping[str, str], pins: PassphraseSource) -
     return VaultWrapper(uri)
 
 
-class AwsWrapper:
-    """The ``KeyWrapper`` of a symmetric key in AWS KMS, which binds the context as an encryption context."""
+class _ByService:
+    """What the wrappers of key services have in common: a key's URI, and nothing held between calls."""
 
     def __init__(self, uri: KmsUri) -> None:
         self._uri = uri
@@ -60,6 +60,13 @@ class AwsWrapper:
 
     def same_place(self, uri: str) -> bool:
         return _same(uri, self._uri)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class AwsWrapper(_ByService):
+    """The ``KeyWrapper`` of a symmetric key in AWS KMS, which binds the context as an encryption context."""
 
     def wrap(self, secret: bytes, context: Mapping[str, str]) -> tuple[str, bytes]:
         """Wraps, by KMS's Encrypt."""
@@ -85,27 +92,14 @@ class AwsWrapper:
                 raise _another(self._uri, code) from error
             return bytes(said["Plaintext"])
 
-    def close(self) -> None:
-        """Nothing is held."""
-
     @staticmethod
     def _client() -> Any:
         sdks.bring_in("awskms")
         return importlib.import_module("boto3").client("kms")
 
 
-class VaultWrapper:
+class VaultWrapper(_ByService):
     """The ``KeyWrapper`` of a symmetric key in Vault's transit engine, which binds the context as associated data."""
-
-    def __init__(self, uri: KmsUri) -> None:
-        self._uri = uri
-
-    @property
-    def uri(self) -> str:
-        return str(self._uri)
-
-    def same_place(self, uri: str) -> bool:
-        return _same(uri, self._uri)
 
     def wrap(self, secret: bytes, context: Mapping[str, str]) -> tuple[str, bytes]:
         """Wraps, by transit's encrypt."""
@@ -133,9 +127,6 @@ class VaultWrapper:
             except importlib.import_module("hvac.exceptions").InvalidRequest as error:
                 raise _another(self._uri, " ".join(str(error).split())[:200]) from error
             return base64.b64decode(said["data"]["plaintext"], validate=True)
-
-    def close(self) -> None:
-        """Nothing is held."""
 
     @staticmethod
     def _transit() -> Any:

@@ -15,6 +15,7 @@ from trustkit.authority.signing import Signing
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
 from trustkit.core.ports.forging import KeyForge
+from trustkit.core.ports.places import KeyPlaces
 from trustkit.errors import InvalidSetting, StateError
 from trustkit.server.kek import KekSource, require_signers
 from trustkit.server.signer_app import SignerApplication
@@ -29,6 +30,8 @@ class SignerSettings:
 
     Attributes:
         clients: names that a client's certificate may have; empty for each one that the authority has signed.
+        forge: the device on which new keys are made; in the signer's own database where None.
+        places: reaches the devices that keys are on; there are none where None.
     """
 
     data_dir: Path
@@ -37,6 +40,7 @@ class SignerSettings:
     clients: frozenset[str] = frozenset()
     kek: KekSource = field(default_factory=KekSource)
     forge: KeyForge | None = None
+    places: KeyPlaces | None = None
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
 
     def check(self) -> None:
@@ -69,7 +73,7 @@ class SignerService:
             ledger = SqliteLedger.open(settings.data_dir / DATABASE)
             try:
                 kek = settings.kek.of(settings.data_dir).open(create=ledger.empty())
-                keys = SealedKeys(Sealer(kek), settings.forge)
+                keys = SealedKeys(Sealer(kek), settings.forge, settings.places)
                 require_signers(ledger, keys.signer)
                 if settings.forge:
                     settings.forge.check()
