@@ -115,10 +115,15 @@ class AdmissionApplication:
                 review = await self._read(exchange)
         except TimeoutError as error:
             raise TimedOut("The review came too slowly.") from error
-        except Unreadable as error:
+        except (TrustkitError, ClientGone) as error:
+            if not isinstance(error, Unreadable):
+                raise
             log.warning("refused at /%s: %s", phase, ascii(error.message)[1:-1])
             reason = f"{error.message} {error.hint}"
             return undecided(error.uid, reason, result=Result.UNREADABLE, detect=self._detect)
+        except Exception as error:
+            log.exception("a review at /%s can't be read", phase)
+            raise Malformed("The review can't be read; the webhook's log says more.") from error
         try:
             findings = await self._findings(review, deadline)
             done = answer(review, findings, phase=phase, detect=self._detect)

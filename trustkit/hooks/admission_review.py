@@ -165,6 +165,8 @@ def _read(request: Json, uid: str, exempt: Collection[str]) -> Review:
     namespace, subresource = request.get("namespace"), request.get("subResource") or ""
     subject = f"{_cut(kind.get('kind'))} {_cut(namespace)}/{_cut(name)}"
     operation = request.get("operation")
+    if not isinstance(subresource, str):
+        raise Malformed("subResource is no string.")
 
     def skip(why: str) -> Review:
         return Review(uid, subject, skipped=(why,))
@@ -205,6 +207,10 @@ def _compared(empty: Review, workload: Workload, before: Json, wanted: Json) -> 
             raise Malformed(f"{image.container} of {empty.subject} names no image.")
         else:
             skipped.append(f"{image.container}: the template names no image")
+    if not images and not skipped:
+        if empty.pod:
+            raise Malformed(f"{empty.subject} has no container.")
+        skipped.append("the template names no image")
     return Review(empty.uid, empty.subject, empty.pod, tuple(images), tuple(skipped))
 
 
