@@ -164,7 +164,7 @@ def test_check_says_the_rule_and_the_verdict_and_detection_lets_nothing_be_trust
     assert "[signers-missing]" in detected
     assert carol("verify", f"{gun}:own").slug == "signers-missing"
     refused = carol("policy", "check", str(file), "alpine")
-    assert (refused.status, "docker.io/library/alpine:latest is refused" in refused.out) == (3, True)
+    assert (refused.status, "docker.io/library/alpine:latest is refused" in refused.err) == (3, True)
     assert (
         assert_done(carol("policy", "check", str(file), f"{gun}:v1", "--no-network")).out.strip()
         == f"{gun}:v1: {gun}"

@@ -47,9 +47,11 @@ def check(click_context: click.Context, file: Path, refs: tuple[str, ...], *, no
                 data(f"{ref}: {policy.rule(policy.home(ref).gun).name}")
                 continue
             verdict = enforce(ref)
-            data(verdict.reason)
-            if verdict.error is not None and not verdict.allowed:
-                status = status or exit_status(verdict.error)
+            if verdict.error is None or verdict.allowed:
+                data(verdict.reason)
+                continue
+            note(f"trustkit: {verdict.reason}")
+            status = status or exit_status(verdict.error)
         except TrustkitError as error:
             report(error, text if text.isprintable() and text not in error.message else "")
             status = status or exit_status(error)
