@@ -104,4 +104,4 @@ def test_each_reference_is_asked_once_and_those_of_one_collection_in_turn() -> N
     refs = [ImageRef.parse(f"r.io/{name}:{tag}") for name in "abcd" for tag in (1, 2, 3)] * 2
     answers = ask_all(refs, enforce)
     assert set(answers) == set(refs)
-    assert sorted(asked) == sorted(set(refs))
+    assert sorted(map(str, asked)) == sorted(map(str, set(refs)))

@@ -142,7 +142,6 @@ def test_a_tag_that_is_signed_anew(work: Work, alice: Person) -> None:
     old = alice.push(ref, "old")
     assert alice("sign", ref).status == 0
     assert work.carol("pin", "add", ref.rpartition(":")[0], "--root-key", alice.root_key()).status == 0
-    file = work.file("Dockerfile", "FROM HOST/build/moving:v1 # no comment to docker, and no FROM either\n")
     file = work.file("Dockerfile", "FROM HOST/build/moving:v1\n")
     assert work("--write", file).status == 0
     new = alice.push(ref, "new")
@@ -170,6 +169,15 @@ def test_the_files_mode_and_the_link_to_it_stay(work: Work) -> None:
     assert sorted(path.name for path in work.folder.iterdir()) == ["Dockerfile", "real.Dockerfile"], (
         "no half file is left"
     )
+
+
+def test_a_file_that_cannot_be_replaced_has_the_others_put_back(work: Work) -> None:
+    good = work.file("Dockerfile", "FROM HOST/build/base:1.0\n")
+    too_long = work.file("a" * 244 + ".Dockerfile", "FROM HOST/build/base:1.0\n")  # no room for a file beside it
+    done = work("--write", good, too_long)
+    assert (done.status, done.slug, done.out) == (1, "state", "")
+    assert "can't be written" in done.err
+    assert good.read_text() == too_long.read_text() == f"FROM {work.host}/build/base:1.0\n"
 
 
 def test_json_with_the_list_of_dependencies(work: Work, signed: dict[str, str]) -> None:

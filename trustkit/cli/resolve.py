@@ -18,7 +18,9 @@ from trustkit.errors import TrustkitError, UsageError
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @click.option("--write", is_flag=True, help="Write the signed digests into the files.")
 @click.option("--check", is_flag=True, help="Refuse where one is unsigned or not pinned to its signed digest.")
-@click.option("--kind", type=click.Choice([str(each) for each in FileKind]), help="What the files are. [by name and content]")
+@click.option(
+    "--kind", type=click.Choice([str(each) for each in FileKind]), help="What the files are. [by name and content]"
+)
 @click.option("--build-arg", "build_args", multiple=True, metavar="NAME=VALUE", help="A build argument. Repeatable.")
 @click.option("--env-file", metavar="FILE", help="For compose, in place of .env beside the file.")
 @click.option("--format", "output", type=click.Choice(["text", "json"]), default="text", show_default=True)

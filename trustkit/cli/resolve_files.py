@@ -67,7 +67,8 @@ def load(
     def again(file: ReadFile, source: Source) -> Reading:
         return read(source, file.kind, lambda: environment(source.name), arguments)[1]
 
-    return Loaded(files, again, sorted(set(arguments) - used))
+    all_read = all(isinstance(file, ReadFile) for file in files)
+    return Loaded(files, again, sorted(set(arguments) - used) if all_read else [])
 
 
 def put(rows: Sequence[Row], loaded: Loaded) -> list[Changed]:
@@ -75,8 +76,8 @@ def put(rows: Sequence[Row], loaded: Loaded) -> list[Changed]:
 
     Raises:
         CannotPin: a digest doesn't fit; nothing was written.
-        Conflict: a file has changed since it was read; the ones before it were written.
-        StateError: a folder or disk doesn't let us.
+        Conflict: a file has changed since it was read; nothing was written.
+        StateError: a folder or disk doesn't let us; what was written before was put back.
     """
     new: list[tuple[ReadFile, str]] = []
     for _, file, found in rows:
@@ -84,14 +85,24 @@ def put(rows: Sequence[Row], loaded: Loaded) -> list[Changed]:
             text = pinned_text(file, found, lambda source, file=file: loaded.again(file, source))  # type: ignore[misc]  # mypy infers no type for a lambda's default
             if text != file.source.text:
                 new.append((file, text))
-    changed = []
-    for file, text in new:
-        path = Path(file.source.name).resolve()
-        if _bytes(str(path)) != file.source.text.encode():
+    for file, _ in new:
+        if _bytes(file.source.name) != file.source.text.encode():
             raise Conflict(f"{shown_path(file.source.name)} was changed meanwhile.", hint="Run it again.")
-        write_atomically(path, text.encode(), mode=stat.S_IMODE(path.stat().st_mode))
-        changed.append(Changed(file.source.name))
-    return changed
+    done: list[ReadFile] = []
+    try:
+        for file, text in new:
+            _replace(file, text)
+            done.append(file)
+    except StateError:
+        for file in done:
+            _replace(file, file.source.text)
+        raise
+    return [Changed(file.source.name) for file in done]
+
+
+def _replace(file: ReadFile, text: str) -> None:
+    path = Path(file.source.name).resolve()
+    write_atomically(path, text.encode(), mode=stat.S_IMODE(path.stat().st_mode))
 
 
 def _bytes(name: str) -> bytes:
