@@ -17,7 +17,7 @@ from trustkit.engines.command import pinned, run
 from trustkit.engines.layout import Layout
 from trustkit.engines.oci import OciEngine
 from trustkit.engines.skopeo import SkopeoEngine
-from trustkit.errors import InvalidReference, StateError
+from trustkit.errors import EngineFailed, InvalidReference, StateError
 
 
 def bundled_engine(
@@ -80,4 +80,9 @@ def _load(folder: Path, ref: ImageRef, types: Mapping[Digest, str], environ: Map
         (folder / "manifest.json").write_bytes(serialise(listed))
     file = folder.with_suffix(".tar")
     pack(folder, file)
-    run(["docker", "load", "--quiet", "--input", str(file)], {**environ, "DOCKER_CONTENT_TRUST": "0"})
+    try:
+        run(["docker", "load", "--quiet", "--input", str(file)], {**environ, "DOCKER_CONTENT_TRUST": "0"})
+    except EngineFailed as error:
+        if not config and not error.hint:
+            error.hint = f"This engine may load no index. skopeo takes its platform: --to skopeo:docker-daemon:{name}"
+        raise
