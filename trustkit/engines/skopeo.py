@@ -9,6 +9,8 @@ from trustkit.core.names import Host, ImageRef, looks_like_host
 from trustkit.engines.command import pinned, run
 from trustkit.errors import InvalidName, InvalidReference
 
+_ONE_IMAGE = ("docker-daemon", "docker-archive")
+
 
 class SkopeoEngine:
     """Copies with ``skopeo copy --all docker://NAME@DIGEST DESTINATION``; the destination carries the tag.
@@ -39,7 +41,7 @@ class SkopeoEngine:
         """
         source = f"docker://{ref.gun}@{pinned(ref)}"
         options = [*self._tls("src", ref.gun.host), *self._tls("dest", _registry(self._destination))]
-        run(["skopeo", "copy", "--quiet", "--all", *options, source, self._destination], self._environ)
+        run(["skopeo", "copy", "--quiet", *self._all, *options, source, self._destination], self._environ)
 
     def copy_layout(self, folder: Path) -> None:
         """Copies the one image of an OCI layout with everything that it reaches.
@@ -48,7 +50,12 @@ class SkopeoEngine:
             EngineFailed.
         """
         options = self._tls("dest", _registry(self._destination))
-        run(["skopeo", "copy", "--quiet", "--all", *options, f"oci:{folder}", self._destination], self._environ)
+        run(["skopeo", "copy", "--quiet", *self._all, *options, f"oci:{folder}", self._destination], self._environ)
+
+    @property
+    def _all(self) -> list[str]:
+        """All platforms of an index, but where the destination takes one image: then that of this machine."""
+        return [] if self._destination.partition(":")[0] in _ONE_IMAGE else ["--all"]
 
     def _tls(self, end: str, host: Host | None) -> list[str]:
         """Off for a registry on loopback whose port speaks none, and never for another (TRUST 8.3)."""
