@@ -215,10 +215,13 @@ class OnlineKeys:
             return "signer" if key.sealed == ELSEWHERE else "database"
         return self._sealed.place(gun, key) if opened else "device"
 
-    async def on_devices(self, tx: Transaction, gun: Gun) -> list[Signer]:
-        """The signers of those keys that are on a device; raises StateError where a place doesn't open."""
-        keys = (await tx.collections.online_keys(gun)).values()
-        return [self._sealed.signer(gun, key) for key in keys if on_device(key)]
+    async def on_devices(self, tx: Transaction, gun: Gun) -> list[SealedKey]:
+        """Those keys that are on a device, as they are stored; raises StateError where a row can't be read."""
+        return [key for key in (await tx.collections.online_keys(gun)).values() if on_device(key)]
+
+    def on_device(self, gun: Gun, sealed: SealedKey) -> Signer:
+        """The signer of a key that is on a device; raises StateError, KeyUnsupported where it doesn't open."""
+        return self._sealed.signer(gun, sealed)
 
     async def here(self, tx: Transaction) -> list[Gun]:
         """The collections whose private online keys lie in this database."""

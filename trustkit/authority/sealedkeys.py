@@ -154,8 +154,13 @@ def on_device(sealed: SealedKey) -> bool:
 
 
 def public_half(sealed: SealedKey) -> Key:
-    """The public half, with its id recomputed; raises KeyUnsupported (TRUST 2.1)."""
-    key = SSlibKey.from_dict(sealed.key_id, dict(sealed.public))
+    """The public half, with its id recomputed (TRUST 2.1); raises KeyUnsupported, and StateError where it is none."""
+    try:
+        key = SSlibKey.from_dict(sealed.key_id, dict(sealed.public))
+    except (KeyError, TypeError, ValueError) as error:
+        raise StateError(
+            f"The stored public half of the {sealed.role} key {sealed.key_id[:16]} is damaged."
+        ) from error
     check_key(key)
     return cast("Key", key)
 

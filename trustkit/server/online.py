@@ -16,7 +16,7 @@ from trustkit.authority.sealing import Sealer
 from trustkit.authority.settle import SettledPublishing, Settling
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
-from trustkit.core.ports.service import Store
+from trustkit.core.ports.service import SealedKey, Store
 from trustkit.core.ports.signing import SeparateSigner
 from trustkit.errors import TrustkitError
 from trustkit.server.settings import ServeSettings
@@ -95,18 +95,38 @@ async def _tell_local(store: Store, keys: OnlineKeys) -> None:
 
 
 async def try_devices(store: Store, keys: OnlineKeys) -> None:
-    """Has a few of the keys on devices sign, and logs what comes of it: the next renewal may be due in a day only."""
-    async with store.read() as tx:
-        guns = [record.gun for record in await tx.collections.list() if record.closed is None]
-        there = {gun: await keys.on_devices(tx, gun) for gun in guns}
-    tried = [(gun, signer) for gun, signers in there.items() for signer in signers][:DEVICES_TRIED]
-    for gun, signer in tried:
+    """Has a few of the keys on devices sign, and logs what comes of it: the next renewal may be due in a day only.
+
+    What is damaged is told, and the others are tried all the same.
+    """
+    for gun, sealed in await _on_devices(store, keys):
+        try:
+            signer = keys.on_device(gun, sealed)
+        except TrustkitError as error:
+            log.error("the %s key of %s, which is on a device, can't be used: %s", sealed.role, gun, error)
+            continue
         try:
             await asyncio.to_thread(signer.sign, b"trustkit asks whether this online key signs")
         except TrustkitError:  # whose reason is in the log already
             log.error("until that device is back, nothing of %s is published or renewed", gun)
         else:
             log.info("an online key of %s is on a device, which signs", gun)
+
+
+async def _on_devices(store: Store, keys: OnlineKeys) -> list[tuple[Gun, SealedKey]]:
+    """The first keys that are on devices, as many as are tried; no collection is read beyond those."""
+    found: list[tuple[Gun, SealedKey]] = []
+    async with store.read() as tx:
+        for record in await tx.collections.list():
+            if record.closed is not None:
+                continue
+            try:
+                found += [(record.gun, key) for key in await keys.on_devices(tx, record.gun)]
+            except TrustkitError as error:
+                log.error("whether the online keys of %s are on a device can't be told: %s", record.gun, error)
+            if len(found) >= DEVICES_TRIED:
+                break
+    return found[:DEVICES_TRIED]
 
 
 class _Trouble:
