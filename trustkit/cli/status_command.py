@@ -16,7 +16,7 @@ from trustkit.core.names import Gun
 from trustkit.errors import CouldNotCheck, Expired, TrustkitError, UsageError
 
 if TYPE_CHECKING:
-    from trustkit.client.status import KeyStanding, Standing
+    from trustkit.client.status import KeyStanding, Standing, Status
     from trustkit.core.health import RoleHealth
     from trustkit.core.ports.keys import KeyStore
 
@@ -48,7 +48,7 @@ def command(click_context: click.Context, guns: tuple[str, ...], warn_days: int,
     try:
         store = ctx.key_store()
         named = _named(ctx, guns, store)
-        status = _status(ctx, store, timedelta(days=warn_days))
+        status = status_of(ctx, store, timedelta(days=warn_days))
     except TrustkitError as error:
         report(error)
         click_context.exit(_unknown(error))
@@ -96,7 +96,8 @@ def _named(ctx: Context, guns: tuple[str, ...], store: KeyStore) -> list[Gun]:
     return list(dict.fromkeys(named))
 
 
-def _status(ctx: Context, store: KeyStore, within: timedelta) -> Any:
+def status_of(ctx: Context, store: KeyStore, within: timedelta) -> Status:
+    """The status use case."""
     from trustkit.client.status import Status
     from trustkit.core.ports.keys import KeyRole
 
