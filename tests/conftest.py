@@ -47,6 +47,22 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+LONGEST = ("load/", "e2e/test_online_keys_by_uri", "real/test_how_to_pages", "signer/", "_machine")
+"""Parts of the paths of what takes longest: it begins first, so that no process is left with it at the end."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With ``--dist loadgroup`` a file stays on one process, for what its tests share; a page of docs goes to any."""
+    ranks: dict[str, int] = {}
+    for item in items:
+        path = item.path.as_posix()
+        ranks[item.nodeid] = next((rank for rank, part in enumerate(LONGEST) if part in path), len(LONGEST))
+        alone = item.path.name == "test_how_to_pages.py"
+        item.add_marker(pytest.mark.xdist_group(item.nodeid if alone else path))
+    items.sort(key=lambda item: ranks[item.nodeid])
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _closed_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No key, pin, login or passphrase of whoever runs the tests is seen by one."""

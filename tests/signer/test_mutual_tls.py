@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,20 @@ def test_half_an_address_is_refused(tmp_path: Path, url: str | None, parts: int,
     files = [tmp_path / str(number) if number < parts else None for number in range(3)]
     with pytest.raises(InvalidSetting, match=why):
         SignerAddress.of(url, *files)
+
+
+def test_a_client_that_says_nothing_keeps_no_server_from_ending(tmp_path: Path) -> None:
+    """Its connection is idle and encrypted; it would answer a farewell only when it reads again."""
+    signer = RunningSigner(tmp_path).start()
+    signer.as_seen_by().ready()
+    context = ssl.create_default_context(cafile=str(signer.authority.file))
+    context.load_cert_chain(signer.client.certificate, signer.client.key)
+    with (
+        socket.create_connection(("127.0.0.1", signer.port), 20) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as idle,
+    ):
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert idle.recv(4096).startswith(b"HTTP/1.1 ")
+        began = time.monotonic()
+        signer.end()
+        assert time.monotonic() - began < 5

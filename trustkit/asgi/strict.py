@@ -74,6 +74,15 @@ class StrictProtocol(HttpToolsProtocol):
         self._idle = 0
         super().on_message_complete()
 
+    def shutdown(self) -> None:
+        """The server ends.  A TLS connection with nothing on it is cut: its client reads nothing, so it would answer
+        a close_notify after ten seconds or never, and the end of the whole server would wait for it."""
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self.transport.get_extra_info("sslcontext") and not self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            super().shutdown()
+
     def _wait(self) -> None:
         self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
 
