@@ -9,7 +9,7 @@ from pathlib import Path
 
 log = logging.getLogger("trustkit.tls")
 
-EVERY = 5.0
+EVERY = 2.0
 """Seconds between two looks at the files."""
 
 

@@ -28,6 +28,8 @@ MARGIN = 0.8
 SMALL = 256 * 1024
 """Bytes up to which a body is parsed at once; a larger one takes a turn and a thread."""
 LARGE_AT_ONCE = 4
+ASKED_AT_ONCE = 32
+"""Images of one review that are asked about at a time."""
 JSON = ("content-type", "application/json")
 TEXT = ("content-type", "text/plain; version=0.0.4; charset=utf-8")
 _PATHS = {b"/mutate": Phase.MUTATE, b"/validate": Phase.VALIDATE}
@@ -147,20 +149,28 @@ class AdmissionApplication:
             return await asyncio.to_thread(lambda: read(parse(body), self._exempt))
 
     async def _findings(self, review: Review, deadline: float) -> dict[Image, Finding]:
-        """A verdict for each image; the same name is asked about once."""
+        """A verdict for each image; the same name is asked about once.
+
+        Few are asked about at a time, and none any more when time is up: a review of a thousand tags isn't what
+        others wait for.
+        """
         findings: dict[Image, Finding] = {}
-        asked: dict[ImageRef, Future[Verdict]] = {}
         named: dict[Image, ImageRef] = {}
         for image in review.images:
             try:
-                named[image] = ref = familiar(image.text)
+                named[image] = familiar(image.text)
             except TrustkitError as error:
                 findings[image] = error
-                continue
-            if ref not in asked:
-                asked[ref] = self._ask(ref)
-        await _wait([future for future in asked.values() if not future.done()], deadline)
-        verdicts = {ref: _finding(future) for ref, future in asked.items()}
+        asked: dict[ImageRef, Future[Verdict]] = {}
+        now = asyncio.get_running_loop().time
+        for ref in dict.fromkeys(named.values()):
+            if now() >= deadline:
+                break
+            asked[ref] = self._ask(ref)
+            if len(asked) % ASKED_AT_ONCE == 0:
+                await _wait(asked.values(), deadline)
+        await _wait(asked.values(), deadline)
+        verdicts = {ref: _finding(asked.get(ref)) for ref in named.values()}
         return findings | {image: verdicts[ref] for image, ref in named.items()}
 
     def _budget(self, exchange: Exchange) -> float:
@@ -169,8 +179,9 @@ class AdmissionApplication:
         return min(self._seconds, int(told[1]) * MARGIN) if told else self._seconds
 
 
-async def _wait(futures: Collection[Future[Verdict]], deadline: float) -> None:
+async def _wait(asked: Iterable[Future[Verdict]], deadline: float) -> None:
     """Returns when all are done, or it is time."""
+    futures = [future for future in asked if not future.done()]
     if not futures:
         return
     loop = asyncio.get_running_loop()
@@ -192,8 +203,8 @@ async def _wait(futures: Collection[Future[Verdict]], deadline: float) -> None:
     await asyncio.wait([waiting], timeout=max(0.0, deadline - loop.time()))
 
 
-def _finding(future: Future[Verdict]) -> Finding:
-    if not future.done():
+def _finding(future: Future[Verdict] | None) -> Finding:
+    if future is None or not future.done():
         return TimedOut(
             "There was no answer in time.", hint="See whether the trust service can be reached, then try again."
         )
