@@ -12,8 +12,9 @@ from trustkit.core.manifests import OCI_INDEX, OCI_MANIFEST
 from trustkit.core.names import Digest, Repository, Tag
 from trustkit.core.ports.images import ManifestBytes
 from trustkit.errors import RegistryFailed
-from trustkit.gateway.held import KEEP_BYTES, KEEP_SECONDS, LARGEST, HeldManifests
+from trustkit.gateway.held import KEEP_BYTES, LARGEST, HeldManifests
 from trustkit.gateway.reach import Reach
+from trustkit.gateway.upstream import KEEP_SECONDS
 
 APP, OTHER = Repository("team/app"), Repository("team/other")
 
@@ -51,10 +52,10 @@ class Seconds:
         return self.now
 
 
-def test_it_is_kept_for_ten_seconds_in_its_own_repository() -> None:
+def test_it_is_kept_for_a_second_in_its_own_repository() -> None:
     async def run() -> None:
         images, clock = Slow(), Seconds()
-        held, digest = HeldManifests(images, clock=clock), images.put(b"{}")
+        held, digest = HeldManifests(images, keep=KEEP_SECONDS, clock=clock), images.put(b"{}")
         assert await held.get(APP, digest) == await held.get(APP, digest)
         assert len(images.asked) == 1
         assert await held.get(OTHER, digest) is None
@@ -69,10 +70,20 @@ def test_it_is_kept_for_ten_seconds_in_its_own_repository() -> None:
     asyncio.run(run())
 
 
+def test_without_keeping_only_who_asks_at_the_same_time_shares() -> None:
+    async def run() -> None:
+        images = Slow()
+        held, digest = HeldManifests(images, keep=0.0), images.put(b"{}")
+        assert await held.get(APP, digest) == await held.get(APP, digest)
+        assert len(images.asked) == 2
+
+    asyncio.run(run())
+
+
 def test_fifty_who_ask_at_once_share_one_answer_also_when_the_first_goes_away() -> None:
     async def run() -> None:
         images = Slow(go=asyncio.Event())
-        held, digest = HeldManifests(images), images.put(b"{}")
+        held, digest = HeldManifests(images, keep=KEEP_SECONDS), images.put(b"{}")
         asking = [asyncio.create_task(held.get(APP, digest)) for _ in range(50)]
         await asyncio.sleep(0)
         asking.pop(0).cancel()
@@ -87,7 +98,7 @@ def test_fifty_who_ask_at_once_share_one_answer_also_when_the_first_goes_away() 
 def test_an_error_is_everybodys_and_is_not_kept() -> None:
     async def run() -> None:
         images = Slow(go=asyncio.Event(), broken=True)
-        held, digest = HeldManifests(images), images.put(b"{}")
+        held, digest = HeldManifests(images, keep=KEEP_SECONDS), images.put(b"{}")
         asking = [asyncio.create_task(held.get(APP, digest)) for _ in range(3)]
         await asyncio.sleep(0)
         images.go.set()
@@ -102,7 +113,7 @@ def test_an_error_is_everybodys_and_is_not_kept() -> None:
 def test_what_is_forgotten_while_it_is_fetched_is_not_kept() -> None:
     async def run() -> None:
         images = Slow(go=asyncio.Event())
-        held, digest = HeldManifests(images), images.put(b"{}")
+        held, digest = HeldManifests(images, keep=KEEP_SECONDS), images.put(b"{}")
         before = asyncio.create_task(held.get(APP, digest))
         await asyncio.sleep(0)
         held.forget(APP, digest)
@@ -118,7 +129,7 @@ def test_what_is_forgotten_while_it_is_fetched_is_not_kept() -> None:
 def test_memory_is_bounded(size: int, *, kept: bool) -> None:
     async def run() -> None:
         images = Slow()
-        held, number = HeldManifests(images), KEEP_BYTES // LARGEST + 3
+        held, number = HeldManifests(images, keep=KEEP_SECONDS), KEEP_BYTES // LARGEST + 3
         digests = [images.put(index.to_bytes(2) + bytes(size - 2)) for index in range(number)]
         for digest in digests:
             await held.get(APP, digest)
@@ -139,8 +150,8 @@ def index_of(*children: Digest) -> bytes:
 def test_what_an_index_reaches_is_read_once_and_what_was_missing_is_read_again() -> None:
     async def run() -> None:
         images, clock = Slow(), Seconds()
-        reach, child = Reach(images), images.put(b"{}")
-        reach.manifests = HeldManifests(images, clock=clock)
+        reach, child = Reach(images, keep=KEEP_SECONDS), images.put(b"{}")
+        reach.manifests = HeldManifests(images, keep=KEEP_SECONDS, clock=clock)
         data = index_of(child)
         assert await reach.below(APP, Digest.of(data)) == {}
         root = images.put(data, OCI_INDEX)

@@ -211,7 +211,7 @@ def _uses(backend: Backend, store: Store) -> Uses:
     from trustkit.gateway.reach import Reach
     from trustkit.gateway.uses import Uses
 
-    return Uses(Reach(backend), standing=Views(store, clock=now).standing, now=now)
+    return Uses(Reach(backend, keep=backend.keep_seconds), standing=Views(store, clock=now).standing, now=now)
 
 
 def _embedded(service: Service) -> EmbeddedRegistry:

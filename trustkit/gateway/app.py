@@ -63,7 +63,7 @@ class RegistryGateway:
 
     def __init__(self, backend: Backend, *, trust: Trust, challenge: access.Challenge) -> None:
         self._backend, self._trust, self._challenge = backend, trust, challenge
-        reach = Reach(backend)
+        reach = Reach(backend, keep=backend.keep_seconds)
         self._gate, self._manifests = Gate(backend, reach), reach.manifests
         self._uses = Uses(reach, standing=trust.standing, now=trust.now)
 

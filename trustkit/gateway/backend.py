@@ -19,6 +19,11 @@ class Backend(Images, Protocol):
     Invariants: memory doesn't grow with the size of a blob; a reply that fails half-way is cut, never padded.
     """
 
+    @property
+    def keep_seconds(self) -> float:
+        """For how long a manifest that it gave may be used without asking again."""
+        ...
+
     async def answer(self, exchange: Exchange, route: BackendRoute) -> None:
         """Answers a request that access control and the gate let through.
 

@@ -30,6 +30,11 @@ class EmbeddedRegistry:
     def __init__(self, root: Path) -> None:
         self._layouts = Layouts(root)
 
+    @property
+    def keep_seconds(self) -> float:
+        """As ``Backend``: what has changed on the disk shows at once."""
+        return 0.0
+
     def layout(self, repository: Repository) -> Layout:
         """The layout that holds a repository."""
         return self._layouts.of(repository)

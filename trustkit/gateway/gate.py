@@ -69,10 +69,11 @@ class Gate:
         found = await self._manifests.get(repository, decision.digest)
         if found is None:
             return None
-        if decision.length is not None and decision.length != len(found.data):
-            raise DigestMismatch(f"{repository}@{decision.digest} is not as long as what was signed.")
-        if decision.media_type is not None and decision.media_type != found.media_type:
-            raise DigestMismatch(f"{repository}@{decision.digest} was signed as {decision.media_type}.")
+        try:
+            _compare(repository, decision, found)
+        except DigestMismatch:
+            self._manifests.forget(repository, decision.digest)  # What is refused is asked for again.
+            raise
         return found
 
     async def blob_is_manifest(self, repository: Repository, digest: Digest) -> bool:
@@ -158,3 +159,10 @@ class Gate:
         if manifest is None or shape_of(manifest.data, manifest.media_type).kind is not Kind.ARTIFACT:
             return None
         return manifest
+
+
+def _compare(repository: Repository, decision: Serve, found: ManifestBytes) -> None:
+    if decision.length is not None and decision.length != len(found.data):
+        raise DigestMismatch(f"{repository}@{decision.digest} is not as long as what was signed.")
+    if decision.media_type is not None and decision.media_type != found.media_type:
+        raise DigestMismatch(f"{repository}@{decision.digest} was signed as {decision.media_type}.")

@@ -1,4 +1,4 @@
-"""Manifests that were fetched by digest and hashed, kept in memory for a few seconds (TRUST 7.1)."""
+"""Manifests that were fetched by digest and hashed, kept in memory for a moment (TRUST 7.1)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from collections.abc import Callable
 from trustkit.core.names import Digest, Repository
 from trustkit.core.ports.images import Images, ManifestBytes
 
-KEEP_SECONDS = 10.0
-"""How long a manifest that was deleted behind the service's back is still served."""
 KEEP_BYTES = 32 * 1024 * 1024
 LARGEST = 512 * 1024
 """Bytes; a longer manifest is fetched each time, so that one of them doesn't push out all others."""
@@ -25,11 +23,12 @@ class HeldManifests:
     Whoever asks while another asks for the same shares that answer.
 
     Args:
+        keep: for how many seconds the registry isn't asked again: what was deleted there is still served for so long.
         clock: monotonic seconds.
     """
 
-    def __init__(self, images: Images, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._images, self._clock = images, clock
+    def __init__(self, images: Images, *, keep: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._images, self._keep, self._clock = images, keep, clock
         self._kept: OrderedDict[_Key, tuple[float, ManifestBytes]] = OrderedDict()
         self._size = 0
         self._asking: dict[_Key, asyncio.Task[ManifestBytes | None]] = {}
@@ -38,7 +37,7 @@ class HeldManifests:
         """As ``Images.manifest``."""
         key = (repository, digest)
         kept = self._kept.get(key)
-        if kept is not None and self._clock() - kept[0] < KEEP_SECONDS:
+        if kept is not None and self._clock() - kept[0] < self._keep:
             return kept[1]
         task = self._asking.get(key)
         if task is None:
@@ -63,7 +62,7 @@ class HeldManifests:
             return
         self._drop(key)
         found = done.result()
-        if found is None or len(found.data) > LARGEST:
+        if found is None or len(found.data) > LARGEST or not self._keep:
             return
         self._kept[key] = (self._clock(), found)
         self._size += len(found.data)

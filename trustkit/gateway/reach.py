@@ -21,12 +21,15 @@ class Reach:
 
     What an index reaches follows from its bytes, so it is kept whatever is published; at most as many descriptors.
 
+    Args:
+        keep: as ``HeldManifests``.
+
     Attributes:
         manifests: the registry's manifests; who deletes one there says so to them.
     """
 
-    def __init__(self, images: Images) -> None:
-        self.manifests = HeldManifests(images)
+    def __init__(self, images: Images, *, keep: float) -> None:
+        self.manifests = HeldManifests(images, keep=keep)
         self._kept: OrderedDict[Digest, Reached] = OrderedDict()
         self._size = 0
 

@@ -25,6 +25,7 @@ from trustkit.gateway.transport import Authorization, Body, Timeouts, Transport,
 MAX_ERROR = 64 * 1024
 MAX_REPOSITORIES = 100_000
 MAX_REFERRER_PAGES = 32
+KEEP_SECONDS = 1.0
 _PAGE = 1_000
 _MANIFESTS = {
     "accept": ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST, "*/*;q=0.1")),
@@ -55,6 +56,11 @@ class UpstreamRegistry:
             raise InvalidSetting("The upstream's URL has credentials in it.", hint="Give them separately.")
         self._origin = Origin(url)
         self._transport = Transport(authorization, timeouts or Timeouts())
+
+    @property
+    def keep_seconds(self) -> float:
+        """As ``Backend``: as long as anything else may be behind (TRUST 7.1)."""
+        return KEEP_SECONDS
 
     async def close(self) -> None:
         """As ``Backend``."""
