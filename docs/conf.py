@@ -8,7 +8,7 @@ project_copyright = "The trustkit authors, Apache-2.0"
 version = release = __version__
 
 extensions = ["myst_parser"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "deploy"]
 html_extra_path = ["reference/report.schema.json"]
 html_theme = "furo"
 html_title = f"trustkit {version}"

@@ -16,7 +16,7 @@ SHELL = RELEASE.read_text(encoding="utf-8")
 BLOCKS = {
     name: re.search(rf"^# -- {name}: begin\n.*?^# -- {name}: end\n", SHELL, re.M | re.S)[0]
     for name in ("install", "release")
-}  # type: ignore[index]  # noqa: E501
+}  # type: ignore[index]
 GITHUB = yaml.safe_load((DEPLOY / "github" / "action.yml").read_text(encoding="utf-8"))
 GITLAB = yaml.safe_load((DEPLOY / "gitlab" / "trustkit.gitlab-ci.yml").read_text(encoding="utf-8"))[
     ".trustkit-release"

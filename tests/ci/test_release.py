@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +65,7 @@ def test_what_was_built_is_signed_and_verified(
     digest = alice.push(names[0])
     made = job(built(digest, *names))
     ran = SYSTEMS[system](made)
+    ci_key = made.settings["TRUSTKIT_CI_SIGNER_KEY"].partition("id: ")[2][:64]
     assert ran.status == 0, ran.raw
     check_nothing_leaked(made, ran)
     for name, outcome in ("sign", "signed"), ("verify", "trusted"):
@@ -72,7 +74,8 @@ def test_what_was_built_is_signed_and_verified(
         for line, reference in zip(told["references"], names, strict=True):  # type: ignore[call-overload]
             assert line["reference"] == f"{reference}@{digest}"
             assert (line["digest"], line["outcome"], line["role"], line["status"]) == (digest, outcome, "ci", 0)
-            assert len(line["keys"]) == line["threshold"] == 1
+            assert line["threshold"] == 1
+            assert ci_key in line["keys"]
             assert line["versions"]["ci"] > 0
             assert line["expires"]
     assert f"{names[0]}@{digest}\n" in ran.raw
@@ -90,13 +93,16 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("system", ["sh", "github", "gitlab", "azure"])
-@pytest.mark.parametrize("case", FAILURES)
+@pytest.mark.parametrize(
+    ("system", "case"),
+    [
+        *(("sh", case) for case in FAILURES),  # the others have the same text, as test_forms holds them to
+        *((system, case) for system in ("github", "gitlab", "azure") for case in ("wrong passphrase", "no secret")),
+    ],
+)
 def test_what_fails_ends_with_its_status_and_a_report(
     service: RunningService, alice: Person, job: MakeJob, system: str, case: str
 ) -> None:
-    if system not in ("sh", "azure") and case not in ("wrong passphrase", "no secret"):
-        pytest.skip("the same text as release.sh, as test_forms holds it to")
     changes, tag, status, said = FAILURES[case]
     name = f"{service.host}/team/app:{tag}"
     made = job(built(alice.push(name), name), **changes)
@@ -149,8 +155,9 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("system", [github, azure])
-@pytest.mark.parametrize("case", HOSTILE)
+@pytest.mark.parametrize(
+    ("system", "case"), [*((github, case) for case in HOSTILE), (azure, "a command of the agent")]
+)
 def test_a_hostile_name_is_no_command(
     service: RunningService, job: MakeJob, case: str, system: Callable[[Job], Ran]
 ) -> None:
@@ -225,10 +232,14 @@ def test_the_key_may_come_in_other_forms(
 
 def test_metadata_comes_as_text_and_a_root_as_a_file(service: RunningService, alice: Person, job: MakeJob) -> None:
     name = f"{service.host}/team/app:v7"
-    shown = alice("root", "show", f"{service.host}/team/app", "--format", "json")
-    assert shown.status == 0, shown.err
     digest = alice.push(name)
-    ran = github(job("not this", TRUSTKIT_CI_METADATA=json.dumps(built(digest, name))))
+    made = job("not this", TRUSTKIT_CI_METADATA=json.dumps(built(digest, name)), TRUSTKIT_CI_ROOT_KEYS="")
+    made.settings = {**made.settings, "TRUSTKIT_CI_ROOT_FILE": "root.json"}
+    token = alice.token(service.host, "repository:team/app:pull")
+    url = f"{service.url}/v2/{service.host}/team/app/_trust/metadata/1.root.json"
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})) as answer:
+        (made.work / "root.json").write_bytes(answer.read())
+    ran = github(made)
     assert ran.status == 0, ran.raw
 
 
@@ -247,7 +258,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("system", ["sh", "github", "gitlab", "azure"])
+@pytest.mark.parametrize("system", ["github", "gitlab"])
 def test_the_pinned_trustkit_is_installed(
     service: RunningService, alice: Person, job: MakeJob, wheel: Path, system: str
 ) -> None:

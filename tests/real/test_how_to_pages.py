@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,6 +44,7 @@ PAGES = [
     "restore-the-service",
     "rotate-online-keys",
     "separate-signer",
+    "sign-in-ci",
     "signers",
     "thresholds",
 ]
@@ -56,6 +58,7 @@ def stage(tmp_path: Path, docker: Docker, skopeo: Path, need: Callable[[str, str
     need("faketime", "faketime")
     docker.make("app:build", "what alice has built")
     docker.make("app:other", "another build")
+    shutil.copy(HOW_TO.parent / "deploy" / "ci" / "shell" / "release.sh", tmp_path)
     made = Stage(tmp_path, {port: free_port() for port in PORTS}, {"DOCKER_HOST": docker.host})
     yield made
     made.close()
