@@ -37,7 +37,7 @@ from trustkit.gateway.exchange import Exchange
 from trustkit.server.callers import Callers, Challenges
 from trustkit.server.health import Health
 from trustkit.server.metrics import Metrics, MetricsApp
-from trustkit.server.online import open_online, try_devices
+from trustkit.server.online import Online, open_online, try_devices
 from trustkit.server.proposal_routes import ProposalRoutes
 from trustkit.server.settings import ServeSettings
 from trustkit.server.token_routes import TokenRoutes
@@ -55,6 +55,22 @@ DATABASE = "trustkit.db"
 def clock() -> datetime:
     """The service's clock, read once for each decision."""
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What is stored, and what is remembered of it."""
+
+    store: SqlStore
+    sealer: Sealer
+    tokens: TokenKeys
+    views: Views
+    expiries: Expiries
+
+    def changed(self, gun: Gun) -> None:
+        """What is remembered of a collection counts no more."""
+        self.views.forget(gun)
+        self.expiries.forget(gun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +118,36 @@ class Service:
 
     async def _wire(self, stack: AsyncExitStack, hosts: tuple[Host, ...]) -> _Wired:
         settings, name = self._settings, str(hosts[0])
-        database = settings.data_dir / DATABASE
-        store = await SqlStore.open(database)
+        kept = await self._open(stack, name)
+        online = await open_online(kept.store, kept.sealer, settings, clock=clock, changed=kept.changed)
+        rotation = Rotation(kept.store, online.keys, clock=clock)
+        issuer = TokenIssuer(kept.tokens, issuer=name)
+        services = {name: False, **dict.fromkeys(settings.token_services, True)}
+        backend = await self._backend(stack, issuer, frozenset(services))
+        challenges = Challenges(scheme=settings.scheme, hosts=hosts, service=name)
+        verifier = TokenVerifier(kept.tokens.certificate, issuer=name, audience=name, clock=clock)
+        login = TokenService(kept.store, issuer, Passwords(), services=services, hosts=hosts, clock=clock)
+        metrics = None
+        if settings.metrics:
+            metrics = Metrics(report=lambda: online.renewal.report, expiry=kept.expiries.now)
+        trust = _trust(Switches(kept.store, clock=clock), kept.views)
+        parts = Parts(
+            gateway=RegistryGateway(backend, trust=trust, challenge=challenges),
+            trust=self._trust_routes(kept, online, rotation, backend, hosts),
+            authenticate=Callers(kept.store, verifier, hosts=hosts, clock=clock).authenticate,
+            challenge=challenges,
+            come_by=challenges.come_by,
+            other=_other(TokenRoutes(login), _health(kept, online)),
+            answered=metrics.answered if metrics else None,
+        )
+        return _Wired(
+            Application(parts), online.renewal, rotation, metrics, lambda: try_devices(kept.store, online.keys)
+        )
+
+    async def _open(self, stack: AsyncExitStack, name: str) -> _Kept:
+        """The database and the keys, with what a start settles in them."""
+        settings = self._settings
+        store = await SqlStore.open(settings.data_dir / DATABASE)
         stack.push_async_callback(store.close)
         # A database without sealed keys, from `trustkit admin` before the first start, can't miss a key.
         sealer = Sealer(settings.kek.of(settings.data_dir).open(create=not await TokenKeys.stored(store)))
@@ -113,52 +157,23 @@ class Service:
         _write_certificate(settings.data_dir / "token-ca.crt", tokens.pem)
         if settings.trust_only:
             await self._default_trust_only(store)
-        views, expiries = Views(store, clock=clock), Expiries(store, clock=clock)
+        return _Kept(store, sealer, tokens, Views(store, clock=clock), Expiries(store, clock=clock))
 
-        def changed(gun: Gun) -> None:
-            views.forget(gun)
-            expiries.forget(gun)
-
-        online = await open_online(store, sealer, settings, clock=clock, changed=changed)
-        metrics = Metrics(report=lambda: online.renewal.report, expiry=expiries.now) if settings.metrics else None
-        rotation = Rotation(store, online.keys, clock=clock)
-        resetting = Resetting(store, online.keys, clock=clock, changed=changed)
-        proposing = Proposing(store, online.keys, online.publishing, lifetimes=settings.lifetimes, clock=clock)
-        upkeep = UpkeepRoutes(online.publishing, rotation, resetting)
-        issuer = TokenIssuer(tokens, issuer=name)
-        services = {name: False, **dict.fromkeys(settings.token_services, True)}
-        backend = await self._backend(stack, issuer, frozenset(services))
-        challenges = Challenges(scheme=settings.scheme, hosts=hosts, service=name)
-        verifier = TokenVerifier(tokens.certificate, issuer=name, audience=name, clock=clock)
-        login = TokenService(
+    def _trust_routes(
+        self, kept: _Kept, online: Online, rotation: Rotation, backend: Backend, hosts: tuple[Host, ...]
+    ) -> TrustRoutes:
+        store, publishing, lifetimes = kept.store, online.publishing, self._settings.lifetimes
+        resetting = Resetting(store, online.keys, clock=clock, changed=kept.changed)
+        proposing = Proposing(store, online.keys, publishing, lifetimes=lifetimes, clock=clock)
+        return TrustRoutes(
             store,
-            issuer,
-            Passwords(),
-            services=services,
-            hosts=hosts,
-            clock=clock,
+            publishing,
+            backend,
+            upkeep=UpkeepRoutes(publishing, rotation, resetting),
+            proposals=ProposalRoutes(proposing),
+            hosts=frozenset(hosts),
+            view=kept.views.view,
         )
-        health = Health(
-            report=lambda: online.renewal.report, expiry=expiries.lately, clock=clock, trouble=online.trouble
-        )
-        parts = Parts(
-            gateway=RegistryGateway(backend, trust=_trust(Switches(store, clock=clock), views), challenge=challenges),
-            trust=TrustRoutes(
-                store,
-                online.publishing,
-                backend,
-                upkeep=upkeep,
-                proposals=ProposalRoutes(proposing),
-                hosts=frozenset(hosts),
-                view=views.view,
-            ),
-            authenticate=Callers(store, verifier, hosts=hosts, clock=clock).authenticate,
-            challenge=challenges,
-            come_by=challenges.come_by,
-            other=_other(TokenRoutes(login), health),
-            answered=metrics.answered if metrics else None,
-        )
-        return _Wired(Application(parts), online.renewal, rotation, metrics, lambda: try_devices(store, online.keys))
 
     async def _backend(self, stack: AsyncExitStack, issuer: TokenIssuer, services: frozenset[str]) -> Backend:
         if self._settings.upstream is None:
@@ -215,6 +230,12 @@ def _trust(switches: Switches, views: Views) -> Trust:
         return await views.view(repository)
 
     return Trust(trust_only=switches.trust_only, view=view, standing=views.standing, now=clock)
+
+
+def _health(kept: _Kept, online: Online) -> Health:
+    return Health(
+        report=lambda: online.renewal.report, expiry=kept.expiries.lately, clock=clock, trouble=online.trouble
+    )
 
 
 def _other(tokens: TokenRoutes, health: Health) -> Callable[[Exchange], Any]:
