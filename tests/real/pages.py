@@ -24,7 +24,7 @@ from tests.service import PASSPHRASE
 _BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"([a-z]+)\$ (.*)")
 _REFUSED = re.compile(r"\[[a-z-]+\]$|^Error|^error|^denied|level=fatal", re.MULTILINE)
-_SERVER = re.compile(r"(faketime -f \S+ )?(trustkit|docker-registry) serve\b")
+_SERVER = re.compile(r"(faketime -f \S+ )?(trustkit( admission)?|docker-registry) serve\b")
 _STOP = re.compile(r"systemctl stop trustkit")
 _CHANGE = re.compile(r"trustkit admin .* (set|assign|revoke|disable|remove|passwd)\b", re.DOTALL)
 FOLDER, PUBLISHER = "/srv/registry", "alice"

@@ -31,6 +31,7 @@ PAGES = [
     "founders",
     "hardware-keys",
     "keys",
+    "kubernetes",
     "log-in",
     "kek-on-a-token",
     "lost-root-key",
@@ -48,7 +49,7 @@ PAGES = [
     "signers",
     "thresholds",
 ]
-PORTS = (5000, 5001, 5080, 5081)
+PORTS = (5000, 5001, 5080, 5081, 8443)
 
 
 @pytest.fixture
