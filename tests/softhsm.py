@@ -6,6 +6,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from trustkit.keys.tokens import USUAL_PLACES
+
+MODULE = next((place for place in USUAL_PLACES if "softhsm" in place and Path(place).exists()), "")
+"""Where the system has SoftHSM; empty for nowhere."""
 PIN, SO_PIN = "a pin of 17 signs", "12345678"
 
 

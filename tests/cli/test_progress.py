@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import pty
-import subprocess
 import sys
 
 import pytest
+
+from tests.terminal import told
 
 RUN = """
 import sys
@@ -21,26 +21,10 @@ print("rich" in sys.modules)
 
 def shown(total: int, *, terminal: bool, term: str = "xterm") -> tuple[str, bool]:
     """What stands on stderr, and whether rich was loaded."""
-    ours, theirs = pty.openpty() if terminal else os.pipe()
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUN.format(total=total)],
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        env={**os.environ, "TERM": term},
-        text=True,
-    )
-    os.close(theirs)
-    said = b""
-    try:
-        while data := os.read(ours, 4096):
-            said += data
-    except OSError:
-        pass  # how a pseudoterminal ends
-    finally:
-        os.close(ours)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
-    return said.decode(), out.strip() == "True"
+    command = [sys.executable, "-c", RUN.format(total=total)]
+    status, out, said = told(command, {**os.environ, "TERM": term}, terminal=terminal)
+    assert status == 0
+    return said, out.strip() == "True"
 
 
 @pytest.mark.parametrize("total", [1, 49])

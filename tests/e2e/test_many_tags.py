@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 
 from tests.e2e.registry_view import Own
 from tests.service import PASSPHRASE, Person, RunningService
+from tests.terminal import told
 from trustkit.core.manifests import OCI_INDEX
 
 
@@ -184,30 +183,9 @@ def test_many_references_tell_how_far_it_is_in_plain_lines(service: RunningServi
 
 def test_on_a_terminal_a_bar_comes_and_goes_and_stdout_is_clean(service: RunningService, alice: Person) -> None:
     own, digests = images(service, alice, "many/terminal", 20)
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "trustkit", "sign", *(f"{own.gun}:{tag}" for tag in digests)],
-        env={**os.environ, **alice.environment(), "TERM": "xterm"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        text=True,
-    )
-    os.close(theirs)
-    said = b""
-    try:
-        while data := os.read(ours, 4096):
-            said += data
-    except OSError:
-        pass  # how a pseudoterminal ends
-    finally:
-        os.close(ours)
-    out, _ = process.communicate(timeout=60)
-    assert (process.returncode, out.splitlines()) == (
-        0,
-        [f"{own.gun}:{tag}@{digest}" for tag, digest in digests.items()],
-    )
-    shown = said.decode()
+    command = [sys.executable, "-m", "trustkit", "sign", *(f"{own.gun}:{tag}" for tag in digests)]
+    status, out, shown = told(command, {**os.environ, **alice.environment(), "TERM": "xterm"})
+    assert (status, out.splitlines()) == (0, [f"{own.gun}:{tag}@{digest}" for tag, digest in digests.items()])
     assert "Resolving" in shown
     assert "20/20" in shown
     assert "\x1b[2K" in shown.rpartition("20/20")[2], "the bar's line is taken away"

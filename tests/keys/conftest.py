@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.keys.services import aws, aws_server, vault
+from tests.softhsm import MODULE, SoftHsm
 from trustkit.keys.passphrase import PassphraseSource
 from trustkit.keys.store import FileKeyStore
 
@@ -65,3 +66,14 @@ def openssl() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture
+def tokens(softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftHsm]:
+    """Tokens that this process sees as they are now."""
+    import pkcs11
+
+    monkeypatch.setenv("SOFTHSM2_CONF", softhsm.environ["SOFTHSM2_CONF"])
+    pkcs11.lib(MODULE).finalize()
+    yield softhsm
+    pkcs11.lib(MODULE).finalize()

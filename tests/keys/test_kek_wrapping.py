@@ -6,7 +6,6 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pkcs11
@@ -16,7 +15,7 @@ from pkcs11 import Attribute, KeyType, MechanismFlag, ObjectClass
 
 from tests.conftest import free_port
 from tests.keys.services import Uninstalled, Vault
-from tests.softhsm import PIN, SoftHsm
+from tests.softhsm import MODULE, PIN, SoftHsm
 from trustkit.core.ports.wrapping import KeyWrapper
 from trustkit.errors import (
     InvalidSetting,
@@ -31,13 +30,11 @@ from trustkit.errors import (
 )
 from trustkit.keys import sdks
 from trustkit.keys.passphrase import PassphraseSource
-from trustkit.keys.tokens import USUAL_PLACES
 from trustkit.keys.tokenwrap import AES, TokenWrapper
 from trustkit.keys.wrapping import AWS, VAULT, key_wrapper
 
 pytestmark = pytest.mark.real
 
-MODULE = next((place for place in USUAL_PLACES if "softhsm" in place and Path(place).exists()), "")
 SECRET = bytes(range(32))
 CONTEXT = {"trustkit": "key-encryption key", "id": "0" * 32}
 URI = "pkcs11:token=vault;object=kek"
@@ -49,15 +46,6 @@ Wrap = Callable[[str], KeyWrapper]
 def wrapper(uri: str, **environ: str) -> KeyWrapper:
     environ = environ or {"TRUSTKIT_HSM_PIN": PIN}
     return key_wrapper(uri, environ, PassphraseSource(environ=environ, option="--kek-pin-file"))
-
-
-@pytest.fixture
-def tokens(softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftHsm]:
-    """Tokens that this process sees as they are now."""
-    monkeypatch.setenv("SOFTHSM2_CONF", softhsm.environ["SOFTHSM2_CONF"])
-    pkcs11.lib(MODULE).finalize()
-    yield softhsm
-    pkcs11.lib(MODULE).finalize()
 
 
 def on_token(make: Callable[[pkcs11.Session], Any]) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pkcs11
 import pytest
 
 from tests.keys.conftest import Typist
-from tests.softhsm import PIN, SoftHsm
+from tests.softhsm import MODULE, PIN, SoftHsm
 from trustkit.core.publickeys import algorithm
 from trustkit.errors import (
     InvalidSetting,
@@ -26,10 +25,8 @@ from trustkit.errors import (
 )
 from trustkit.keys.onlineplaces import OnlinePlaces, _Turn
 from trustkit.keys.passphrase import PassphraseSource
-from trustkit.keys.tokens import USUAL_PLACES
 from trustkit.keys.uris import parse_token
 
-MODULE = next((place for place in USUAL_PLACES if "softhsm" in place and Path(place).exists()), "")
 TOKEN = parse_token("pkcs11:token=online")
 real = pytest.mark.real
 
@@ -40,11 +37,8 @@ def places(pin: str = PIN, **source: Any) -> OnlinePlaces:
 
 
 @pytest.fixture
-def token(softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("SOFTHSM2_CONF", softhsm.environ["SOFTHSM2_CONF"])
-    pkcs11.lib(MODULE).finalize()
-    yield softhsm.insert("online")
-    pkcs11.lib(MODULE).finalize()
+def token(tokens: SoftHsm) -> Path:
+    return tokens.insert("online")
 
 
 @real

@@ -11,7 +11,7 @@ import pytest
 from pkcs11.util.ec import encode_named_curve_parameters
 
 from tests.keys.conftest import Typist
-from tests.softhsm import PIN, SoftHsm
+from tests.softhsm import MODULE, PIN, SoftHsm
 from trustkit.core.names import Gun, SignerName
 from trustkit.core.ports.keys import KeyInfo, KeyRole
 from trustkit.core.publickeys import check_key
@@ -30,14 +30,12 @@ from trustkit.keys.keypairs import Algorithm
 from trustkit.keys.passphrase import PassphraseSource
 from trustkit.keys.remote import RemoteKeys
 from trustkit.keys.store import FileKeyStore
-from trustkit.keys.tokens import USUAL_PLACES
 from trustkit.keys.uris import parse_token, parse_uri
 
 pytestmark = pytest.mark.real
 
 GUN = Gun.parse("registry.example.com/app")
 ENVIRON = {"TRUSTKIT_HSM_PIN": PIN}
-MODULE = next((place for place in USUAL_PLACES if "softhsm" in place and Path(place).exists()), "")
 
 Open = Callable[..., FileKeyStore]
 

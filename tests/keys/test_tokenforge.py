@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from pkcs11.util.ec import encode_named_curve_parameters
 from securesystemslib.signer import Key, Signature
 
 from tests.keys.conftest import Typist
-from tests.softhsm import PIN, SoftHsm
+from tests.softhsm import MODULE, PIN, SoftHsm
 from trustkit.authority.sealedkeys import DeviceSigner, SealedKeys
 from trustkit.authority.sealing import Sealer
 from trustkit.core.names import Gun
@@ -23,22 +22,12 @@ from trustkit.core.publickeys import algorithm, check_key
 from trustkit.errors import InvalidSetting, KeyUnavailable, NoPassphrase, ServerFailed, UsageError, WrongPassphrase
 from trustkit.keys.passphrase import PassphraseSource
 from trustkit.keys.tokenforge import TokenForge, token_forge
-from trustkit.keys.tokens import USUAL_PLACES
 from trustkit.keys.uris import Pkcs11Uri, parse_uri
 
 pytestmark = pytest.mark.real
 
 GUN = Gun.parse("registry.example.com/app")
-MODULE = next((place for place in USUAL_PLACES if "softhsm" in place and Path(place).exists()), "")
 URI = "pkcs11:token=online"
-
-
-@pytest.fixture
-def tokens(softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftHsm]:
-    monkeypatch.setenv("SOFTHSM2_CONF", softhsm.environ["SOFTHSM2_CONF"])
-    pkcs11.lib(MODULE).finalize()
-    yield softhsm
-    pkcs11.lib(MODULE).finalize()
 
 
 @pytest.fixture
