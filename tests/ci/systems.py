@@ -24,7 +24,7 @@ SECRETS = ("TRUSTKIT_CI_PASSWORD", "TRUSTKIT_CI_SIGNER_KEY", "TRUSTKIT_SIGNER_PA
 
 @dataclass
 class Ran:
-    """How a job ended: its status, all it wrote, what its system took for commands, and where the reports are."""
+    """How a job ended: its status, all it wrote, what its system took for commands, and its reports."""
 
     status: int
     raw: str
