@@ -68,12 +68,18 @@ def goes_on(split: Split, gun: str, stock: WarmStock) -> None:
     assert split.carol("verify", f"{gun}:v10").status == 0
 
 
+def stocked(split: Split, gun: str, folder: Path) -> WarmStock:
+    """v2 is signed, and a consumer remembers it that takes no step back."""
+    split.sign(f"{gun}:v2")
+    stock = WarmStock(split.service, split.carol, gun, folder / "stock")
+    assert stock.digest("v2")
+    return stock
+
+
 def test_an_older_copy_goes_on_by_consent(split: Split, tmp_path: Path) -> None:
     gun = split.pinned("older")
     copy = copied(split.signer, tmp_path / "copy.db")
-    split.sign(f"{gun}:v2")
-    stock = WarmStock(split.service, split.carol, gun, tmp_path / "stock")
-    assert stock.digest("v2")
+    stock = stocked(split, gun, tmp_path)
     put_back(split.signer, copy)
     refused(split, gun)
     allow(split.signer, gun)
@@ -86,9 +92,7 @@ def test_a_copy_from_before_a_rotation(split: Split, tmp_path: Path) -> None:
     gun = split.pinned("rotated")
     copy = copied(split.signer, tmp_path / "copy.db")
     assert split.alice("key", "rotate", gun, "--role", "online").status == 0
-    split.sign(f"{gun}:v2")
-    stock = WarmStock(split.service, split.carol, gun, tmp_path / "stock")
-    assert stock.digest("v2")
+    stock = stocked(split, gun, tmp_path)
     put_back(split.signer, copy)
     refused(split, gun)
     allow(split.signer, gun)
@@ -102,9 +106,7 @@ def test_a_copy_from_before_a_rotation(split: Split, tmp_path: Path) -> None:
 
 def test_a_signer_that_lost_everything(split: Split, tmp_path: Path) -> None:
     gun = split.pinned("lost")
-    split.sign(f"{gun}:v2")
-    stock = WarmStock(split.service, split.carol, gun, tmp_path / "stock")
-    assert stock.digest("v2")
+    stock = stocked(split, gun, tmp_path)
     whole = copied(split.signer, tmp_path / "whole.db")
     put_back(split.signer, None)
     try:
