@@ -117,7 +117,7 @@ def reporting(command: str, path: Path | None, clock: Callable[[], datetime]) ->
 
 
 def _check(path: Path) -> None:
-    if str(path) == "-" or (path.exists() and not path.is_file()):
+    if str(path) == "-" or (path.exists() and not path.resolve().is_file()):
         raise UsageError(f"The report goes into a file, which {path} is not.", hint="Name a file in a folder.")
 
 
