@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
+from functools import lru_cache
 
 from trustkit.asgi.logs import Receive, Scope, Send
 from trustkit.client.enforce import Verdict
@@ -34,6 +35,10 @@ JSON = ("content-type", "application/json")
 TEXT = ("content-type", "text/plain; version=0.0.4; charset=utf-8")
 _PATHS = {b"/mutate": Phase.MUTATE, b"/validate": Phase.VALIDATE}
 _TIMEOUT = re.compile(rb"(?:^|&)timeout=([0-9]{1,3})s(?:$|&)")
+
+MAX_NAME = 600
+"""Characters of a name that may be one; no longer ones are remembered."""
+_read_often = lru_cache(4096)(familiar)
 
 Asking = Callable[[ImageRef], "Future[Verdict]"]
 
@@ -154,24 +159,24 @@ class AdmissionApplication:
         Few are asked about at a time, and none any more when time is up: a review of a thousand tags isn't what
         others wait for.
         """
-        findings: dict[Image, Finding] = {}
-        named: dict[Image, ImageRef] = {}
-        for image in review.images:
+        findings: dict[str, Finding] = {}
+        named: dict[str, ImageRef] = {}
+        for text in dict.fromkeys(image.text for image in review.images):
             try:
-                named[image] = familiar(image.text)
+                named[text] = _read_often(text) if len(text) <= MAX_NAME else familiar(text)
             except TrustkitError as error:
-                findings[image] = error
-        asked: dict[ImageRef, Future[Verdict]] = {}
+                findings[text] = error
+        asked: dict[str, Future[Verdict]] = {}
         now = asyncio.get_running_loop().time
-        for ref in dict.fromkeys(named.values()):
+        for text, ref in named.items():
             if now() >= deadline:
                 break
-            asked[ref] = self._ask(ref)
+            asked[text] = self._ask(ref)
             if len(asked) % ASKED_AT_ONCE == 0:
                 await _wait(asked.values(), deadline)
         await _wait(asked.values(), deadline)
-        verdicts = {ref: _finding(asked.get(ref)) for ref in named.values()}
-        return findings | {image: verdicts[ref] for image, ref in named.items()}
+        findings |= {text: _finding(asked.get(text)) for text in named}
+        return {image: findings[image.text] for image in review.images}
 
     def _budget(self, exchange: Exchange) -> float:
         """Seconds for this review; the API server says its own limit in the query."""
