@@ -5,8 +5,8 @@
 ``trustkit serve`` and ``trustkit admission serve`` are processes of their own; wrk posts reviews of Pods with two
 containers over TLS: first as fast as each connection is answered, which gives the rate, then every 15 ms on each of 8
 connections, some 500 a second, which gives the p99.  The verdicts come from ten collections of ten tags, and are
-asked for anew while this runs.  The last lines are ``rate N`` and ``p99 N ms``.  Needs wrk (Debian: wrk), and a machine with
-nothing else to do: load generator, webhook and trust service share its processors.
+asked for anew while this runs.  The last lines are ``rate N`` and ``p99 N ms``.  Needs wrk (Debian: wrk), and
+a machine with nothing else to do: load generator, webhook and trust service share its processors.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ KEEP_ALIVE = 120
 """Seconds.  Longer than the 90 for which an API server keeps a connection: a review isn't sent twice, so one that
 meets a connection which is just being closed would be lost, and what it is about denied."""
 
-SWITCH = 0.0005
+SWITCH = 0.00005
 """Seconds for which a thread that verifies may keep Python to itself while reviews wait; 0.005 otherwise."""
 
 
