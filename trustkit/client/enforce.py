@@ -9,7 +9,7 @@ from typing import Protocol
 from trustkit.client.verify import Trusted
 from trustkit.core.names import Digest, ImageRef
 from trustkit.core.policy import Mode, Policy, Rule
-from trustkit.errors import DigestMismatch, PolicyDenies, TrustkitError
+from trustkit.errors import DigestMismatch, PolicyDenies, TagMoved, TrustkitError
 
 _EVERYTHING_SIGNED = Rule(None)
 """Where there is no policy: signed tags, by the home's pins."""
@@ -84,12 +84,14 @@ class Enforce:
         self._policy = policy
         self._superseded = superseded
 
-    def __call__(self, ref: ImageRef, *, length: int | None = None) -> Verdict:
+    def __call__(self, ref: ImageRef, *, length: int | None = None, found: Digest | None = None) -> Verdict:
         """The verdict; never raises for what can go wrong in finding it, which is an error in the verdict.
 
         Args:
-            ref: with a tag, a digest, or both.
+            ref: with a tag, a digest, or both, as a person or a manifest names it.
             length: of the manifest that is about to be used, in bytes, where it is known.
+            found: the digest of that manifest, where somebody has asked a registry already; a registry's word puts no
+                digest into a reference that names none.
         """
         home = ref if self._policy is None else self._policy.home(ref)
         try:
@@ -97,7 +99,8 @@ class Enforce:
         except PolicyDenies as error:
             return Verdict(ref, allowed=False, rule="none", error=error)
         try:
-            return self._judge(rule, ref, home, length)
+            verdict = self._judge(rule, ref, home, length if found is None else None)
+            return verdict if found is None else _found(verdict, found, length)
         except TrustkitError as error:
             return Verdict(ref, rule.detect, rule.name, image=ref if rule.detect else None, error=error)
 
@@ -128,10 +131,25 @@ class Enforce:
         if ref.tag is None and not rule.digests:
             raise PolicyDenies(f"{ref} names no tag, and digests alone are not taken.", hint="Write NAME:TAG.")
         trusted = self._verify(home, superseded=self._superseded)
-        if length is not None and not trusted.is_other and length != trusted.by.length:
-            raise DigestMismatch(
-                f"{ref} is signed with {trusted.by.length} bytes, and is said to have {length}.",
-                hint="Whoever says so is wrong; pull again, and tell the registry's operator.",
-            )
+        _check_length(ref, trusted, length)
         image = replace(ref, tag=None if trusted.is_other else ref.tag, digest=trusted.digest)
         return Verdict(ref, allowed=True, rule=rule.name, image=image, trusted=trusted)
+
+
+def _found(verdict: Verdict, found: Digest, length: int | None) -> Verdict:
+    """The same, where what a registry has sent is what is allowed; raises TagMoved, DigestMismatch."""
+    if verdict.digest is not None and verdict.digest != found:
+        raise TagMoved(
+            f"{verdict.ref} has to be {verdict.digest}, and is about to be used as {found}.",
+            hint="Pull it again. If that stays so, the registry's tag is not what is signed: tell its publisher.",
+        )
+    _check_length(verdict.ref, verdict.trusted, length)
+    return verdict
+
+
+def _check_length(ref: ImageRef, trusted: Trusted | None, length: int | None) -> None:
+    if length is not None and trusted is not None and not trusted.is_other and length != trusted.by.length:
+        raise DigestMismatch(
+            f"{ref} is signed with {trusted.by.length} bytes, and is said to have {length}.",
+            hint="Whoever says so is wrong; pull again, and tell the registry's operator.",
+        )

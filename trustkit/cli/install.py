@@ -1,0 +1,97 @@
+"""``trustkit install``: puts what verifies pulls where an engine looks for it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from trustkit.cli.context import Context
+from trustkit.cli.output import data, note
+from trustkit.errors import Conflict, NotFound, StateError
+
+BIN_DIR = Path("/opt/containerd/image-verifier/bin")
+NAME = "trustkit"
+_MARK = "# made by trustkit install containerd"
+_CONFIG = """\
+Put this into containerd's config.toml, then restart containerd (2.0 or newer):
+
+    [plugins."io.containerd.image-verifier.v1.bindir"]
+      bin_dir = "{folder}"
+      max_verifiers = 10
+      per_verifier_timeout = "10s"
+
+What goes past it: containerd older than 2.0; an empty or missing bin_dir; the kubelet's pulls where the CRI plugin is
+set to pull by itself (mirrors or credentials in its own configuration, use_local_image_pull); images that are there.
+"""
+
+
+@click.group("install", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Put what verifies pulls where an engine looks for it."""
+
+
+@command.command("containerd")
+@click.option("--bin-dir", type=click.Path(path_type=Path), default=BIN_DIR, show_default=True, help="Where to.")
+@click.option(
+    "--policy", metavar="FILE", help="The policy. [TRUSTKIT_POLICY; default: policy.toml of the home, if any]"
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be written.")
+@click.option("--uninstall", is_flag=True, help="Take it away again.")
+@click.pass_obj
+def containerd(ctx: Context, bin_dir: Path, policy: str | None, *, dry_run: bool, uninstall: bool) -> None:
+    """Have containerd verify what it pulls, by the policy and pins of this home.
+
+    Writes an executable that runs trustkit-containerd-verifier with this home, this policy and this Docker
+    configuration, and prints what containerd's configuration needs.
+    """
+    path = bin_dir.absolute() / NAME
+    _check_ours(path)
+    if uninstall:
+        if not path.exists():
+            raise NotFound(f"There is no {path}.")
+        path.unlink()
+        note(f"{path} is gone. containerd lets images in that no other verifier keeps out.")
+        return
+    script = _script(ctx, policy)
+    if dry_run:
+        data(script.rstrip())
+        return
+    from trustkit.home.files import write_atomically
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateError(f"{path.parent} can't be made: {error.strerror}.") from error
+    write_atomically(path, script.encode(), mode=0o755)
+    note(f"{path} is there.\n\n{_CONFIG.format(folder=path.parent)}")
+
+
+def _script(ctx: Context, policy: str | None) -> str:
+    from trustkit.config import policy_file
+    from trustkit.home.policy import read_policy
+    from trustkit.remote.tls import docker_folder
+
+    verifier = Path(sys.executable).parent / "trustkit-containerd-verifier"
+    if not verifier.exists():
+        raise StateError(f"There is no {verifier}.", hint="Install trustkit with pip into an environment that stays.")
+    file = policy_file(policy, ctx.environ, ctx.home.path).value
+    settings = {"TRUSTKIT_HOME": ctx.home.path, "DOCKER_CONFIG": docker_folder(ctx.environ).absolute()}
+    if file is not None:
+        read_policy(file)
+        settings["TRUSTKIT_POLICY"] = file
+    lines = [f"export {name}={shlex.quote(str(value))}" for name, value in settings.items()]
+    return "\n".join(["#!/bin/sh", _MARK, *lines, f'exec {shlex.quote(str(verifier))} "$@"', ""])
+
+
+def _check_ours(path: Path) -> None:
+    try:
+        ours = not path.exists() or _MARK in path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise StateError(f"{path} can't be read: {error.strerror}.") from error
+    if not ours:
+        raise Conflict(
+            f"{path} is there, and trustkit didn't make it.", hint="Move it away, or choose another --bin-dir."
+        )
