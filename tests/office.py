@@ -72,9 +72,9 @@ class Office:
         there = read(self.service.look()["root"], role_kind("root")).signed.roles[named].keyids
         return next(info.id for info in self.desks[who].keys.list() if info.id in there)
 
-    def draft(self) -> Draft:
+    def draft(self, floors: Mapping[str, int] | None = None) -> Draft:
         """The next state, unedited."""
-        return Draft(GUN, self.service.look(), now=NOW, lifetimes=LIFE)
+        return Draft(GUN, self.service.look(), now=NOW, lifetimes=LIFE, floors=floors)
 
     def signed(self, role: str, data: bytes, signers: Iterable[CryptoSigner]) -> bytes:
         """A role's file with signatures of these keys alone."""
