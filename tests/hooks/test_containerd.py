@@ -16,7 +16,8 @@ import pytest
 
 from tests.people import alice, carol, service
 from tests.service import Person, RunningService
-from trustkit.hooks.containerd import DESCRIPTOR, MAX_STDIN
+from trustkit.hooks.containerd import MAX_STDIN
+from trustkit.hooks.judging import DESCRIPTOR
 
 __all__ = ["alice", "carol", "service"]
 

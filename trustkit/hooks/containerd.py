@@ -3,25 +3,32 @@
 The contract is containerd's ``docs/image-verification.md`` (bindir): flags ``-name``, ``-digest`` and
 ``-stdin-media-type``, an OCI descriptor on standard input, status 0 to let an image in and any other to keep it out,
 and the reason on standard output.  Here the status is 0 or 1, whatever happens, and comes before containerd gives up.
+
+A helper (``trustkit verifierd``) is asked first.  Until it has answered nothing is loaded that isn't needed to ask
+it, ``typing`` and ``threading`` included.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
-import threading
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+import time
 
+from trustkit.hooks import asking
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from trustkit.core.names import Digest
+    from collections.abc import Mapping, Sequence
+    from typing import BinaryIO
 
-DESCRIPTOR = "application/vnd.oci.descriptor.v1+json"
 MAX_STDIN = 64 * 1024
 MAX_REASON = 16 * 1024
 SECONDS = 8.0
 """containerd gives a verifier ten seconds, then keeps the image out without a reason."""
-ALLOWED, REFUSED = 0, 1
+HELPERS_PART = 0.625
+"""Of these seconds, how many a helper may take; in the rest, the work can be done where it hangs."""
+REFUSED = 1
 _FLAGS = ("name", "digest", "stdin-media-type", "timeout")
 
 
@@ -37,18 +44,24 @@ def main() -> None:
 
 def answer(arguments: Sequence[str], stdin: BinaryIO, environ: Mapping[str, str]) -> tuple[int, str]:
     """The status and the reason; the process ends by itself where that takes too long."""
-    from trustkit.errors import TrustkitError
-
+    flags: dict[str, str] = {}
     try:
         flags = read_flags(arguments)
         seconds = _seconds(flags.get("timeout", environ.get("TRUSTKIT_CONTAINERD_TIMEOUT", "")))
-        name = flags["name"]
-        _give_up_after(
-            seconds, f"{name[:300]!r} is refused: there was no verdict in {seconds:g} seconds. [timed-out]"
-        )
-        return _judge(flags, stdin.read(MAX_STDIN + 1), environ, seconds)
-    except TrustkitError as error:
-        return REFUSED, f"refused: {error.message} [{error.slug}] {error.hint}"
+        _give_up_after(seconds, f"{flags['name'][:300]!a} is refused: {_LATE.format(seconds)}")
+        given = stdin.read(MAX_STDIN + 1)
+        said = asking.ask(arguments, given, environ, seconds * HELPERS_PART) if len(given) <= MAX_STDIN else None
+        return said or _judge(flags, given, environ, seconds)
+    except Exception as error:
+        from trustkit.errors import TrustkitError
+        from trustkit.hooks.judging import refusal
+
+        if not isinstance(error, TrustkitError):
+            raise
+        return refusal(flags.get("name", ""), error)
+
+
+_LATE = "there was no verdict in {:g} seconds. [timed-out] See whether the trust service answers: trustkit doctor"
 
 
 def read_flags(arguments: Sequence[str]) -> dict[str, str]:
@@ -57,89 +70,61 @@ def read_flags(arguments: Sequence[str]) -> dict[str, str]:
     Raises:
         UsageError: an unknown flag, one without a value, one twice, or one that is needed and isn't there.
     """
-    from trustkit.errors import UsageError
-
     flags: dict[str, str] = {}
     rest = iter(arguments)
     for word in rest:
         flag, equals, value = word.partition("=")
         name = flag.removeprefix("-").removeprefix("-")
         if not flag.startswith("-") or name not in _FLAGS or name in flags:
-            raise UsageError(f"{ascii(word)[:100]} is no flag of this verifier, or stands twice.")
+            raise _usage(f"{ascii(word)[:100]} is no flag of this verifier, or stands twice.")
         if not equals:
             value = next(rest, "")
         if not value:
-            raise UsageError(f"-{name} has no value.")
+            raise _usage(f"-{name} has no value.")
         flags[name] = value
     missing = [f"-{name}" for name in _FLAGS[:3] if name not in flags]
     if missing:
-        raise UsageError(
-            f"{', '.join(missing)} is missing.", hint="containerd gives -name, -digest, -stdin-media-type."
-        )
+        raise _usage(f"{', '.join(missing)} is missing.")
     return flags
 
 
+def _usage(
+    words: str, hint: str = "containerd gives -name, -digest and -stdin-media-type; -timeout is ours."
+) -> Exception:
+    from trustkit.errors import UsageError
+
+    return UsageError(words, hint=hint)
+
+
 def _judge(flags: Mapping[str, str], given: bytes, environ: Mapping[str, str], seconds: float) -> tuple[int, str]:
-    from trustkit.core.familiar import familiar
-    from trustkit.core.names import Digest
     from trustkit.hooks.gate import open_gate
+    from trustkit.hooks.judging import judge
 
-    digest, ref = Digest.parse(flags["digest"]), familiar(flags["name"])
-    length = read_descriptor(flags["stdin-media-type"], given, digest)
     warnings: list[str] = []
-    verdict = open_gate(environ, warn=warnings.append, seconds=seconds)(ref, length=length, found=digest)
-    return (ALLOWED if verdict.allowed else REFUSED), " ".join([verdict.reason, *warnings])
-
-
-def read_descriptor(media_type: str, given: bytes, digest: Digest) -> int:
-    """The length, in bytes, of the manifest that a descriptor is of.
-
-    Raises:
-        UsageError: another media type on standard input, no descriptor, or one of another digest.
-    """
-    from trustkit.core import strictjson
-    from trustkit.errors import Rejected, UsageError
-
-    if media_type != DESCRIPTOR:
-        raise UsageError(f"{ascii(media_type)[:100]} on standard input is no OCI descriptor.")
-    try:
-        value = strictjson.parse(given, max_bytes=MAX_STDIN, what="The descriptor on standard input")
-    except Rejected as error:
-        raise UsageError(error.message) from error
-    size = value.get("size") if isinstance(value, dict) else None
-    if (
-        not isinstance(value, dict)
-        or not isinstance(value.get("mediaType"), str)
-        or type(size) is not int
-        or size < 0
-    ):
-        raise UsageError("What stands on standard input is no OCI descriptor.")
-    if value.get("digest") != str(digest):
-        raise UsageError(
-            f"The descriptor on standard input is of {ascii(value.get('digest'))[:100]}, not of {digest}."
-        )
-    return size
+    enforce = open_gate(environ, warn=warnings.append, seconds=seconds)
+    status, reason = judge(flags, given, enforce)
+    return status, " ".join([reason, *warnings])
 
 
 def _seconds(text: str) -> float:
-    from trustkit.errors import UsageError
-
     try:
         seconds = float(text or SECONDS)
     except ValueError:
         seconds = 0.0
     if not 0.1 <= seconds <= 600:
-        raise UsageError(f"{ascii(text)[:40]} is no timeout.", hint="Write seconds, from 0.1 to 600.")
+        raise _usage(f"{ascii(text)[:40]} is no timeout.", "Write seconds, from 0.1 to 600.")
     return seconds
 
 
 def _give_up_after(seconds: float, reason: str) -> None:
-    timer = threading.Timer(seconds, _end, (REFUSED, reason))
-    timer.daemon = True
-    timer.start()
+    def wait() -> None:
+        time.sleep(seconds)
+        _end(REFUSED, reason)
+
+    _thread.start_new_thread(wait, ())
 
 
-_ending = threading.Lock()
+_ending = _thread.allocate_lock()
 
 
 def _end(status: int, reason: str) -> None:
