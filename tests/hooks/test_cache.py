@@ -138,6 +138,14 @@ def test_what_could_not_be_checked_is_never_kept(
     assert [cache(ref()).number for _ in range(3)] == [1, 2, 3]
 
 
+def test_who_wants_no_older_one_gets_a_new_one_and_so_do_the_others_then(cache: VerdictCache[Said], now: Now) -> None:
+    assert cache(ref()).number == 1
+    now.seconds = 3
+    assert cache.future(ref(), since=0).result(30).number == 1
+    assert cache.future(ref(), since=2).result(30).number == 2
+    assert cache(ref()).number == 2
+
+
 def test_what_is_raised_reaches_everybody_and_the_next_is_asked(cache: VerdictCache[Said], door: Door) -> None:
     door.raises = RuntimeError("a bug")
     for _ in range(2):

@@ -95,14 +95,26 @@ class Enforce:
         """
         home = ref if self._policy is None else self._policy.home(ref)
         try:
-            rule = _EVERYTHING_SIGNED if self._policy is None else self._policy.rule(home.gun)
+            rule = self._rule(ref)
         except PolicyDenies as error:
             return Verdict(ref, allowed=False, rule="none", error=error)
         try:
             verdict = self._judge(rule, ref, home, length if found is None else None)
-            return verdict if found is None else _found(verdict, found, length)
         except TrustkitError as error:
-            return Verdict(ref, rule.detect, rule.name, image=ref if rule.detect else None, error=error)
+            return _refused(rule, ref, error)
+        return verdict if found is None else self.held_to(verdict, found, length)
+
+    def held_to(self, verdict: Verdict, found: Digest, length: int | None) -> Verdict:
+        """A verdict on a reference, where a registry has sent this for it; the policy that it is of is this one's."""
+        if not verdict.allowed or verdict.error is not None:
+            return verdict
+        try:
+            return _found(verdict, found, length)
+        except TrustkitError as error:
+            return _refused(self._rule(verdict.ref), verdict.ref, error)
+
+    def _rule(self, ref: ImageRef) -> Rule:
+        return _EVERYTHING_SIGNED if self._policy is None else self._policy.rule(self._policy.home(ref).gun)
 
     def trusted(self, ref: ImageRef) -> Trusted:
         """The signed tag behind a reference that may be used.
@@ -134,6 +146,11 @@ class Enforce:
         _check_length(ref, trusted, length)
         image = replace(ref, tag=None if trusted.is_other else ref.tag, digest=trusted.digest)
         return Verdict(ref, allowed=True, rule=rule.name, image=image, trusted=trusted)
+
+
+def _refused(rule: Rule, ref: ImageRef, error: TrustkitError) -> Verdict:
+    """A refusal, which a rule that only detects lets through."""
+    return Verdict(ref, rule.detect, rule.name, image=ref if rule.detect else None, error=error)
 
 
 def _found(verdict: Verdict, found: Digest, length: int | None) -> Verdict:

@@ -64,6 +64,7 @@ class Enforcing(Protocol[V_co]):
 @dataclass(slots=True)
 class _Entry(Generic[V]):
     verdict: V
+    began: float
     refresh_at: float
     until: float
 
@@ -118,11 +119,17 @@ class VerdictCache(Generic[V]):
         """
         return self.future(ref, length=length).result()
 
-    def future(self, ref: ImageRef, *, length: int | None = None) -> Future[V]:
-        """The same at once, for who can't wait: done already where the verdict is kept."""
+    def future(self, ref: ImageRef, *, length: int | None = None, since: float | None = None) -> Future[V]:
+        """The same at once, for who can't wait: done already where the verdict is kept.
+
+        Args:
+            since: no kept verdict that was asked for before this moment, in ``ticks``; None for any.
+        """
         key = (ref, length)
         with self._lock:
             entry = self._fresh(key)
+            if entry is not None and since is not None and entry.began < since:
+                entry = None
             if entry is None:
                 self.misses += 1
                 future = self._flight(key)
@@ -222,7 +229,9 @@ class VerdictCache(Generic[V]):
         else:
             return
         other.pop(key, None)
-        kept[key] = _Entry(verdict, began + life * REFRESH if kept is self._good else began + life, began + life)
+        kept[key] = _Entry(
+            verdict, began, began + life * REFRESH if kept is self._good else began + life, began + life
+        )
         kept.move_to_end(key)
         while len(kept) > self._size:
             kept.popitem(last=False)
