@@ -64,6 +64,23 @@ def policy_file(flag: str | None, environ: Mapping[str, str], home: Path) -> Set
     return Setting(None, "default")
 
 
+_VERIFIERD = "TRUSTKIT_VERIFIERD_SOCKET"
+
+
+def verifierd_socket(flag: str | None, environ: Mapping[str, str], home: Path) -> Setting[Path]:
+    """Where the verifiers' helper listens: the flag, the environment, or ``verifierd.sock`` of the home folder.
+
+    Raises:
+        InvalidSetting: no absolute path.
+    """
+    for value, origin in ((flag, "--socket"), (environ.get(_VERIFIERD), _VERIFIERD)):
+        if value is not None:
+            if not Path(value).is_absolute() or "\0" in value:
+                raise InvalidSetting(f"{origin} is {value[:100]!r}.", hint="Write an absolute path.")
+            return Setting(Path(value), origin)
+    return Setting(home / "verifierd.sock", "default")
+
+
 def token_hosts(environ: Mapping[str, str]) -> Setting[frozenset[Host]]:
     """TRUSTKIT_TOKEN_HOSTS: hosts, comma-separated, besides the registry that may be asked for tokens (TRUST 8.3).
 

@@ -37,6 +37,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "policy": ("trustkit.cli.policy", "Check and show which images are accepted from where."),
     "status": ("trustkit.cli.status_command", "When what expires, what that breaks, who renews it."),
     "install": ("trustkit.cli.install", "Put what verifies pulls where an engine looks for it."),
+    "verifierd": (
+        "trustkit.cli.verifierd",
+        "Answer for containerd's verifiers from verdicts that are kept for seconds.",
+    ),
     "doctor": ("trustkit.cli.doctor", "Say what is wrong with this machine's set-up."),
     "renew": ("trustkit.cli.renew", "Sign anew what has expired or soon will."),
     "signer": ("trustkit.cli.signer", "Let other keys sign: all tags, or tags of some patterns."),

@@ -28,13 +28,11 @@ _ROOT = 0
 def socket_path(environ: Mapping[str, str]) -> str:
     """Where the helper's socket would be; empty for nowhere.
 
-    Only an absolute TRUSTKIT_HOME leads to one: where the home is the user's, finding it takes longer than it saves.
+    Only with an absolute TRUSTKIT_HOME there is one: to find the user's own takes longer than a helper saves.
     """
-    named = environ.get(SOCKET)
-    if named is not None:
-        return named if named.startswith("/") else ""
     home = environ.get("TRUSTKIT_HOME", "")
-    return f"{home}/{NAME}" if home.startswith("/") else ""
+    path = environ.get(SOCKET, f"{home}/{NAME}")
+    return path if home.startswith("/") and path.startswith("/") else ""
 
 
 def ask(arguments: Sequence[str], given: bytes, environ: Mapping[str, str], seconds: float) -> tuple[int, str] | None:
