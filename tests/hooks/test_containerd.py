@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,72 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.hooks.node import OTHER, Image, flags, run, signed
 from tests.people import alice, carol, service
 from tests.service import Person, RunningService
 from trustkit.hooks.containerd import MAX_STDIN
-from trustkit.hooks.judging import DESCRIPTOR
 
 __all__ = ["alice", "carol", "service"]
-
-VERIFIER = Path(sys.executable).parent / "trustkit-containerd-verifier"
-OTHER = "sha256:" + "a" * 64
-
-
-class Image:
-    """A signed image: its name without tag, its digest, its length in bytes."""
-
-    def __init__(self, name: str, digest: str, length: int) -> None:
-        self.name, self.digest, self.length = name, digest, length
-
-    def descriptor(self, **other: object) -> str:
-        media_type = "application/vnd.oci.image.manifest.v1+json"
-        return json.dumps({"mediaType": media_type, "digest": self.digest, "size": self.length} | other)
 
 
 @pytest.fixture(scope="module")
 def image(service: RunningService, alice: Person, carol: Person) -> Image:
-    name = f"{service.host}/node/app"
-    digest = alice.push(f"{name}:v1")
-    assert alice("sign", f"{name}:v1").status == 0
-    assert carol("pin", "add", name, "--root-key", alice.root_key()).status == 0
-    report = json.loads(carol("inspect", name, "--format", "json").out)[0]
-    assert report["SignedTags"][0]["SignedTag"] == "v1"
-    length = manifest_length(service, carol, name)
-    return Image(name, digest, length)
-
-
-def manifest_length(service: RunningService, person: Person, name: str) -> int:
-    import urllib.request
-
-    repository = name.partition("/")[2]
-    token = person.token(service.host, f"repository:{repository}:pull")
-    request = urllib.request.Request(
-        f"http://{service.host}/v2/{repository}/manifests/v1",
-        headers={"Authorization": f"Bearer {token}", "Accept": "application/vnd.oci.image.manifest.v1+json"},
-    )
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return len(answer.read())
-
-
-def run(person: Person, *arguments: str, feed: str = "", environ: dict[str, str] | None = None) -> tuple[int, str]:
-    done = subprocess.run(
-        [str(VERIFIER), *arguments],
-        input=feed,
-        env={"PATH": "/usr/bin:/bin", **person.environment(), **(environ or {})},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode in (0, 1)
-    assert "Traceback" not in done.stderr + done.stdout
-    assert done.stdout.count("\n") == 1
-    assert done.stdout.strip(), "there is always a reason"
-    return done.returncode, done.stdout.strip()
-
-
-def flags(name: str, digest: str) -> list[str]:
-    return ["-name", name, "-digest", digest, "-stdin-media-type", DESCRIPTOR]
+    return signed(service, alice, carol, "node/app")
 
 
 def test_the_signed_digest_is_let_in_and_another_kept_out(carol: Person, image: Image) -> None:

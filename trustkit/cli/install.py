@@ -15,6 +15,9 @@ from trustkit.errors import Conflict, NotFound, StateError
 BIN_DIR = Path("/opt/containerd/image-verifier/bin")
 NAME = "trustkit"
 _MARK = "# made by trustkit install containerd"
+_RUN = "-EPc 'from trustkit.hooks.containerd import main; main()'"
+"""``trustkit-containerd-verifier`` without the 10 ms of what pip puts around it, and whatever containerd's environment
+and folder have for Python."""
 _CONFIG = """\
 Put this into containerd's config.toml, then restart containerd (2.0 or newer):
 
@@ -70,20 +73,19 @@ def containerd(ctx: Context, bin_dir: Path, policy: str | None, *, dry_run: bool
 
 
 def _script(ctx: Context, policy: str | None) -> str:
-    from trustkit.config import policy_file
+    from trustkit.config import policy_file, verifierd_socket
     from trustkit.home.policy import read_policy
     from trustkit.remote.tls import docker_folder
 
-    verifier = Path(sys.executable).parent / "trustkit-containerd-verifier"
-    if not verifier.exists():
-        raise StateError(f"There is no {verifier}.", hint="Install trustkit with pip into an environment that stays.")
     file = policy_file(policy, ctx.environ, ctx.home.path).value
     settings = {"TRUSTKIT_HOME": ctx.home.path, "DOCKER_CONFIG": docker_folder(ctx.environ).absolute()}
     if file is not None:
         read_policy(file)
         settings["TRUSTKIT_POLICY"] = file
+    if "TRUSTKIT_VERIFIERD_SOCKET" in ctx.environ:
+        settings["TRUSTKIT_VERIFIERD_SOCKET"] = verifierd_socket(None, ctx.environ, ctx.home.path).value
     lines = [f"export {name}={shlex.quote(str(value))}" for name, value in settings.items()]
-    return "\n".join(["#!/bin/sh", _MARK, *lines, f'exec {shlex.quote(str(verifier))} "$@"', ""])
+    return "\n".join(["#!/bin/sh", _MARK, *lines, f'exec {shlex.quote(sys.executable)} {_RUN} "$@"', ""])
 
 
 def _check_ours(path: Path) -> None:
