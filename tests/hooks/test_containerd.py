@@ -17,6 +17,7 @@ from tests.hooks.node import OTHER, Image, flags, run, signed
 from tests.people import alice, carol, service
 from tests.service import Person, RunningService
 from trustkit.hooks.containerd import MAX_STDIN
+from trustkit.hooks.judging import DESCRIPTOR
 
 __all__ = ["alice", "carol", "service"]
 

@@ -16,8 +16,8 @@ BIN_DIR = Path("/opt/containerd/image-verifier/bin")
 NAME = "trustkit"
 _MARK = "# made by trustkit install containerd"
 _RUN = "-EPc 'from trustkit.hooks.containerd import main; main()'"
-"""``trustkit-containerd-verifier`` without the 10 ms of what pip puts around it, and whatever containerd's environment
-and folder have for Python."""
+"""``trustkit-containerd-verifier``, without the 10 ms of what pip puts around it, and without what containerd's
+environment and folder may have for Python."""
 _CONFIG = """\
 Put this into containerd's config.toml, then restart containerd (2.0 or newer):
 
