@@ -29,10 +29,12 @@ class Image:
         return json.dumps({"mediaType": MEDIA_TYPE, "digest": self.digest, "size": self.length} | other)
 
 
-def signed(service: RunningService, publisher: Person, node: Person, repository: str, tag: str = "v1") -> Image:
+def signed(
+    service: RunningService, publisher: Person, node: Person, repository: str, tag: str = "v1", *, text: str = ""
+) -> Image:
     """A new image, signed, and its publisher pinned at the node."""
     name = f"{service.host}/{repository}"
-    digest = publisher.push(f"{name}:{tag}", f"{repository}:{tag} as first built")
+    digest = publisher.push(f"{name}:{tag}", text)
     assert publisher("sign", f"{name}:{tag}").status == 0
     assert node("pin", "add", name, "--root-key", publisher.root_key()).status == 0
     return Image(name, digest, manifest_length(service, node, repository, tag))

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hooks.node import OTHER, Image, flags, run, signed
+from tests.clock import make_clock
+from tests.conftest import Need
+from tests.hooks.node import OTHER, VERIFIER, Image, flags, run, signed
 from tests.people import alice, carol, service
 from tests.service import Person, RunningService
 from trustkit.hooks.containerd import MAX_STDIN
@@ -59,6 +61,36 @@ def test_a_length_that_is_not_the_signed_one(carol: Person, image: Image) -> Non
     told = image.descriptor(size=image.length + 1)
     status, reason = run(carol, *flags(f"{image.name}:v1", image.digest), feed=told)
     assert (status, "[digest-mismatch]" in reason) == (1, True)
+
+
+def test_a_descriptor_with_more_in_it(carol: Person, image: Image) -> None:
+    """Go writes what isn't ASCII as it is."""
+    told = json.loads(
+        image.descriptor(annotations={"org.example.\u00fc": "\u00e4 \U0001f600"}, platform={"os": "linux"})
+    )
+    feed = json.dumps(told, ensure_ascii=False) + "\n"
+    assert run(carol, *flags(f"{image.name}:v1", image.digest), feed=feed)[0] == 0
+
+
+def test_nothing_at_standard_input_is_told_in_time(carol: Person, image: Image) -> None:
+    """Whoever runs it may keep the other end open and say nothing."""
+    command = [str(VERIFIER), *flags(f"{image.name}:v1", image.digest), "-timeout", "1"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=carol.environment(), text=True, **pipes) as process:
+        assert process.wait(20) == 1
+        assert process.stdout is not None
+        reason = process.stdout.read()
+    assert "[timed-out]" in reason
+    assert image.name in reason
+
+
+def test_what_has_expired_is_refused(carol: Person, image: Image, need: Need, tmp_path: Path) -> None:
+    clock = make_clock(need, tmp_path / "clock")
+    asked, feed = flags(f"{image.name}:v1", image.digest), image.descriptor()
+    assert run(carol, *asked, feed=feed, environ=clock.environ)[0] == 0
+    clock.ahead(days=8)
+    status, reason = run(carol, *asked, feed=feed, environ=clock.environ)
+    assert (status, "[expired]" in reason) == (1, True), reason
 
 
 MALFORMED = {
