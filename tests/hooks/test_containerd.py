@@ -227,6 +227,17 @@ def test_installed_it_is_found_by_containerd_and_runs_as_written(carol: Person, 
     assert carol(*arguments, "--uninstall").slug == "conflict"
 
 
+def test_what_goes_past_it_is_told(carol: Person, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("version = 2\n")
+    arguments = ["install", "containerd", "--bin-dir", str(tmp_path / "bin"), "--config"]
+    done = carol(*arguments, str(config))
+    assert done.status == 0
+    for words in (f"Warning: {config}: its version isn't 3", "its bin_dir is '/opt/containerd/image-verifier/bin'"):
+        assert words in done.err
+    assert "There is no /nowhere" in carol(*arguments, "/nowhere").err
+
+
 def test_a_policy_with_a_typo_is_not_installed(carol: Person, tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text("version = 1\n[[rule]\n")

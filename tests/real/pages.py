@@ -24,7 +24,7 @@ from tests.service import PASSPHRASE
 _BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"([a-z]+)\$ (.*)")
 _REFUSED = re.compile(r"\[[a-z-]+\]$|^Error|^error|^denied|level=fatal", re.MULTILINE)
-_SERVER = re.compile(r"(faketime -f \S+ )?(trustkit( admission)?|docker-registry) serve\b")
+_SERVER = re.compile(r"(faketime -f \S+ )?(trustkit( admission)?|docker-registry) serve\b|trustkit verifierd\b")
 _STOP = re.compile(r"systemctl stop trustkit")
 _CHANGE = re.compile(r"trustkit admin .* (set|assign|revoke|disable|remove|passwd)\b", re.DOTALL)
 FOLDER, PUBLISHER = "/srv/registry", "alice"
@@ -114,9 +114,8 @@ class Stage:
 
     def _serve(self, step: Step) -> None:
         """Starts a server, in the place of one at the same address, and waits until it answers."""
-        default = (
-            "" if "--listen" in step.command or "docker-registry" in step.command else " --listen 127.0.0.1:5080"
-        )
+        told = ("--listen", "docker-registry", "verifierd")
+        default = "" if any(each in step.command for each in told) else " --listen 127.0.0.1:5080"
         command = self._here(step.command + default)
         address = self._address(command)
         self._stop(address)
@@ -133,7 +132,7 @@ class Stage:
                 start_new_session=True,
             )
         self._servers[address] = process
-        assert within(SECONDS, lambda: process.poll() is not None or _answers(address) or _speaks_tls(log)), command
+        assert within(SECONDS, lambda: process.poll() is not None or _listens(log) or _answers(address)), command
         step.compare(self._there(log.read_text()), failed=process.poll() is not None)
 
     def close(self) -> None:
@@ -152,6 +151,8 @@ class Stage:
         if command.startswith("docker-registry"):
             config = (self.folder / command.split()[-1]).read_text()
             return re.findall(r"addr: (\S+?)}?$", config, re.MULTILINE)[0]
+        if "verifierd" in command:
+            return "verifierd"
         return command.rpartition("--listen ")[2].split()[0]
 
     def _environment(self, who: str) -> dict[str, str]:
@@ -180,9 +181,9 @@ class Stage:
         return next(str(key["id"]) for key in json.loads(listed) if key["role"] == "root")
 
 
-def _speaks_tls(log: Path) -> bool:
+def _listens(log: Path) -> bool:
     """Whether a server has said that it takes connections which a plain request can't try."""
-    return log.read_text().startswith("https://")
+    return log.read_text().startswith(("https://", "/"))
 
 
 def _answers(address: str) -> bool:

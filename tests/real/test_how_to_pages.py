@@ -23,6 +23,7 @@ PAGES = [
     "compromise-drill",
     "back-up-keys",
     "clean-up-images",
+    "containerd",
     "operate-principals",
     "sign-many",
     "upstream",

@@ -13,6 +13,7 @@ from trustkit.cli.output import data, note
 from trustkit.errors import Conflict, NotFound, StateError
 
 BIN_DIR = Path("/opt/containerd/image-verifier/bin")
+CONFIG = Path("/etc/containerd/config.toml")
 NAME = "trustkit"
 _MARK = "# made by trustkit install containerd"
 _RUN = "-EPc 'from trustkit.hooks.containerd import main; main()'"
@@ -41,14 +42,23 @@ def command() -> None:
 @click.option(
     "--policy", metavar="FILE", help="The policy. [TRUSTKIT_POLICY; default: policy.toml of the home, if any]"
 )
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=CONFIG,
+    show_default=True,
+    help="containerd's configuration, to be looked at.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be written.")
 @click.option("--uninstall", is_flag=True, help="Take it away again.")
 @click.pass_obj
-def containerd(ctx: Context, bin_dir: Path, policy: str | None, *, dry_run: bool, uninstall: bool) -> None:
+def containerd(
+    ctx: Context, bin_dir: Path, policy: str | None, config: Path, *, dry_run: bool, uninstall: bool
+) -> None:
     """Have containerd verify what it pulls, by the policy and pins of this home.
 
     Writes an executable that runs trustkit-containerd-verifier with this home, this policy and this Docker
-    configuration, and prints what containerd's configuration needs.
+    configuration, prints what containerd's configuration needs, and warns of what in it goes past a verifier.
     """
     path = bin_dir.absolute() / NAME
     _check_ours(path)
@@ -70,6 +80,19 @@ def containerd(ctx: Context, bin_dir: Path, policy: str | None, *, dry_run: bool
         raise StateError(f"{path.parent} can't be made: {error.strerror}.") from error
     write_atomically(path, script.encode(), mode=0o755)
     note(f"{path} is there.\n\n{_CONFIG.format(folder=path.parent)}")
+    _look_at(config, path)
+
+
+def _look_at(config: Path, path: Path) -> None:
+    from trustkit.home.files import read_bounded
+    from trustkit.hooks.containerd_config import MAX_CONFIG, troubles
+
+    found = read_bounded(config, MAX_CONFIG)
+    if found is None:
+        note(f"There is no {config}: containerd goes by its defaults, or by a file that --config would name.")
+        return
+    for trouble in troubles(found, path.parent, path.name):
+        note(f"Warning: {config}: {trouble}.")
 
 
 def _script(ctx: Context, policy: str | None) -> str:
