@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -72,15 +73,24 @@ def containerd(
     if dry_run:
         data(script.rstrip())
         return
-    from trustkit.home.files import write_atomically
+    _put(path, script)
+    note(f"{path} is there.\n\n{_CONFIG.format(folder=path.parent)}")
+    _look_at(config, path)
+
+
+def _put(path: Path, script: str) -> None:
+    """Puts it there in one step, and never anything else: containerd runs whatever lies in that folder."""
+    from trustkit.home.files import sync_folder, write_atomically
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".trustkit-", dir=path.parent.parent) as folder:
+            made = Path(folder, path.name)
+            write_atomically(made, script.encode(), mode=0o755)
+            made.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
-        raise StateError(f"{path.parent} can't be made: {error.strerror}.") from error
-    write_atomically(path, script.encode(), mode=0o755)
-    note(f"{path} is there.\n\n{_CONFIG.format(folder=path.parent)}")
-    _look_at(config, path)
+        raise StateError(f"{path} can't be written: {error.strerror}.", hint="Run it as root.") from error
 
 
 def _look_at(config: Path, path: Path) -> None:
