@@ -53,6 +53,11 @@ def test_a_client_command_loads_nothing_of_the_service(command: str):
     assert _loaded(f"trustkit.cli.{command}").isdisjoint(SERVICE_ONLY)
 
 
+def test_what_runs_on_a_node_loads_nothing_of_the_service():
+    loaded = _loaded("trustkit.hooks.containerd", "trustkit.hooks.verifierd", "trustkit.hooks.localsocket")
+    assert (loaded | _loaded("trustkit.asgi.logs")).isdisjoint(SERVICE_ONLY)
+
+
 def test_help_loads_neither_tuf_nor_cryptography():
     assert _loaded("trustkit.cli.app").isdisjoint(
         {*SERVICE_ONLY, "tuf", "securesystemslib", "cryptography", "urllib3"}
