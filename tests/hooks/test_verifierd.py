@@ -310,6 +310,16 @@ def test_places_where_no_socket_goes(carol: Person, tmp_path: Path) -> None:
     assert (refused.slug, "line 2" in refused.err) == ("invalid-setting", True)
 
 
+def test_no_connection_stays_open_for_good(carol: Person, image: Image) -> None:
+    """With --max-age 0, everything is opened anew for each question."""
+    asked = {"arguments": flags(f"{image.name}:v1", image.digest), "input": image.descriptor(), "seconds": 5}
+    asked |= {"home": carol.environment()["TRUSTKIT_HOME"], "policy": None}
+    with short_folder() as folder, helper(carol, "--max-age", "0", "--socket", str(folder / "s")) as running:
+        for _ in range(60):
+            assert json.loads(running.ask(json.dumps(asked).encode() + b"\n"))["status"] == 0
+        assert len(list(Path(f"/proc/{running.process.pid}/fd").iterdir())) < 20
+
+
 def test_requests_are_bounded_and_garbage_ends_nothing(helping: Running, carol: Person, image: Image) -> None:
     assert helping.ask(b"x" * (1 << 20)) == b""
     for garbage in (b"\n", b"\xff\n", b"[]\n", b"[" * 100_000 + b"\n", b'{"arguments": 1}\n'):

@@ -6,6 +6,7 @@ anew as soon as their files change.
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 import time
@@ -98,7 +99,10 @@ class Helper:
         self._lock = threading.Lock()
         self._opened: _Door | None = None
         self._cache: VerdictCache[_Kept] = VerdictCache(self._ask, clock=now, max_age=max_age, ticks=ticks)
-        self._door()
+        self._door()  # refuses here and now; the first question opens it again, for what is frozen is never freed
+        self._opened = None
+        gc.collect()
+        gc.freeze()  # the modules that are loaded by now stay, and no later look for garbage has to pass them
 
     def __call__(self, line: bytes) -> bytes:
         """The answer to a request, both as lines of JSON."""
@@ -178,6 +182,7 @@ class Helper:
                     seconds=REQUEST_SECONDS,
                 )
                 self._opened = door = _Door(stamp, began, enforce)
+                gc.collect()  # the one before has connections, and cycles that would keep them open for long
             return door
 
 
