@@ -181,6 +181,7 @@ def test_a_service_that_is_down(carol: Person, image: Image) -> None:
     carol("pin", "add", "127.0.0.1:1/app", "--root-key", "0" * 64)
     status, reason = run(carol, *flags("127.0.0.1:1/app:v1", image.digest), feed=image.descriptor())
     assert (status, "[unreachable]" in reason) == (1, True)
+    assert reason.endswith("trustkit doctor 127.0.0.1:1/app")
 
 
 @pytest.mark.parametrize(

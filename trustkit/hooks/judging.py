@@ -9,7 +9,7 @@ from trustkit.client.enforce import Verdict
 from trustkit.core import strictjson
 from trustkit.core.familiar import familiar
 from trustkit.core.names import Digest, ImageRef
-from trustkit.errors import Rejected, TrustkitError, UsageError
+from trustkit.errors import CouldNotCheck, Rejected, TrustkitError, UsageError
 
 DESCRIPTOR = "application/vnd.oci.descriptor.v1+json"
 MAX_DESCRIPTOR = 64 * 1024
@@ -35,7 +35,11 @@ def judge(flags: Mapping[str, str], given: bytes, ask: Judge) -> tuple[int, str]
     digest, ref = Digest.parse(flags["digest"]), familiar(flags["name"])
     length = read_descriptor(flags["stdin-media-type"], given, digest)
     verdict = ask(ref, length=length, found=digest)
-    return (ALLOWED if verdict.allowed else REFUSED), verdict.reason
+    reason = verdict.reason
+    if verdict.error is not None and not verdict.error.hint:
+        unknown = isinstance(verdict.error, CouldNotCheck)
+        reason += f" To see more: trustkit {'doctor' if unknown else 'inspect'} {ref.gun}"
+    return (ALLOWED if verdict.allowed else REFUSED), reason
 
 
 def refusal(name: str, error: TrustkitError) -> tuple[int, str]:
