@@ -98,6 +98,7 @@ def test_without_revoking_what_a_thief_signed_stays_pullable_for_a_while(
 ) -> None:
     """Why the drill has --revoke or --forget-previous: a digest that was superseded may be pulled for 30 days."""
     gun = f"{service.host}/drill/careless"
+    assert service.admin("repository", "set", "drill/*", "--trust-only").status == 0
     good = alice.push(f"{gun}:v1", "good")
     assert alice("sign", f"{gun}:v1@{good}").status == 0
     thief = thief_of(alice, tmp_path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -287,6 +289,15 @@ def test_a_refusal_keeps_message_hint_and_context_and_no_terminal_codes() -> Non
 def test_every_slug_leads_to_its_own_leaf() -> None:
     assert all(leaf.slug == slug for slug, leaf in LEAVES.items())
     assert not {"key-missing", "state", "wrong-passphrase"} & LEAVES.keys()
+
+
+def test_what_a_hook_derives_from_a_leaf_is_no_answer_of_a_service() -> None:
+    code = (
+        "import trustkit.hooks.admission_review, trustkit.remote.refusals as refusals\n"
+        "assert {leaf.__module__ for leaf in refusals.LEAVES.values()} == {'trustkit.errors'}"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_no_secret_in_a_repr(registry: Registry) -> None:

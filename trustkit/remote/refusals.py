@@ -41,9 +41,12 @@ def _walk(family: type[TrustkitError]) -> Iterator[type[TrustkitError]]:
 
 _FAMILIES = (UsageError, Failed, Rejected, NotTrusted, NotAllowed)
 LEAVES: Mapping[str, type[TrustkitError]] = {
-    leaf.slug: leaf for family in _FAMILIES for leaf in _walk(family) if not issubclass(leaf, StateError)
+    leaf.slug: leaf
+    for family in _FAMILIES
+    for leaf in _walk(family)
+    if leaf.__module__ == TrustkitError.__module__ and not issubclass(leaf, StateError)
 }
-"""The leaves that a service can mean, by slug.  Keys and files are this side's own."""
+"""The leaves that a service can mean, by slug.  Keys, files and a hook's derived leaves are this side's own."""
 
 
 @dataclass(frozen=True, slots=True)
