@@ -15,7 +15,7 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _OPENING = frozenset(b"[{")
 
 
-def parse(data: bytes, *, max_bytes: int, what: str, repeated: bool = False) -> dict[str, Any]:
+def parse(data: bytes, *, max_bytes: int, what: str, repeated: bool = False, utf8: bool = False) -> dict[str, Any]:
     """Reads one JSON object.
 
     Args:
@@ -24,6 +24,7 @@ def parse(data: bytes, *, max_bytes: int, what: str, repeated: bool = False) -> 
         what: names the file in errors.
         repeated: a member may stand twice, and the last one counts: for who holds ``data`` to the one spelling of
             what it says, which refuses that as well.
+        utf8: ``data`` is UTF-8, and the caller refuses halves of surrogate pairs, which escapes can still make.
 
     Raises:
         TooLarge: longer than ``max_bytes`` or deeper than 32 levels.
@@ -32,12 +33,12 @@ def parse(data: bytes, *, max_bytes: int, what: str, repeated: bool = False) -> 
     """
     if len(data) > max_bytes:
         raise TooLarge(f"{what} has {len(data)} bytes; the limit is {max_bytes}.")
-    if not data.isascii() or _SURROGATE.search(data):
+    if not utf8 and (not data.isascii() or _SURROGATE.search(data)):
         raise Malformed(f"{what} has a character outside the basic set.")
     _check_depth(data, what)
     try:
         value = json.loads(
-            data.decode("ascii"),  # bytes would be guessed to be UTF-16 where every second one is NUL
+            data.decode("utf-8"),  # bytes would be guessed to be UTF-16 where every second one is NUL
             object_pairs_hook=None if repeated else _unique,
             parse_float=_refuse,
             parse_constant=_refuse,
