@@ -36,7 +36,7 @@ from trustkit.errors import (
     WrongGun,
 )
 
-_AS_NOT_TRUSTED: Mapping[type[Exception], type[NotTrusted]] = {
+AS_NOT_TRUSTED: Mapping[type[Exception], type[NotTrusted]] = {
     Malformed: Garbage,
     TooLarge: Garbage,
     BadTarget: Garbage,
@@ -45,6 +45,7 @@ _AS_NOT_TRUSTED: Mapping[type[Exception], type[NotTrusted]] = {
     BadKeys: SignatureInvalid,
     BadSignature: SignatureInvalid,
 }
+"""What the judge calls it, and what it means to whoever was about to believe it."""
 
 
 BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
@@ -116,8 +117,8 @@ def evaluate(
         for role, signed in roles.signed.items():
             check_not_expired(signed, gun, now, role)
         return _view(roles, gun)
-    except tuple(_AS_NOT_TRUSTED) as error:
-        raise _AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
+    except tuple(AS_NOT_TRUSTED) as error:
+        raise AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
 
 
 def check_received(role: str, data: bytes, gun: Gun, reader: Reader = read) -> None:
@@ -138,8 +139,8 @@ def check_received(role: str, data: bytes, gun: Gun, reader: Reader = read) -> N
         check_gun(signed, gun)
         if isinstance(signed, Root):
             check_root_keys(signed)
-    except tuple(_AS_NOT_TRUSTED) as error:
-        raise _AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
+    except tuple(AS_NOT_TRUSTED) as error:
+        raise AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
 
 
 def evaluate_but_expiry(

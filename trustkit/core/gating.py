@@ -156,7 +156,7 @@ def below(root: Digest) -> Below:
 
 
 def _signed(target: SignedTarget) -> Serve:
-    return Serve(target.digest, target.media_type, target.length)
+    return Serve(target.digest, target.media_type or None, target.length)
 
 
 def _below(view: SignedView, wanted: Digest, now: datetime) -> Generator[Digest, Reached, Serve | None]:

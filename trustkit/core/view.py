@@ -23,6 +23,7 @@ class Superseded:
 class SignedTarget:
     """A tag with the manifest it was signed for.  ``length`` is in bytes, ``role`` the TUF role that answered.
 
+    ``media_type`` is empty where the format doesn't say it, as Docker's doesn't: it may be an image or an index then.
     ``children`` are the manifests below an index that were signed along with it, each trusted by digest as it is.
     """
 
@@ -93,5 +94,5 @@ class SignedView:
 
     @cached_property
     def indexes(self) -> tuple[Digest, ...]:
-        """The signed digests that are indexes, in order."""
-        return tuple(sorted({t.digest for t in self.targets.values() if t.media_type in INDEXES}))
+        """The signed digests that are indexes, or may be, in order."""
+        return tuple(sorted({t.digest for t in self.targets.values() if t.media_type in INDEXES or not t.media_type}))
