@@ -1,0 +1,178 @@
+"""The real notary client, a real notary-server, and a server of files that an attacker has in hand."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import ssl
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from tests.conftest import free_port
+from tests.formats_docker.forge import NOW
+
+PASSPHRASE = "a passphrase of tests"
+_FILE = re.compile(
+    r"/_trust/tuf/(?:(?P<version>[0-9]+)\.)?(?P<role>[a-z/0-9_-]+?)(?:\.(?P<hash>[0-9a-f]{64}))?\.json\Z"
+)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a process said."""
+
+    status: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Notary:
+    """The notary command line with a trust folder of its own."""
+
+    binary: Path
+    folder: Path
+    server: str
+    ca: Path | None = None
+
+    def __call__(self, *arguments: str, answer: str = "") -> Ran:
+        command = [str(self.binary), "-s", self.server, "-d", str(self.folder), *arguments]
+        if self.ca is not None:
+            command[3:3] = ["--tlscacert", str(self.ca)]
+        roles = ("ROOT", "TARGETS", "SNAPSHOT", "DELEGATION")
+        environment = {**os.environ, **{f"NOTARY_{role}_PASSPHRASE": PASSPHRASE for role in roles}}
+        ran = subprocess.run(
+            command, input=answer, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        return Ran(ran.returncode, ran.stdout + ran.stderr)
+
+    def must(self, *arguments: str, answer: str = "") -> str:
+        """Its output; fails where it does."""
+        ran = self(*arguments, answer=answer)
+        assert ran.status == 0, ran.output
+        return ran.output
+
+    def cached(self, gun: object) -> dict[str, bytes]:
+        """The files of a collection as it received them, by role."""
+        folder = self.folder / "tuf" / str(gun) / "metadata"
+        return {str(file.relative_to(folder))[: -len(".json")]: file.read_bytes() for file in folder.rglob("*.json")}
+
+
+def tls(folder: Path) -> tuple[Path, Path]:
+    """A certificate of localhost and its key."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(private.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(NOW.replace(hour=0))
+        .not_valid_after(NOW.replace(year=NOW.year + 1, day=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(private, SHA256())
+    )  # fmt: skip
+    certificate, key = folder / "tls.crt", folder / "tls.key"
+    certificate.write_bytes(made.public_bytes(Encoding.PEM))
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return certificate, key
+
+
+class NotaryServer:
+    """A real notary-server that keeps everything in memory."""
+
+    def __init__(self, binary: Path, folder: Path) -> None:
+        self._binary, self._folder = binary, folder
+        self.ca, self._key = tls(folder)
+        self.port = free_port()
+        self.url = f"https://localhost:{self.port}"
+
+    def __enter__(self) -> Self:
+        config = self._folder / "server.json"
+        config.write_text(
+            f'{{"server":{{"http_addr":"127.0.0.1:{self.port}","tls_key_file":"{self._key}",'
+            f'"tls_cert_file":"{self.ca}"}},"trust_service":{{"type":"local","hostname":"","port":"",'
+            '"key_algorithm":"ecdsa"},"logging":{"level":"error"},"storage":{"backend":"memory"}}',
+            encoding="ascii",
+        )
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen([self._binary, "-config", str(config)], stdout=log, stderr=log)
+        context = ssl.create_default_context(cafile=str(self.ca))
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                self.get("/v2/", context)
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return self
+        self.__exit__()
+        raise AssertionError((self._folder / "log").read_text(encoding="utf-8", errors="replace")[-2000:])
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(20)
+
+    def get(self, path: str, context: ssl.SSLContext | None = None) -> bytes:
+        """The body of an answer with status 200."""
+        context = context or ssl.create_default_context(cafile=str(self.ca))
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=5, context=context) as answer:
+            return bytes(answer.read())
+
+
+@dataclass
+class Hosted:
+    """What is served under every GUN: files by role, and former roots by version."""
+
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    roots: Mapping[int, bytes] = field(default_factory=dict)
+
+
+class Attacker:
+    """A trust server that serves what it is told to, whatever that is."""
+
+    def __init__(self) -> None:
+        self.hosted = Hosted()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = b"{}" if self.path == "/v2/" else outer.find(self.path)
+                self.send_response(200 if body is not None else 404)
+                self.send_header("Content-Length", str(len(body or b"")))
+                self.end_headers()
+                self.wfile.write(body or b"")
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Says nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def find(self, path: str) -> bytes | None:
+        match = _FILE.search(path)
+        if match is None:
+            return None
+        if match["version"]:
+            return self.hosted.roots.get(int(match["version"])) if match["role"] == "root" else None
+        found = self.hosted.files.get(match["role"])
+        if found is not None and match["hash"] and hashlib.sha256(found).hexdigest() != match["hash"]:
+            return None
+        return found
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
