@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
+from trustkit.core.records import dataclass
 from trustkit.errors import InvalidName, InvalidSetting
 
 T = TypeVar("T")

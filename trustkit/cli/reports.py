@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from trustkit.cli.app import report as tell
 from trustkit.cli.status import DONE, FAILED, exit_status
 from trustkit.core.evidence import Evidence
 from trustkit.core.names import Digest
+from trustkit.core.records import dataclass
 from trustkit.errors import TrustkitError, UsageError
 
 FORM = "trustkit report, version 1"

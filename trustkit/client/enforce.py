@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
 from trustkit.client.verify import Trusted
 from trustkit.core.names import Digest, ImageRef
 from trustkit.core.policy import Mode, Policy, Rule
+from trustkit.core.records import dataclass
 from trustkit.errors import DigestMismatch, PolicyDenies, TagMoved, TrustkitError
 
 _EVERYTHING_SIGNED = Rule(None)

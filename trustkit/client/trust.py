@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from trustkit.core.clocks import clock_words
@@ -14,6 +13,7 @@ from trustkit.core.patterns import GunPattern
 from trustkit.core.pinning import meets, moved, root_key_ids
 from trustkit.core.ports.remote import LookingSource, MetadataSource, Pin, PinStore
 from trustkit.core.readings import Reader
+from trustkit.core.records import dataclass
 from trustkit.core.roots import ONLINE
 from trustkit.core.view import SignedView
 from trustkit.errors import Expired, NoCollection, NoPin, Rejected, WrongRoot

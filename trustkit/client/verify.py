@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from trustkit.client.trust import Trust
@@ -11,6 +11,7 @@ from trustkit.core.attribution import attributions
 from trustkit.core.evidence import Evidence, evidence
 from trustkit.core.names import Digest, Gun, ImageRef
 from trustkit.core.policy import Demand
+from trustkit.core.records import dataclass
 from trustkit.core.view import SignedTarget, SignedView
 from trustkit.errors import InvalidReference, TagMoved, Unsigned
 

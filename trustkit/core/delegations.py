@@ -15,7 +15,6 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from securesystemslib.signer import Key
@@ -24,6 +23,7 @@ from tuf.api.metadata import Delegations as TufDelegations
 
 from trustkit.core.names import SignerName, Tag
 from trustkit.core.publickeys import check_keys
+from trustkit.core.records import dataclass
 from trustkit.errors import BadDelegation, InvalidName, KeyUnsupported
 
 TARGETS = "targets"

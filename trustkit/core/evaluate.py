@@ -7,7 +7,6 @@ what that doesn't check: key ids, aliases, the collection's name in every file, 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
 
@@ -18,6 +17,7 @@ from trustkit.core.delegations import Delegations, Kind, read_delegations
 from trustkit.core.formats.tuf1 import issued, meta_name, meta_version, read, role_kind
 from trustkit.core.names import Gun, Tag
 from trustkit.core.readings import Reader
+from trustkit.core.records import dataclass
 from trustkit.core.roots import check_gun, check_root_keys, check_threshold
 from trustkit.core.targets import read_target
 from trustkit.core.view import RoleState, SignedTarget, SignedView

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
+from trustkit.core.records import dataclass
 from trustkit.core.view import SignedTarget, SignedView
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from types import MappingProxyType
+
+from trustkit.core.records import dataclass
 
 
 def _days(**days: int) -> Mapping[str, timedelta]:

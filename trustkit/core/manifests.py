@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from trustkit.core.names import Digest
 from trustkit.core.ports.images import ManifestBytes
+from trustkit.core.records import dataclass
 from trustkit.errors import DigestMismatch, Garbage, InvalidName
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"

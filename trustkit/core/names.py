@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import Self
 
+from trustkit.core.records import dataclass
 from trustkit.errors import InvalidName, InvalidReference
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
 
 from trustkit.core.names import Gun, Host, Repository, Sortable, looks_like_host, shown
+from trustkit.core.records import dataclass
 from trustkit.errors import InvalidName
 
 

@@ -7,13 +7,14 @@ denies everything.
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 
 from trustkit.core.names import Gun, ImageRef, SignerName
 from trustkit.core.patterns import GunPattern
 from trustkit.core.ports.remote import Pin
+from trustkit.core.records import dataclass
 from trustkit.errors import InvalidSetting, PolicyDenies, SignersMissing
 
 MAX_SIGNERS = 32

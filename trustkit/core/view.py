@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
 from trustkit.core.manifests import INDEXES
 from trustkit.core.names import Digest, Gun, Tag
+from trustkit.core.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import importlib
 import sys
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, cast
 
+from trustkit.core.records import dataclass
 from trustkit.errors import InvalidSetting
 
 

@@ -12,11 +12,12 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from threading import Lock
 
 from trustkit.core.names import Gun, Host
 from trustkit.core.ports.tokens import AccessToken, TokenCache
+from trustkit.core.records import dataclass
 from trustkit.errors import Garbage, LoginRequired, RateLimited, RegistryFailed, TrustkitError
 from trustkit.remote.challenge import Challenge, parse_challenges
 from trustkit.remote.dockerconfig import Credentials

@@ -11,12 +11,13 @@ import binascii
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from trustkit.core.names import Host
+from trustkit.core.records import dataclass
 from trustkit.errors import Failed, StateError
 
 MAX_FILE = 4 * 1024 * 1024

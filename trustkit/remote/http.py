@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from threading import Lock
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -18,6 +18,7 @@ import urllib3
 
 from trustkit import __version__
 from trustkit.core.names import Host
+from trustkit.core.records import dataclass
 from trustkit.errors import Garbage
 from trustkit.remote.foreign import translated
 from trustkit.remote.messages import Body, Headers, Origin, Response, Stream

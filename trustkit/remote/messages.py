@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import urlsplit
 
 from trustkit.core.names import Host
+from trustkit.core.records import dataclass
 from trustkit.errors import Garbage, InvalidName
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from trustkit.core.names import Host
+from trustkit.core.records import dataclass
 from trustkit.errors import Garbage, TrustkitError
 from trustkit.remote.challenge import Challenge
 from trustkit.remote.http import HttpClient

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from trustkit.core.names import Host
+from trustkit.core.records import dataclass
 from trustkit.errors import (
     Conflict,
     Failed,

@@ -11,10 +11,12 @@ from __future__ import annotations
 import io
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import urllib3.connection
+
+from trustkit.core.records import dataclass
 
 _LEAST_WAIT = 0.001
 

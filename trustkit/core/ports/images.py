@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from trustkit.core.names import Digest, Gun, Repository, Tag
+from trustkit.core.records import dataclass
 
 MAX_MANIFEST = 4 * 1024 * 1024
 """Bytes; the limit of the distribution specification 1.1 for a manifest, and ours for hashing one whole."""

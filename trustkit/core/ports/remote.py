@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from securesystemslib.signer import Key
 
 from trustkit.core.names import Digest, Gun, Tag
 from trustkit.core.ports.images import ManifestBytes
+from trustkit.core.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from trustkit.core.names import Gun
+from trustkit.core.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
