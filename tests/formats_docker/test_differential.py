@@ -174,13 +174,13 @@ ROWS = [
     Row("expires without zone", "targets", sealed=put(expires="2099-01-01T00:00:00")),
     Row("expires with +00:00", "targets", sealed=put(expires="2099-01-01T00:00:00+00:00"), notary=True),
     Row("expires on 30 February", "targets", sealed=put(expires="2099-02-30T00:00:00Z")),
-    Row("hash in hex", "targets", sealed=entry(hashes={"sha256": "ab" * 32})),
-    Row("short hash", "targets", sealed=entry(hashes={"sha256": "q6urqw=="})),
-    Row("negative length", "targets", sealed=entry(length=-1)),
+    Row("hash in hex", "targets", sealed=entry(hashes={"sha256": "ab" * 32}), notary=True),
+    Row("short hash", "targets", sealed=entry(hashes={"sha256": "q6urqw=="}), notary=True),
+    Row("negative length", "targets", sealed=entry(length=-1), notary=True),
     Row("length as text", "targets", sealed=entry(length="500")),
     Row("float in custom", "targets", sealed=entry(custom={"a": 1.5})),
     Row("null custom", "targets", sealed=entry(custom=None), notary=True),
-    Row("path traversal", "targets", sealed=lambda value: value["targets"].update({"../x": value["targets"]["v1"]}), notary=True),
+    Row("path traversal", "targets", sealed=lambda value: _named("../x", value), notary=True),
     Row("no targets in snapshot", "snapshot", sealed=drop("meta", "targets")),
     Row("no root in snapshot", "snapshot", sealed=drop("meta", "root")),
     Row("wrong length in snapshot", "snapshot", sealed=meta("targets", length=10)),
@@ -190,7 +190,7 @@ ROWS = [
     Row("threshold 0", "root", sealed=role_signing("targets", threshold=0)),
     Row("threshold 2 of 1", "root", sealed=role_signing("targets", threshold=2), ours=SignatureInvalid),
     Row("role missing", "root", sealed=drop("roles", "targets")),
-    Row("keys missing", "root", sealed=put(keys={})),
+    Row("keys missing", "root", sealed=put(keys={}), ours=SignatureInvalid),
     Row("private value", "root", sealed=own_key(lambda key: key["keyval"].update(private="AAAA")), notary=True),
     Row("unknown key type", "root", sealed=own_key(lambda key: key.update(keytype="dsa"))),
     Row("key under another's id", "root", sealed=lambda value: _alias(value)),
@@ -204,6 +204,10 @@ ROWS = [
     Row("flipped delegation", "targets/releases", signature(sig=flipped), ours=SignatureInvalid, tag="v2"),
     Row("empty paths", "targets", sealed=first_delegation(paths=[]), tag="v2"),
 ]  # fmt: skip
+
+
+def _named(name: str, value: Value) -> None:
+    value["targets"][name] = value["targets"]["v1"]
 
 
 def _alias(value: Value) -> None:
