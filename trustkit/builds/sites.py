@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from trustkit.builds.source import Source, Traced
+from trustkit.builds.source import OUTSIDE, Source, Traced
 from trustkit.builds.words import Expanded
 from trustkit.core.familiar import familiar
 from trustkit.core.names import Digest, ImageRef, shown
@@ -40,6 +40,7 @@ class Site:
         what: what names it, as the file's language says it: ``FROM``, ``image``.
         written: the reference with its variables replaced.
         places: where its digest can be written, the best first; empty where it comes from outside the file.
+        end: where the word ends that names it, for who writes a file that counts once; ``OUTSIDE`` where nowhere.
     """
 
     line: int
@@ -47,6 +48,7 @@ class Site:
     written: str
     ref: ImageRef
     places: tuple[Place, ...]
+    end: int = OUTSIDE
 
     def edit(self, digest: Digest, choice: int) -> Edit | None:
         """How the digest is written at one of the places; None where there is none.
@@ -111,7 +113,7 @@ class Reading:
             raise source.invalid_line(line, f"({what}): {error.message}", hint=error.hint) from error
         if len(self.sites) == MAX_SITES:
             raise source.invalid_line(line, f"is past {MAX_SITES} references.", hint="Divide the file.")
-        self.sites.append(Site(line, what, written, ref, _places(expanded, ref)))
+        self.sites.append(Site(line, what, written, ref, _places(expanded, ref), expanded.outer))
         return ref
 
     def skip(self, what: str, written: str, reason: str, *, line: int) -> None:

@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -14,6 +14,8 @@ from trustkit import __version__
 from trustkit.errors import TrustkitError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trustkit.cli.context import Context
 
 # Command -> (module, what --help says in the list).  A command's module is imported when the command runs, so
@@ -107,14 +109,23 @@ def run(arguments: list[str], context: Context | None = None) -> int:
 
 
 def main() -> None:
-    """Entry point of ``trustkit``: no traceback reaches a user, every error has its exit status."""
+    """Entry point of ``trustkit``."""
+    end_with(lambda: run(sys.argv[1:]), debug="--debug" in sys.argv)
+
+
+def end_with(act: Callable[[], int], *, debug: bool) -> NoReturn:
+    """Ends the process with the status of what is done: no traceback reaches a user, every error has its status.
+
+    Args:
+        debug: show the traceback all the same.
+    """
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     from trustkit.cli.status import FAILED, exit_status
     from trustkit.keys.sdks import leave_out
 
     leave_out()
     try:
-        status = run(sys.argv[1:])
+        status = act()
     except click.ClickException as error:
         error.show()
         status = error.exit_code
@@ -123,7 +134,7 @@ def main() -> None:
         status = FAILED
     except TrustkitError as error:
         report(error)
-        if "--debug" in sys.argv:
+        if debug:
             raise
         status = exit_status(error)
     except BrokenPipeError:
@@ -132,7 +143,7 @@ def main() -> None:
     except Exception as error:  # the last line of defence: a bug, told as one
         click.echo(f"trustkit: internal error: {type(error).__name__}: {error}", err=True)
         click.echo("  This is a bug. Run again with --debug and report what it shows.", err=True)
-        if "--debug" in sys.argv:
+        if debug:
             raise
         status = FAILED
     gc.freeze()  # leaving, Python would look once more through all that was loaded: 20 ms, and nothing is freed

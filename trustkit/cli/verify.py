@@ -83,18 +83,24 @@ def told_verdict(verdict: Verdict) -> None:
     note(verdict.reason if verdict.trusted is not None else f"WARNING: {verdict.reason}")
 
 
-def each_reference(refs: tuple[str, ...], act: Callable[[ImageRef], None]) -> int:
+def each_reference(
+    refs: tuple[str, ...], act: Callable[[ImageRef], None], read: Callable[[str], ImageRef] = ImageRef.parse
+) -> int:
     """Does something with each reference, reports each failure, and returns the first one's exit status."""
-    return _each([Line(ref) for ref in refs], lambda ref, _: act(ref))
+    return _each([Line(ref) for ref in refs], lambda ref, _: act(ref), read)
 
 
-def _each(lines: Iterable[Line], act: Callable[[ImageRef, Line], None]) -> int:
+def _each(
+    lines: Iterable[Line],
+    act: Callable[[ImageRef, Line], None],
+    read: Callable[[str], ImageRef] = ImageRef.parse,
+) -> int:
     """As ``each_reference``; each failure is in its line, too."""
     status = 0
     for line in lines:
         text = line.reference
         try:
-            act(ImageRef.parse(text), line)
+            act(read(text), line)
         except TrustkitError as error:
             line.fail(error)
             # A name that a terminal might obey stands in the message already, escaped.

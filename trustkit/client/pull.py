@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from trustkit.client.enforce import Enforce, Verdict
+from trustkit.client.enforce import Verdict
 from trustkit.core.names import ImageRef
 from trustkit.core.ports.engines import Engine
 from trustkit.core.ports.remote import ImageRegistry
 from trustkit.errors import PolicyDenies
 
 
-def pull(ref: ImageRef, enforce: Enforce, engine: Engine, registry: ImageRegistry) -> Verdict:
+def pull(ref: ImageRef, enforce: Callable[[ImageRef], Verdict], engine: Engine, registry: ImageRegistry) -> Verdict:
     """Asks whether a reference may be used, has the engine pull its digest, and only then has it tagged.
 
     A tag that moves in between changes nothing: the engine is told the digest.  What isn't the tag's own digest gets

@@ -10,16 +10,20 @@ from trustkit.core.names import Digest, ImageRef
 from trustkit.errors import EngineFailed, InvalidReference
 
 _TAIL = 600
+_STDERR = 2
 
 
-def run(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
+def run(arguments: Sequence[str], environ: Mapping[str, str], *, seen: bool = False) -> str:
     """Runs a tool, with no shell and no terminal, and returns what it wrote to stdout.
+
+    Args:
+        seen: what it says goes to stderr at once, and none of it is returned.
 
     Raises:
         EngineFailed: it isn't installed or ends with another status than 0; with the end of what it said.
     """
-    tool = arguments[0]
-    program = shutil.which(tool, path=environ.get("PATH"))
+    tool = arguments[0].rpartition("/")[2]
+    program = shutil.which(arguments[0], path=environ.get("PATH"))
     if program is None:
         raise EngineFailed(
             f"{tool} is not installed.", hint="Install it, or use --to oci:DIR, which needs no engine."
@@ -29,7 +33,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
             [program, *arguments[1:]],
             env=dict(environ),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=_STDERR if seen else subprocess.PIPE,
+            stderr=None if seen else subprocess.PIPE,
             text=True,
             errors="replace",
             check=False,
@@ -37,8 +42,9 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
     except OSError as error:
         raise EngineFailed(f"{tool} can't be run: {(error.strerror or '').lower()}.") from error
     if done.returncode != 0:
-        raise EngineFailed(f"{tool} failed: {_said(done.stderr or done.stdout)}", status=done.returncode)
-    return done.stdout
+        said = "what it said stands above." if seen else _said(done.stderr or done.stdout)
+        raise EngineFailed(f"{tool} failed: {said}", status=done.returncode)
+    return done.stdout or ""
 
 
 def pinned(ref: ImageRef) -> Digest:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from trustkit.core.names import ImageRef
 from trustkit.engines.command import pinned, run
+from trustkit.errors import EngineFailed
 
 
 class DockerEngine:
@@ -17,11 +18,27 @@ class DockerEngine:
     Args:
         environ: what the command sees: PATH, DOCKER_HOST, DOCKER_CONFIG.
         program: the command, for engines with the same command line (``podman``, ``nerdctl``).
+        options: what comes before its subcommands: ``--context``, ``--host``.
+        pull_options: what ``pull`` gets beside the digest: ``--platform``.
+        missing_only: nothing is pulled where the engine has the digest.
+        seen: what ``pull`` says goes to stderr while it says it.
     """
 
-    def __init__(self, environ: Mapping[str, str], *, program: str = "docker") -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        program: str = "docker",
+        options: Sequence[str] = (),
+        pull_options: Sequence[str] = (),
+        missing_only: bool = False,
+        seen: bool = False,
+    ) -> None:
         self._environ = {**environ, "DOCKER_CONTENT_TRUST": "0"}
-        self._program = program
+        self._command = (program, *options)
+        self._pull = (*self._command, "pull", *([] if seen else ["--quiet"]), *pull_options)
+        self._missing_only = missing_only
+        self._seen = seen
 
     def pull(self, ref: ImageRef) -> None:
         """Pulls the digest and tags it.
@@ -30,6 +47,14 @@ class DockerEngine:
             EngineFailed, InvalidReference.
         """
         name = f"{ref.gun}@{pinned(ref)}"
-        run([self._program, "pull", "--quiet", name], self._environ)
+        if not (self._missing_only and self._has(name)):
+            run([*self._pull, name], self._environ, seen=self._seen)
         if ref.tag is not None:
-            run([self._program, "tag", name, f"{ref.gun}:{ref.tag}"], self._environ)
+            run([*self._command, "tag", name, f"{ref.gun}:{ref.tag}"], self._environ)
+
+    def _has(self, name: str) -> bool:
+        try:
+            run([*self._command, "image", "inspect", "--format", "{{.Id}}", name], self._environ)
+        except EngineFailed:
+            return False
+        return True
