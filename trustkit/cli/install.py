@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
-import tempfile
 from pathlib import Path
 
 import click
 
 from trustkit.cli.context import Context
+from trustkit.cli.install_docker import docker_plugin
+from trustkit.cli.install_files import check_ours, put, take_away
 from trustkit.cli.output import data, note
-from trustkit.errors import Conflict, NotFound, StateError
 
 BIN_DIR = Path("/opt/containerd/image-verifier/bin")
 CONFIG = Path("/etc/containerd/config.toml")
@@ -38,6 +38,9 @@ def command() -> None:
     """Put what verifies pulls where an engine looks for it."""
 
 
+command.add_command(docker_plugin)
+
+
 @command.command("containerd")
 @click.option("--bin-dir", type=click.Path(path_type=Path), default=BIN_DIR, show_default=True, help="Where to.")
 @click.option(
@@ -62,35 +65,18 @@ def containerd(
     configuration, prints what containerd's configuration needs, and warns of what in it goes past a verifier.
     """
     path = bin_dir.absolute() / NAME
-    _check_ours(path)
+    check_ours(path, _MARK, "--bin-dir")
     if uninstall:
-        if not path.exists():
-            raise NotFound(f"There is no {path}.")
-        path.unlink()
+        take_away(path)
         note(f"{path} is gone. containerd lets images in that no other verifier keeps out.")
         return
     script = _script(ctx, policy)
     if dry_run:
         data(script.rstrip())
         return
-    _put(path, script)
+    put(path, script)
     note(f"{path} is there.\n\n{_CONFIG.format(folder=path.parent)}")
     _look_at(config, path)
-
-
-def _put(path: Path, script: str) -> None:
-    """Puts it there in one step, and never anything else: containerd runs whatever lies in that folder."""
-    from trustkit.home.files import sync_folder, write_atomically
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".trustkit-", dir=path.parent.parent) as folder:
-            made = Path(folder, path.name)
-            write_atomically(made, script.encode(), mode=0o755)
-            made.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise StateError(f"{path} can't be written: {error.strerror}.", hint="Run it as root.") from error
 
 
 def _look_at(config: Path, path: Path) -> None:
@@ -119,14 +105,3 @@ def _script(ctx: Context, policy: str | None) -> str:
         settings["TRUSTKIT_VERIFIERD_SOCKET"] = verifierd_socket(None, ctx.environ, ctx.home.path).value
     lines = [f"export {name}={shlex.quote(str(value))}" for name, value in settings.items()]
     return "\n".join(["#!/bin/sh", _MARK, *lines, f'exec {shlex.quote(sys.executable)} {_RUN} "$@"', ""])
-
-
-def _check_ours(path: Path) -> None:
-    try:
-        ours = not path.exists() or _MARK in path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise StateError(f"{path} can't be read: {error.strerror}.") from error
-    if not ours:
-        raise Conflict(
-            f"{path} is there, and trustkit didn't make it.", hint="Move it away, or choose another --bin-dir."
-        )
