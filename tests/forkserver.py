@@ -5,8 +5,8 @@ and exit status, as from a shell, in a fifth of the time.  One server for each p
 environment means something to Python's own start or the loader (``LD_PRELOAD`` of faketime), a command is started
 the ordinary way.
 
-A key file that was opened once is not opened by scrypt again: 0.2 s of computing each, by which a file and its
-passphrase are what they were.  Anything else about it, a wrong passphrase above all, goes the whole way.
+What scrypt computes is remembered for commands (see ``tests/remembered.py``).  Services come from the server as well,
+and nothing is remembered for them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from __future__ import annotations
 import array
 import atexit
 import contextlib
-import hashlib
+import gc
+import importlib
 import io
 import json
 import os
+import pkgutil
 import select
 import signal
 import socket
@@ -27,28 +29,71 @@ import tempfile
 import threading
 import traceback
 from pathlib import Path
+from typing import IO, Any
 
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
-
+import trustkit
+from tests import remembered
 from trustkit.keys import sdks
 
 LOADED = (
-    "trustkit.cli.admin",
-    "trustkit.cli.app",
-    "trustkit.cli.context",
-    "trustkit.cli.status",
-    "trustkit.keys.sdks",
-    "trustkit.client.push",
-    "trustkit.client.rotate",
-    "trustkit.client.sign",
-    "trustkit.client.verify",
-    "trustkit.remote.updater",
-    "trustkit.store.database",
+    "_strptime",
+    "alembic.command",
+    "alembic.config",
+    "cryptography.hazmat.backends.openssl.backend",
+    "importlib.resources.readers",
+    "tomllib",
+    "uvloop",
 )
+"""What commands and services load late, besides all of trustkit."""
+NOT_LOADED = ("trustkit.__main__", "trustkit.store.migrations.")
 STREAMS = 3
 _ORDINARY = ("LD_", "PYTHON", "FAKETIME", "DYLD_")
 _LONGEST = 1 << 20
+
+
+class Forked:
+    """A process that came from the server, with what tests use of ``subprocess.Popen``.
+
+    Attributes:
+        pid: the process itself, not one that waits for it.
+        stdout: what it prints, where somebody asked for that.
+        returncode: its status once somebody waited for its end; None before.
+    """
+
+    def __init__(self, args: list[str], connection: socket.socket) -> None:
+        self.args = args
+        self.returncode: int | None = None
+        self.stdout: IO[str] | None = None
+        self._connection = connection
+        self._answers = connection.makefile("rb")
+        self.pid = int(self._answers.readline())
+
+    def poll(self) -> int | None:
+        """Its status, if it has ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for its end; raises subprocess.TimeoutExpired after so many seconds."""
+        if self.returncode is None:
+            ready, _, _ = select.select([self._connection], [], [], timeout)
+            if not ready:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            self.returncode = int(self._answers.readline())
+            self._answers.close()
+            self._connection.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 class ForkServer:
@@ -72,18 +117,29 @@ class ForkServer:
             files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(STREAMS)]
             files[0].write(feed.encode())
             files[0].seek(0)
-            connection = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-            connection.connect(self._started())
-            asked = json.dumps([arguments, environ, str(Path.cwd()), timeout]).encode()
-            fds = array.array("i", [file.fileno() for file in files])
-            header = len(asked).to_bytes(4, "big")
-            connection.sendmsg([header], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
-            connection.sendall(asked)
-            status = int(connection.makefile("r").readline())
+            status = self._ask(arguments, environ, files, timeout).wait()
             for file in files[1:]:
                 file.seek(0)
             out, err = (io.TextIOWrapper(file, "utf-8").read() for file in files[1:])
         return status, out, err
+
+    def start(self, arguments: list[str], environ: dict[str, str], stderr: IO[Any]) -> Forked:
+        """Starts a service, ``trustkit ARGUMENTS`` in this process's folder, which reads nothing; see ``Forked``."""
+        read, write = os.pipe()
+        with Path(os.devnull).open("rb") as nothing, os.fdopen(write, "wb") as out:
+            forked = self._ask(arguments, environ, [nothing, out, stderr], None)
+        forked.stdout = os.fdopen(read, "r", encoding="utf-8")
+        return forked
+
+    def _ask(self, arguments: list[str], environ: dict[str, str], files: list[Any], timeout: float | None) -> Forked:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.connect(self._started())
+        asked = json.dumps([arguments, environ, str(Path.cwd()), timeout]).encode()
+        fds = array.array("i", [file.fileno() for file in files])
+        header = len(asked).to_bytes(4, "big")
+        connection.sendmsg([header], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+        connection.sendall(asked)
+        return Forked(["trustkit", *arguments], connection)
 
     def _started(self) -> str:
         with self._lock:
@@ -105,8 +161,14 @@ class ForkServer:
 def serve(path: str) -> None:
     """Serves until stdin ends: so no server outlives the process that started it."""
     sdks.leave_out()
+    for module in pkgutil.walk_packages(trustkit.__path__, "trustkit."):
+        if not module.name.startswith(NOT_LOADED):
+            with contextlib.suppress(Exception):  # a command that needs it tells what is wrong with it
+                importlib.import_module(module.name)
     for name in LOADED:
-        __import__(name)
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # so that no child copies the memory of all that was loaded only to count references
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(path)
     listener.listen(64)
@@ -135,33 +197,17 @@ def _handle(connection: socket.socket, shelf: Path) -> None:
     arguments, environ, folder, timeout = json.loads(asked)
     if (child := os.fork()) == 0:
         connection.close()
-        _remember_opened(shelf)
+        if timeout is not None:
+            remembered.opened(shelf)
+            remembered.sealed(shelf)
         _be(arguments, environ, folder, list(fds))
+    connection.sendall(f"{child}\n".encode())
     signal.signal(signal.SIGALRM, lambda _number, _frame: os.kill(child, signal.SIGKILL))
-    signal.setitimer(signal.ITIMER_REAL, timeout)
+    signal.setitimer(signal.ITIMER_REAL, timeout or 0)
     _, status = os.waitpid(child, 0)
     with contextlib.suppress(BrokenPipeError):
         connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
     os._exit(0)
-
-
-def _remember_opened(shelf: Path) -> None:
-    """What opens key files keeps what it got in a folder of the tests, and looks there first."""
-    from trustkit.keys import keypairs
-
-    real = keypairs.open_der
-
-    def open_der(sealed: bytes, passphrase: bytes) -> PrivateKeyTypes:
-        kept = shelf / hashlib.sha256(hashlib.sha256(sealed).digest() + passphrase).hexdigest()
-        if kept.exists():
-            return load_der_private_key(kept.read_bytes(), None)
-        opened = real(sealed, passphrase)
-        written = kept.with_suffix(f".{os.getpid()}")
-        written.write_bytes(opened.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
-        written.replace(kept)
-        return opened
-
-    keypairs.open_der = open_der
 
 
 def _be(arguments: list[str], environ: dict[str, str], folder: str, fds: list[int]) -> None:

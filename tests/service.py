@@ -9,14 +9,18 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
-from tests.forkserver import ForkServer
+from tests.admission import admit
+from tests.forkserver import Forked, ForkServer
 from trustkit.cli.demo_images import write_image
 
 FORKS = ForkServer()
 SECONDS = 120.0
+Process = subprocess.Popen[str] | Forked
 PASSWORD = "correct horse battery"
 PASSPHRASE = "a passphrase for tests"
 
@@ -52,7 +56,7 @@ class RunningService:
         self.environ = environ or {}
         self.port = 0
         self.log = folder / "service.log"
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Process | None = None
 
     @property
     def host(self) -> str:
@@ -63,12 +67,9 @@ class RunningService:
         return f"http://{self.host}"
 
     def start(self) -> RunningService:
-        command = [sys.executable, "-m", "trustkit", "serve", "--data-dir", str(self.data)]
-        command += ["--listen", f"127.0.0.1:{self.port}", *self.arguments]
+        command = ["serve", "--data-dir", str(self.data), "--listen", f"127.0.0.1:{self.port}", *self.arguments]
         with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **self.environ}
-            )
+            self.process = start(command, self.environ, log)
         assert self.process.stdout is not None
         line = self.process.stdout.readline().strip()
         assert line.startswith("http"), f"the service did not start: {self.log.read_text()}"
@@ -99,7 +100,12 @@ class RunningService:
         return run(["admin", "--data-dir", str(self.data), *arguments], {}, feed=feed)
 
     def principal(self, name: str, *roles: str, pattern: str = "*") -> Person:
-        """A principal with these roles, logged in."""
+        """A principal with these roles, logged in; by the commands where the service has a clock of its own."""
+        if FORKS.fits({**os.environ, **self.environ}):
+            docker = self.folder / "people" / name / "docker"
+            held = [(role, pattern) for role in roles]
+            admit(self.data, self.host, name, password=PASSWORD, roles=held, docker=docker)
+            return Person(name, self.folder / "people" / name)
         assert self.admin("principal", "add", name, "--password-stdin", feed=PASSWORD).status == 0
         for role in roles:
             assert self.admin("role", "assign", name, role, "--repository", pattern).status == 0
@@ -156,6 +162,15 @@ class Person:
         request = urllib.request.Request(f"http://{host}/oauth2/token", urllib.parse.urlencode(form).encode())
         with urllib.request.urlopen(request, timeout=10) as answer:
             return str(json.loads(answer.read())["access_token"])
+
+
+def start(arguments: list[str], environ: Mapping[str, str], stderr: IO[str]) -> Process:
+    """Starts ``trustkit`` as a process of its own that stays, its stdout in a pipe."""
+    whole = {**os.environ, **environ}
+    if FORKS.fits(whole):
+        return FORKS.start(arguments, whole, stderr)
+    command = [sys.executable, "-m", "trustkit", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=whole)
 
 
 def run(arguments: list[str], environ: dict[str, str], *, feed: str = "") -> Result:

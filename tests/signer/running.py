@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
+from tests.service import Process, start
 from tests.signer.certificates import SERVER, Authority, Certified
 from trustkit.server.signer_client import RemoteSigner, SignerAddress
 
@@ -31,7 +30,7 @@ class RunningSigner:
         self.environ = environ or {}
         self.port = 0
         self.log = folder / "signer.log"
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Process | None = None
 
     @property
     def url(self) -> str:
@@ -44,13 +43,11 @@ class RunningSigner:
         return ["--signer", self.url, "--signer-ca", str(self.authority.file), *files]
 
     def start(self) -> RunningSigner:
-        command = [sys.executable, "-m", "trustkit", "serve-signer", "--data-dir", str(self.data)]
+        command = ["serve-signer", "--data-dir", str(self.data)]
         command += ["--listen", f"127.0.0.1:{self.port}", "--tls-cert", str(self.server.certificate)]
         command += ["--tls-key", str(self.server.key), "--client-ca", str(self.authority.file), *self.arguments]
         with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **self.environ}
-            )
+            self.process = start(command, self.environ, log)
         assert self.process.stdout is not None
         line = self.process.stdout.readline().strip()
         assert line.startswith("https://"), f"the signer did not start: {self.log.read_text()}"

@@ -1,0 +1,76 @@
+"""What scrypt makes of a passphrase, computed once for all commands of the tests: 0.25 s for each key file otherwise.
+
+The files are what they always are, and whatever opens them elsewhere does all of the work.  Anything that is not
+known, a wrong passphrase above all, goes the whole way here too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
+
+from trustkit.keys import keypairs, pbes2
+
+
+def opened(shelf: Path) -> None:
+    """What opens key files keeps what it got in a folder of the tests, and looks there first."""
+    real = keypairs.open_der
+
+    def open_der(sealed: bytes, passphrase: bytes) -> PrivateKeyTypes:
+        kept = _place(shelf, sealed, passphrase)
+        if kept.exists():
+            return load_der_private_key(kept.read_bytes(), None)
+        private = real(sealed, passphrase)
+        _keep(kept, private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
+        return private
+
+    keypairs.open_der = open_der
+
+
+def sealed(shelf: Path) -> None:
+    """What writes key files takes one salt for all files under one passphrase; the IV is each file's own.
+
+    What it wrote counts as opened: it comes back as it was.
+    """
+    real = pbes2.encrypt
+
+    def encrypt(private_key_info: bytes, passphrase: bytes) -> bytes:
+        drawn = iter([_place(shelf, b"salt", passphrase).name.encode("ascii")[: pbes2.SALT_BYTES]])
+        pbes2.os = SimpleNamespace(urandom=lambda size: next(drawn, None) or os.urandom(size))
+        written = real(private_key_info, passphrase)
+        _keep(_place(shelf, written, passphrase), private_key_info)
+        return written
+
+    pbes2.encrypt = encrypt
+    pbes2.Scrypt = lambda **terms: _Derived(shelf, terms)
+
+
+@dataclass(frozen=True)
+class _Derived:
+    """In the place of ``Scrypt``: the same key for the same terms."""
+
+    shelf: Path
+    terms: dict[str, object]
+
+    def derive(self, passphrase: bytes) -> bytes:
+        kept = _place(self.shelf, repr(sorted(self.terms.items())).encode("ascii"), passphrase)
+        if not kept.exists():
+            _keep(kept, Scrypt(**self.terms).derive(passphrase))
+        return kept.read_bytes()
+
+
+def _place(shelf: Path, what: bytes, passphrase: bytes) -> Path:
+    return shelf / hashlib.sha256(hashlib.sha256(what).digest() + passphrase).hexdigest()
+
+
+def _keep(place: Path, content: bytes) -> None:
+    written = place.with_suffix(f".{os.getpid()}")
+    written.write_bytes(content)
+    written.replace(place)
