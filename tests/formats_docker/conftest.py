@@ -23,6 +23,6 @@ def notary_server(need: Need, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(scope="module")
-def attacker() -> Iterator[Attacker]:
-    with Attacker() as server:
+def attacker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacker]:
+    with Attacker(tmp_path_factory.mktemp("attacker")) as server:
         yield server

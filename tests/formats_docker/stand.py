@@ -70,6 +70,39 @@ class Notary:
         return {str(file.relative_to(folder))[: -len(".json")]: file.read_bytes() for file in folder.rglob("*.json")}
 
 
+@dataclass(frozen=True)
+class DockerTrust:
+    """The docker command line, as far as it asks a trust server; no engine is there."""
+
+    binary: Path
+    folder: Path
+    server: str
+    ca: Path
+
+    def __call__(self, *arguments: str) -> Ran:
+        configuration = self.folder / "docker"
+        trusted = configuration / "tls" / self.server.removeprefix("https://")
+        trusted.mkdir(parents=True, exist_ok=True)
+        (trusted / "ca.crt").write_bytes(self.ca.read_bytes())
+        environment = {
+            **os.environ,
+            "DOCKER_CONFIG": str(configuration),
+            "DOCKER_HOST": f"unix://{self.folder}/no-engine.sock",
+            "DOCKER_CONTENT_TRUST": "1",
+            "DOCKER_CONTENT_TRUST_SERVER": self.server,
+        }
+        command = [str(self.binary), *arguments]
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        return Ran(ran.returncode, ran.stdout + ran.stderr)
+
+    def pulls(self, reference: str) -> str | None:
+        """The digest, in hex, that a trusted pull would fetch; None where it refuses."""
+        ran = self("pull", reference)
+        found = re.search(r"Pull \(1 of 1\): \S+@sha256:([0-9a-f]{64})", ran.output)
+        assert found or "trust" in ran.output.lower() or "hash" in ran.output, ran.output
+        return found[1] if found else None
+
+
 def tls(folder: Path) -> tuple[Path, Path]:
     """A certificate of localhost and its key."""
     private = ec.generate_private_key(ec.SECP256R1())
@@ -140,7 +173,7 @@ class Hosted:
 class Attacker:
     """A trust server that serves what it is told to, whatever that is."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.hosted = Hosted()
         outer = self
 
@@ -156,7 +189,11 @@ class Attacker:
                 """Says nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.ca, key = tls(folder)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.ca, key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"https://localhost:{self._server.server_port}"
 
     def find(self, path: str) -> bytes | None:
         match = _FILE.search(path)

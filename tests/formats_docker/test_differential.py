@@ -229,7 +229,7 @@ def test_what_notary_refuses_is_refused(row: Row, attacker: Attacker, notary_bin
     change = row.change or (lambda data: sealed(data, made.signers[row.role], row.sealed or (lambda value: None)))
     files = made.files({row.role: change})
     attacker.hosted = Hosted(files, {1: files["root"]})
-    ran = Notary(notary_binary, tmp_path, attacker.url)("list", str(GUN))
+    ran = Notary(notary_binary, tmp_path, attacker.url, attacker.ca)("list", str(GUN))
     listed = ran.status == 0 and any(line.startswith(f"{row.tag} ") for line in ran.output.splitlines())
     assert listed == row.notary, ran.output
     if row.change is bytes:

@@ -263,7 +263,7 @@ def test_one_changed_bit_of_a_real_file_is_refused(
     for position in (0.3, 0.999):
         files = {**sample.last, role: _at(position)(sample.last[role])}
         attacker.hosted = Hosted(files, dict(enumerate(sample.roots, 1)))
-        ran = Notary(notary_binary, tmp_path / str(position), attacker.url)("list", str(GUN))
+        ran = Notary(notary_binary, tmp_path / str(position), attacker.url, attacker.ca)("list", str(GUN))
         assert ran.status != 0, ran.output
         with pytest.raises(NotTrusted):
             evaluate(files, GUN, datetime.now(UTC))
