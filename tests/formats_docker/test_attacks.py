@@ -172,7 +172,8 @@ POINT = ec.generate_private_key(ec.SECP256R1()).public_key()
         ("ECDSA", _spki(POINT)),
     ],
     ids=["RSA-1024", "P-224", "secp256k1", "RSA as ECDSA", "ECDSA as RSA", "byte after", "PEM as DER",
-         "no certificate", "ECDSA certificate as RSA", "DER as PEM", "line after", "text before", "CRLF", "nine", "capitals"],
+         "no certificate", "ECDSA certificate as RSA", "DER as PEM", "line after", "text before", "CRLF",
+         "nine", "capitals"],
 )  # fmt: skip
 def test_keys_of_another_kind_or_spelling_are_refused(keytype: str, public: bytes):
     with pytest.raises(KeyUnsupported):
@@ -357,7 +358,7 @@ def test_a_role_has_a_name_that_notary_takes(name: str):
         made.signers["targets"],
         lambda value: value["delegations"]["roles"].append({"keyids": [], "name": name, "threshold": 1}),
     )
-    with pytest.raises(Malformed, match="delegat|control"):
+    with pytest.raises(Malformed, match=r"delegat|control"):
         docker_files.read(data, Targets)
 
 

@@ -20,23 +20,31 @@ KEPT_BYTES = 8_000_000
 
 
 class Reader(Protocol):
-    """Reads a metadata file as ``formats.tuf1.read`` does, which is one; nobody changes in place what it gives."""
+    """Reads a metadata file as ``formats.tuf1.read`` does, which is one, as ``formats.docker.files.read`` is.
+
+    Nobody changes in place what it gives.
+    """
 
     def __call__(self, data: bytes, kind: type[S], what: str = "") -> Metadata[S]: ...
 
 
 class Readings:
-    """A ``Reader`` that gives the same object for the same bytes; for one command, not for what goes on for days."""
+    """A ``Reader`` that gives the same object for the same bytes; for one command, not for what goes on for days.
 
-    def __init__(self) -> None:
+    Args:
+        reader: of the collection's format; that of ``tuf`` unless given.
+    """
+
+    def __init__(self, reader: Reader = read) -> None:
+        self._reader = reader
         self._read: dict[tuple[type[Any], bytes], Metadata[Any]] = {}
         self._changing = Lock()
 
     def __call__(self, data: bytes, kind: type[S], what: str = "") -> Metadata[S]:
-        """As ``formats.tuf1.read``; what raised is read again."""
+        """As the reader that it was given; what raised is read again."""
         known = self._read.get((kind, data))
         if known is None:
-            known = read(data, kind, what)
+            known = self._reader(data, kind, what)
             self._keep((kind, data), known)
         return cast("Metadata[S]", known)
 
