@@ -47,7 +47,7 @@ LOADED = (
 """What commands and services load late, besides all of trustkit."""
 NOT_LOADED = ("trustkit.__main__", "trustkit.store.migrations.")
 STREAMS = 3
-_ORDINARY = ("LD_", "PYTHON", "FAKETIME", "DYLD_")
+ORDINARY = ("LD_", "PYTHON", "FAKETIME", "DYLD_")
 _LONGEST = 1 << 20
 
 
@@ -106,7 +106,7 @@ class ForkServer:
     def fits(self, environ: dict[str, str]) -> bool:
         """Whether a command with this environment can come from the server."""
         changed = {name for name in {*environ, *os.environ} if environ.get(name) != os.environ.get(name)}
-        return not any(name.startswith(_ORDINARY) for name in changed)
+        return not any(name.startswith(ORDINARY) for name in changed)
 
     def run(self, arguments: list[str], environ: dict[str, str], feed: str, timeout: float) -> tuple[int, str, str]:
         """Runs ``trustkit ARGUMENTS`` in this process's folder; gives status, stdout and stderr.
@@ -133,7 +133,7 @@ class ForkServer:
 
     def _ask(self, arguments: list[str], environ: dict[str, str], files: list[Any], timeout: float | None) -> Forked:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.connect(self._started())
+        connection.connect(self.started())
         asked = json.dumps([arguments, environ, str(Path.cwd()), timeout]).encode()
         fds = array.array("i", [file.fileno() for file in files])
         header = len(asked).to_bytes(4, "big")
@@ -141,7 +141,8 @@ class ForkServer:
         connection.sendall(asked)
         return Forked(["trustkit", *arguments], connection)
 
-    def _started(self) -> str:
+    def started(self) -> str:
+        """The socket of the server, which runs from now on."""
         with self._lock:
             if not self._path:
                 folder = tempfile.mkdtemp(prefix="trustkit-fork-")

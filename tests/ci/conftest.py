@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,13 +11,14 @@ import pytest
 
 from tests.ci.systems import CLEAN_PATH, Job
 from tests.people import service
-from tests.service import PASSWORD, Person, RunningService
+from tests.service import FORKS, PASSWORD, Person, RunningService
+from tests.shim import write_shim
 
 __all__ = ["service"]
 SIGNER_PASSPHRASE = "what opens the signer's key"
 SHIM = """#!/bin/sh
 printf '%s\\n' "$*" >>"$ARGV_LOG"
-exec "$REAL_PYTHON" -m trustkit "$@"
+exec "$REAL_TRUSTKIT" "$@"
 """
 
 
@@ -65,13 +65,14 @@ def job(tmp_path: Path, settings: dict[str, str]) -> MakeJob:
     """``job(metadata, **settings)``: a job in whose folder a build has left this metadata; None drops a setting."""
     shims = tmp_path / "shims"
     shims.mkdir()
+    real = write_shim(FORKS, tmp_path)
     (shims / "trustkit").write_text(SHIM, encoding="ascii")
     (shims / "trustkit").chmod(0o755)
     made: list[Job] = []
 
     def make(metadata: object, **changes: str | None) -> Job:
         theirs = {name: value for name, value in {**settings, **changes}.items() if value is not None}
-        more = {"ARGV_LOG": str(tmp_path / "argv"), "REAL_PYTHON": sys.executable}
+        more = {"ARGV_LOG": str(tmp_path / "argv"), "REAL_TRUSTKIT": str(real)}
         job = Job(tmp_path / f"job{len(made)}", os.pathsep.join([str(shims), CLEAN_PATH]), theirs, more)
         text = metadata if isinstance(metadata, str) else json.dumps(metadata)
         (job.work / "metadata.json").write_text(text, encoding="utf-8")

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.real.parts import SECONDS, within
-from tests.service import PASSPHRASE
+from tests.service import FORKS, PASSPHRASE
+from tests.shim import write_shim
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"([a-z]+)\$ (.*)")
@@ -87,6 +88,9 @@ class Stage:
     def __init__(self, folder: Path, ports: dict[int, int], environ: dict[str, str]) -> None:
         self.folder = folder
         self._ports, self._environ = ports, environ
+        self._programs = folder.parent / f"{folder.name}-bin"
+        self._programs.mkdir()
+        write_shim(FORKS, self._programs)
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
 
     def play(self, step: Step) -> None:
@@ -159,7 +163,9 @@ class Stage:
         kept = {k: v for k, v in os.environ.items() if k not in ("TRUSTKIT_HOME", "DOCKER_CONFIG", "XDG_DATA_HOME")}
         home = self.folder / "home" / who
         home.mkdir(parents=True, exist_ok=True)
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"])
+        path = os.pathsep.join(
+            [str(self._programs), str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"]
+        )
         passphrases = {f"TRUSTKIT_{kind}_PASSPHRASE": PASSPHRASE for kind in ("ROOT", "REPOSITORY", "SIGNER")}
         return {**kept, **passphrases, **self._environ, "HOME": str(home), "PATH": path}
 
@@ -176,7 +182,7 @@ class Stage:
     def _root_key(self, text: str) -> str:
         if "ROOT_KEY_ID" not in text:
             return ""
-        command = [sys.executable, "-m", "trustkit", "key", "list", "--format", "json"]
+        command = [self._programs / "trustkit", "key", "list", "--format", "json"]
         listed = subprocess.run(command, env=self._environment(PUBLISHER), capture_output=True, check=True).stdout
         return next(str(key["id"]) for key in json.loads(listed) if key["role"] == "root")
 
