@@ -29,12 +29,16 @@ SERVICE_ONLY = (
 CLIENT_COMMANDS = ("verify", "pull", "sign", "inspect", "revoke")
 
 
+_SAY = "print('loaded', *(name for name, module in sys.modules.items() if getattr(module, '__spec__', None)))"
+"""Says what is loaded; what stands in the place of a module that is left out came from nowhere."""
+
+
 def _modules(*names: str) -> set[str]:
     """Every module that is loaded in a new process, which leaves out what the program does, after these imports."""
     start = "import sys; from trustkit.keys.sdks import leave_out; leave_out(); del sys.modules['trustkit.keys']"
-    code = f"{start}; import {', '.join(names)}; print('\\n'.join(name for name in sys.modules if sys.modules[name]))"
+    code = f"{start}; import {', '.join(names)}; {_SAY}"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
-    return set(done.stdout.split())
+    return set(done.stdout.partition("loaded ")[2].split())
 
 
 def _loaded(*names: str) -> set[str]:
@@ -106,7 +110,7 @@ def _loaded_by(*arguments: str) -> set[str]:
         "from trustkit.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "print('loaded', *(name for name, module in sys.modules.items() if module))"
+        f"{_SAY}"
     )
     command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)

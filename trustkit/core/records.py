@@ -22,6 +22,7 @@ def _dataclass(*, frozen: bool = False, slots: bool = False, kw_only: bool = Fal
     """As ``dataclasses.dataclass``, in the forms that are used here; no ``InitVar``, no fields of base classes."""
 
     def made(cls: C) -> C:
+        cls.__doc__ = cls.__doc__ or cls.__name__  # or the standard library makes one, slowly
         bare = cast("C", dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots, kw_only=kw_only)(cls))
         fields = dataclasses.fields(bare)
         methods: dict[str, Callable[..., Any] | None] = {

@@ -1,17 +1,20 @@
-"""TRUSTKIT_HOME itself."""
+"""TRUSTKIT_HOME itself.  What only a publisher keeps there is loaded when it's asked for."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from trustkit.home.backups import BackupTimes
-from trustkit.home.ceremonies import SignedRoots
 from trustkit.home.files import private_folder
 from trustkit.home.metadata import MetadataFolders
 from trustkit.home.pins import FilePinStore
-from trustkit.home.rotations import FileRotations
 from trustkit.home.tokens import FileTokenCache
+
+if TYPE_CHECKING:
+    from trustkit.home.backups import BackupTimes
+    from trustkit.home.ceremonies import SignedRoots
+    from trustkit.home.rotations import FileRotations
 
 
 class Home:
@@ -47,16 +50,22 @@ class Home:
     @cached_property
     def backups(self) -> BackupTimes:
         """When each key was last backed up."""
+        from trustkit.home.backups import BackupTimes
+
         return BackupTimes(private_folder(self.path) / "backups.json")
 
     @cached_property
     def rotations(self) -> FileRotations:
         """Rotations that were begun and not seen to end."""
+        from trustkit.home.rotations import FileRotations
+
         return FileRotations(private_folder(self.path) / "rotations.json")
 
     @cached_property
     def signed_roots(self) -> SignedRoots:
         """What was signed here in root ceremonies."""
+        from trustkit.home.ceremonies import SignedRoots
+
         return SignedRoots(private_folder(self.path) / "ceremonies.json")
 
     @cached_property

@@ -7,7 +7,6 @@ from pathlib import Path
 from trustkit.core.names import Gun
 from trustkit.core.pincheck import MAX_ROOT
 from trustkit.core.policy import Policy
-from trustkit.core.policyfile import MAX_BYTES, parse
 from trustkit.core.ports.remote import Pin, PinStore
 from trustkit.errors import InvalidSetting
 from trustkit.home.files import read_bounded
@@ -22,6 +21,8 @@ def read_policy(path: Path) -> Policy:
         InvalidSetting: there is no such file, or it is no policy; the message has line and column.
         StateError: it can't be read.
     """
+    from trustkit.core.policyfile import MAX_BYTES, parse
+
     data = read_bounded(path, MAX_BYTES)
     if data is None:
         raise InvalidSetting(f"There is no policy {path}.", hint="Nothing is trusted until it is there.")

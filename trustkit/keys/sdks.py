@@ -1,4 +1,4 @@
-"""The packages that reach devices and clouds: extras, and loaded only by a run that signs with one.
+"""The packages that reach devices and clouds: extras, and loaded only by a run that signs with one; and GnuPG, never.
 
 ``securesystemslib.signer`` imports every such package that is installed, in whatever uses it: with AWS's alone, each
 command would start 0.25 s later.  So the program leaves them out when it starts, and brings one in for a key that is
@@ -42,9 +42,16 @@ SDKS = {
 """By the scheme of a key's URI."""
 
 
+GNUPG = tuple(f"securesystemslib._gpg.{name}" for name in ("constants", "exceptions", "functions"))
+"""What reaches GnuPG: securesystemslib loads it, and ``subprocess`` for it, for keys of a type that is refused where
+a file is read (TRUST 2.2).  Nothing stands in its place, so that whoever tried to use one would fail."""
+
+
 def leave_out() -> None:
     """Makes this process do without all of them until ``bring_in``; those that are loaded already stay."""
     modules = cast("dict[str, ModuleType | None]", sys.modules)
+    for name in GNUPG:
+        modules.setdefault(name, ModuleType(name))
     for sdk in SDKS.values():
         for package in sdk.packages:
             modules.setdefault(package, None)
