@@ -590,3 +590,17 @@ def test_what_is_printed_of_a_key_is_no_secret():
     key, _ = ecdsa()
     assert repr(key) == f"DockerKey(ecdsa, {key.keyid})"
     assert base64.b64decode(str(key.keyval["public"]))[:1] == b"0"
+
+
+@pytest.mark.parametrize(
+    "custom", [{"a": "<"}, {"&": 1}, [["\u2028"]], {"a": 1.5}, 10**15, {"a": "\n"}, {"a": "\ud800"}]
+)
+def test_custom_data_that_notary_could_not_sign_again_is_neither_read_nor_written(custom: Any):
+    made = Forge()
+    targets = made.targets(tags("v1"))
+    targets.targets["v1"].unrecognized_fields["custom"] = custom
+    with pytest.raises(Malformed):
+        docker_files.sign(targets, made.signers["targets"])
+    data = made.files()["targets"].replace(b'"hashes"', b'"custom":' + json.dumps(custom).encode() + b',"hashes"', 1)
+    with pytest.raises(Malformed):
+        docker_files.read(data, Targets)

@@ -169,6 +169,7 @@ def _target(path: str, value: object, what: str) -> TargetFile:
     if "custom" in fields:
         if fields["custom"] is None:
             raise Malformed(f"{what} has custom data that is null, where Notary writes none.")
+        values.check_custom(fields["custom"], f"custom data of {what}")
         kept["custom"] = fields["custom"]
     return TargetFile(values.number(fields["length"], f"length of {what}", 0), _hashes(fields, what), path, kept)
 

@@ -15,6 +15,7 @@ MAX_NAME = 512
 NULL = "null"
 """In ``unrecognized_fields``: the members that the file spelt as null where they are empty."""
 
+_FOR_HTML = re.compile("[<>&\u2028\u2029]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -100,18 +101,22 @@ def _plain(found: str, what: str) -> str:
 def check_custom(value: object, what: str) -> None:
     """Holds custom data to what survives Notary: strings, whole numbers, booleans, null, lists, objects of them.
 
+    Notary keeps custom data as the bytes of the file, signs those, and verifies the canonical form: where a text has a
+    character that Go escapes for HTML, the two differ, and nobody could publish the file again.
+
     Raises:
-        Malformed: a floating number, a number over 15 digits, a type that JSON doesn't have.
+        Malformed: a floating number, a number over 15 digits, a type that JSON doesn't have, a text with ``<``, ``>``,
+            ``&``, U+2028 or U+2029.
     """
-    if value is None or isinstance(value, str | bool):
-        return
-    if isinstance(value, int):
-        number(value, what, -LARGEST)
+    if isinstance(value, str):
+        if _FOR_HTML.search(value):
+            raise Malformed(f"{what} has <, >, & or a line separator in a text, which Notary can't sign again.")
+    elif isinstance(value, dict):
+        for member, entry in value.items():
+            check_custom(text(member, what), what)
+            check_custom(entry, what)
     elif isinstance(value, list):
         for entry in value:
             check_custom(entry, what)
-    elif isinstance(value, dict) and all(isinstance(member, str) for member in value):
-        for entry in value.values():
-            check_custom(entry, what)
-    else:
-        raise Malformed(f"{what} has something that Notary can't keep.")
+    elif value is not None and not isinstance(value, bool):
+        number(value, what, -LARGEST)
