@@ -105,13 +105,7 @@ DEVICES = {"pkcs11", "boto3", "botocore", "hvac", "azure", "google.cloud"}
 
 def _loaded_by(*arguments: str) -> set[str]:
     """Every module that is loaded when this command line has ended."""
-    code = (
-        "import sys\n"
-        "from trustkit.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        f"{_SAY}"
-    )
+    code = f"import sys\nfrom trustkit.cli import main\ntry: main()\nexcept SystemExit: pass\n{_SAY}"
     command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     return set(done.stdout.partition("loaded ")[2].split())
@@ -134,3 +128,70 @@ def test_no_command_of_a_service_without_a_kek_uri_loads_what_reaches_devices(
     loaded = _loaded_by("admin", "--data-dir", str(tmp_path), *arguments)
     assert "trustkit.server.kek" in loaded
     assert loaded.isdisjoint({*DEVICES, "trustkit.keys.wrapping"})
+
+
+NOT_FOR_A_VERIFY = {
+    "asyncio",
+    "concurrent",
+    "multiprocessing",
+    "platformdirs",
+    "subprocess",
+    "tomllib",
+    "xml",
+    "securesystemslib._gpg.common",
+    "securesystemslib._gpg.functions",
+    "trustkit.cli.bundle",
+    "trustkit.core.policyfile",
+    "trustkit.home.backups",
+    "trustkit.home.ceremonies",
+    "trustkit.home.rotations",
+}
+THIRD_PARTIES = {"click", "cryptography", "securesystemslib", "tuf", "urllib3"}
+_FULL_DATACLASSES = (
+    "full = {f'{name}.{cls.__qualname__}' for name, module in sys.modules.items() if name.startswith('trustkit')"
+    " for cls in vars(module).values()"
+    " if isinstance(cls, type) and getattr(vars(cls).get('__dataclass_params__'), 'eq', False)}"
+)
+
+
+def _verifying(tmp_path: Path) -> set[str]:
+    return _loaded_by("--home", str(tmp_path), "verify", "registry.example.com/app:v1")
+
+
+def test_a_verify_loads_what_it_needs_and_no_more(tmp_path: Path):
+    loaded = _verifying(tmp_path)
+    assert "tuf.ngclient.updater" in loaded
+    assert loaded.isdisjoint(NOT_FOR_A_VERIFY)
+    ours = {"trustkit", "backports", "_distutils_hack", "_cffi_backend", "__main__"}
+    tops = {name.partition(".")[0] for name in loaded}
+    assert tops - ours - sys.stdlib_module_names <= THIRD_PARTIES
+
+
+def test_the_verifier_of_a_node_loads_no_command_line_either():
+    hooks = ("trustkit.hooks.gate", "trustkit.hooks.judging", "trustkit.remote.source", "trustkit.remote.trust")
+    loaded = _modules(*hooks, "trustkit.remote.http", "trustkit.home.policy", "trustkit.remote.dockerconfig")
+    assert "tuf.ngclient.updater" in loaded
+    assert loaded.isdisjoint(NOT_FOR_A_VERIFY | {"click", "uuid", "trustkit.cli"})
+
+
+def test_what_a_verify_loads_has_no_dataclass_of_the_standard_librarys():
+    """Each costs 1 ms at every start; see ``trustkit.core.records``."""
+    needs = ("trustkit.cli.verify", "trustkit.hooks.gate", "trustkit.hooks.judging", "trustkit.remote.source")
+    more = ("trustkit.remote.trust", "trustkit.remote.dockerconfig", "trustkit.home.policy", "trustkit.config")
+    code = f"import sys, {', '.join([*needs, *more])}\n{_FULL_DATACLASSES}\nprint(*sorted(full))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == []
+
+
+def test_a_key_of_gnupg_is_refused_where_it_is_read_so_nobody_asks_what_was_left_out():
+    code = (
+        "from trustkit.keys.sdks import leave_out; leave_out()\n"
+        "from securesystemslib.signer import Key\n"
+        "from trustkit.core.publickeys import check_keys\n"
+        "from trustkit.errors import KeyUnsupported\n"
+        "value = {'keytype': 'rsa', 'scheme': 'pgp+rsa-pkcsv1.5', 'keyval': {'public': {}, 'private': ''}}\n"
+        "try: check_keys([Key.from_dict('a' * 64, value)])\n"
+        "except KeyUnsupported as error: print(error.message)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert "rsa/pgp+rsa-pkcsv1.5 is not allowed" in done.stdout
