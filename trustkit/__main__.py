@@ -1,6 +1,6 @@
 """``python -m trustkit`` is ``trustkit``."""
 
-from trustkit.cli import main
+from trustkit.cli import program
 
 if __name__ == "__main__":
-    main()
+    program()
