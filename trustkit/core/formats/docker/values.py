@@ -16,6 +16,7 @@ NULL = "null"
 """In ``unrecognized_fields``: the members that the file spelt as null where they are empty."""
 
 _FOR_HTML = re.compile("[<>&\u2028\u2029]")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -78,6 +79,8 @@ def name(value: object, what: str) -> str:
     slashes, no empty part, no control character, no backslash.
     """
     found = text(value, what)
+    if _TAG.match(found):
+        return found
     if not 0 < len(found) <= MAX_NAME or any(part in ("", ".", "..") for part in found.split("/")):
         raise Malformed(f"{what} {shown(found)} is not a name of 1 to {MAX_NAME} characters without empty parts.")
     return _plain(found, what)
@@ -101,12 +104,12 @@ def _plain(found: str, what: str) -> str:
 def check_custom(value: object, what: str) -> None:
     """Holds custom data to what survives Notary: strings, whole numbers, booleans, null, lists, objects of them.
 
-    Notary keeps custom data as the bytes of the file, signs those, and verifies the canonical form: where a text has a
-    character that Go escapes for HTML, the two differ, and nobody could publish the file again.
+    Notary keeps custom data as the bytes of the file, signs those, and verifies the canonical form: where a text has
+    a character that Go escapes for HTML, the two differ, and nobody could publish the file again.
 
     Raises:
-        Malformed: a floating number, a number over 15 digits, a type that JSON doesn't have, a text with ``<``, ``>``,
-            ``&``, U+2028 or U+2029.
+        Malformed: a floating number, a number over 15 digits, a type that JSON doesn't have, a text with ``<``,
+            ``>``, ``&``, U+2028 or U+2029.
     """
     if isinstance(value, str):
         if _FOR_HTML.search(value):
