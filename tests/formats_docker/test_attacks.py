@@ -593,7 +593,7 @@ def test_what_is_printed_of_a_key_is_no_secret():
 
 
 @pytest.mark.parametrize(
-    "custom", [{"a": "<"}, {"&": 1}, [["\u2028"]], {"a": 1.5}, 10**15, {"a": "\n"}, {"a": "\ud800"}]
+    "custom", [{"a": "<"}, {"&": 1}, [["\u2028"]], {"a": 1.5}, 10**15, -(10**14), {"a": "\n"}, {"a": "\ud800"}]
 )
 def test_custom_data_that_notary_could_not_sign_again_is_neither_read_nor_written(custom: Any):
     made = Forge()

@@ -15,7 +15,15 @@ from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from tests.formats_docker.forge import GUN, NOW, Forge, ecdsa, eddsa, role_of, rsa_pss, tags
 from trustkit.core.formats.docker import files as docker_files
-from trustkit.core.formats.docker.canonical import canonical, escaped, from_base64, parse, unescaped
+from trustkit.core.formats.docker.canonical import (
+    LARGEST,
+    SMALLEST,
+    canonical,
+    escaped,
+    from_base64,
+    parse,
+    unescaped,
+)
 from trustkit.core.formats.docker.evaluate import evaluate, missing
 from trustkit.core.formats.docker.keys import DockerKey
 from trustkit.core.formats.docker.times import EXPIRES, expires_text, read_time, write_time
@@ -43,7 +51,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12) | st
     ['"', "\\", "\\u003c", "<&>", "\u2028\u2029", "\\\\u0026", "\U0001f600\ufffd"]
 )
 CUSTOM = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**14), 10**15 - 1) | TEXT,
+    st.none() | st.booleans() | st.integers(SMALLEST, LARGEST) | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=8,
 )

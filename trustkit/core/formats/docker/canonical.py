@@ -19,6 +19,8 @@ from trustkit.errors import Malformed
 
 LARGEST = 10**15 - 1
 """Notary reads numbers as floating point: what is larger may come back as another one."""
+SMALLEST = -(10**14 - 1)
+"""Numbers are read up to 15 characters, the sign among them."""
 
 _HTML: Mapping[bytes, bytes] = {
     b"<": rb"\u003c",

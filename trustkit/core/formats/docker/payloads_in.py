@@ -23,7 +23,7 @@ from tuf.api.metadata import (
 )
 
 from trustkit.core.formats.docker import values
-from trustkit.core.formats.docker.canonical import from_base64
+from trustkit.core.formats.docker.canonical import LARGEST, from_base64
 from trustkit.core.formats.docker.keys import DockerKey
 from trustkit.core.formats.docker.roles import check_role, is_delegation
 from trustkit.core.formats.docker.times import EXPIRES, read_time
@@ -176,7 +176,7 @@ def _tag(path: str, value: object) -> TargetFile | None:
     if not isinstance(hashes, dict) or hashes.keys() != _SHA256 or type(length) is not int:
         return None
     digest = hashes["sha256"]
-    if not isinstance(digest, str) or not _BASE64_OF_32.match(digest) or not 0 <= length <= values.LARGEST:
+    if not isinstance(digest, str) or not _BASE64_OF_32.match(digest) or not 0 <= length <= LARGEST:
         return None
     return TargetFile(length, {"sha256": a2b_base64(digest).hex()}, path)
 

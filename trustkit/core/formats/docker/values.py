@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from trustkit.core.formats.docker.canonical import LARGEST
+from trustkit.core.formats.docker.canonical import LARGEST, SMALLEST
 from trustkit.core.names import shown
 from trustkit.errors import Malformed
 
@@ -122,4 +122,4 @@ def check_custom(value: object, what: str) -> None:
         for entry in value:
             check_custom(entry, what)
     elif value is not None and not isinstance(value, bool):
-        number(value, what, -LARGEST)
+        number(value, what, SMALLEST)
