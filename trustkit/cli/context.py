@@ -256,6 +256,7 @@ class Context:
             ask=self.ask if self.interactive else None,
             clock=self.now,
             superseded=False,
+            run=self.readings,
         )
 
     def signing(self, passphrase_file: Path | None = None, passphrase_fd: int | None = None) -> Sign:

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trustkit.client.enforce import Enforce
+    from trustkit.client.once import OnceSource
     from trustkit.client.staleness import StaleSource
     from trustkit.core.names import Gun
     from trustkit.core.policy import Demand, Policy
+    from trustkit.core.ports.remote import MetadataSource
+    from trustkit.core.readings import Reader
     from trustkit.home import Home
     from trustkit.remote.source import UpdaterSource
 
@@ -88,6 +91,7 @@ def enforcing(
     ask: Callable[[str], bool] | None = None,
     clock: Callable[[], datetime] | None = None,
     superseded: bool = True,
+    run: Reader | None = None,
 ) -> Enforce:
     """The enforce use case over a client that is there.
 
@@ -96,6 +100,8 @@ def enforcing(
         clock: gives the moment of a decision; this machine's clock where None.
         offset: how far the clock of a GUN's host is ahead of this machine's, where that is known.
         superseded: whether what a tag was before counts by digest, until its publisher's date.
+        run: what one run of a command reads files with; each collection is refreshed once in it.  None for what goes
+            on, and asks anew for each decision.
 
     Raises:
         As ``open_gate``.
@@ -104,17 +110,20 @@ def enforcing(
     from trustkit.client.trust import Trust
     from trustkit.client.verify import Verify
     from trustkit.config import FIRST_USE, policy_file, switched_on
+    from trustkit.core.formats.tuf1 import read
     from trustkit.home.policy import PolicyPins, read_policy
 
     path = policy_file(policy, environ, home.path).value
     rules = None if path is None else read_policy(path)
+    asked: MetadataSource = source if rules is None else _tolerant(source, rules, warn)
     trust = Trust(
         PolicyPins(home.pins, rules),
-        source if rules is None else _tolerant(source, rules, warn),
+        asked if run is None else _once(asked, run),
         ask=ask,
         warn=warn,
         unsafe_trust_on_first_use=switched_on(FIRST_USE, environ).value,
         offset=offset,
+        reader=run or read,
     )
 
     def demand(gun: Gun) -> Demand | None:
@@ -127,6 +136,12 @@ def _tolerant(source: UpdaterSource, policy: Policy, warn: Callable[[str], None]
     from trustkit.client.staleness import StaleSource
 
     return StaleSource(source, source, allowed=lambda gun: policy.rule(gun).max_staleness, warn=warn)
+
+
+def _once(source: MetadataSource, reader: Reader) -> OnceSource:
+    from trustkit.client.once import OnceSource
+
+    return OnceSource(source, reader=reader)
 
 
 def now() -> datetime:
