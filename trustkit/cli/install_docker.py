@@ -31,8 +31,8 @@ docker() {
 _SAID = """\
 Use it:  docker trustkit pull|run|create|build ...
 
-docker 29 and newer ignores DOCKER_CONTENT_TRUST, and no plugin can stop a plain docker pull. A shell can: put this into
-~/.bashrc, and docker refuses what isn't signed wherever DOCKER_CONTENT_TRUST=1 is set:
+docker 29 and newer ignores DOCKER_CONTENT_TRUST, and no plugin can stop a plain docker pull. A shell can: put this
+into ~/.bashrc, and docker refuses what isn't signed wherever DOCKER_CONTENT_TRUST=1 is set:
 
     eval "$(trustkit install docker-plugin --alias)"
 

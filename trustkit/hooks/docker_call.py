@@ -14,6 +14,7 @@ from typing import NoReturn
 from trustkit.engines.command import run
 from trustkit.errors import EngineFailed, UsageError
 from trustkit.hooks.docker_flags import Flags, read_line
+from trustkit.hooks.docker_signals import SOCKET, end_with_caller
 
 NAME = "trustkit"
 ORIGINAL = "DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND"
@@ -38,11 +39,13 @@ class Docker:
     Args:
         options: global flags, as they were given: ``--context``, ``--host``, ``--config``.
         environ: what docker sees.
+        called: what this process was called with.
     """
 
     program: str
     options: tuple[str, ...]
     environ: Mapping[str, str]
+    called: Mapping[str, str]
 
     @classmethod
     def found(cls, options: Sequence[str], environ: Mapping[str, str]) -> Docker:
@@ -55,8 +58,8 @@ class Docker:
         program = shutil.which(called, path=environ.get("PATH"))
         if program is None:
             raise EngineFailed(f"{called} is not installed.", hint="Install Docker's command line.")
-        theirs = {name: value for name, value in environ.items() if name != ORIGINAL}
-        return cls(program, tuple(options), {**theirs, CONTENT_TRUST: "0"})
+        theirs = {name: value for name, value in environ.items() if name not in (ORIGINAL, SOCKET)}
+        return cls(program, tuple(options), {**theirs, CONTENT_TRUST: "0"}, environ)
 
     def flags(self, command: Sequence[str]) -> Flags:
         """The flags of a command, by its ``--help``.
@@ -77,6 +80,7 @@ class Docker:
         """
         sys.stdout.flush()
         sys.stderr.flush()
+        end_with_caller(self.called)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores, and a program would inherit
             signal.signal(number, signal.SIG_DFL)
         try:
@@ -99,6 +103,7 @@ class Docker:
         except OSError as error:
             raise EngineFailed(f"{self.program} can't be run: {(error.strerror or '').lower()}.") from error
         before = {number: signal.signal(number, _pass_on(process)) for number in (signal.SIGTERM, signal.SIGHUP)}
+        end_with_caller(self.called)
         before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells docker by itself
         try:
             status = process.wait()

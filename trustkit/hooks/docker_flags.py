@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from trustkit.core.names import shown
 from trustkit.errors import EngineFailed, UsageError
@@ -135,7 +136,7 @@ def read_line(words: Sequence[str], flags: Callable[[], Flags], *, interspersed:
         UsageError: nobody can say where a flag ends, or it has no value.
         EngineFailed: docker doesn't tell its flags.
     """
-    line, index = Line(tuple(words)), 0
+    line, index, flags = Line(tuple(words)), 0, cache(flags)
     while index < len(words):
         word = words[index]
         if word == "--":
@@ -148,22 +149,22 @@ def read_line(words: Sequence[str], flags: Callable[[], Flags], *, interspersed:
                 break
             index += 1
             continue
-        found = list(_long(words, index, flags()) if word.startswith("--") else _short(words, index, flags()))
+        found = list(_long(words, index, flags) if word.startswith("--") else _short(words, index, flags()))
         line.given += found
         index = found[-1].end
     return line
 
 
-def _long(words: Sequence[str], index: int, flags: Flags) -> Iterator[Given]:
+def _long(words: Sequence[str], index: int, flags: Callable[[], Flags]) -> Iterator[Given]:
     word = words[index]
     name, equals, value = word[2:].partition("=")
     if equals:  # whatever the flag is, it ends here
         yield Given(name, value, index, index + 1, 2 + len(name) + 1)
     elif name == "help":
         yield Given(name, None, index, index + 1)
-    elif name not in flags.values:
+    elif name not in flags().values:
         raise _unknown(f"--{name}", f"--{name}=VALUE")
-    elif flags.values[name]:
+    elif flags().values[name]:
         yield Given(name, _next(words, index, f"--{name}"), index, index + 2)
     else:
         yield Given(name, None, index, index + 1)
