@@ -126,6 +126,7 @@ class Forge:
     expires: datetime = NOW + timedelta(days=300)
     thresholds: dict[str, int] = field(default_factory=dict)
     sha512: bool = True
+    versions: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.signers = {
@@ -164,7 +165,9 @@ class Forge:
         change = change or {}
 
         def made(role: str, signed: Any) -> bytes:
-            return change.get(role, bytes)(files.sign(copy.deepcopy(signed), self.signers[role]))
+            copied = copy.deepcopy(signed)
+            copied.version = self.versions.get(role, copied.version)
+            return change.get(role, bytes)(files.sign(copied, self.signers[role]))
 
         found = {"root": made("root", self.root)}
         found |= {role: made(role, signed) for role, signed in self.roles.items()}

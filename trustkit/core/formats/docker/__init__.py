@@ -11,6 +11,7 @@ Pure, as all of ``core``: bytes in, values or errors out.  Everything below take
     roots         check_root, check_threshold, check_successor, root_signers, signed_by
     tree          the delegations of a collection as a tree, with Notary's rules of paths
     evaluate      evaluate(files, gun, now) -> SignedView, evaluate_but_expiry, attributions, check_received
+    rollback      check_not_older: against what was seen before
     pins          anchor, meets, follow, issued_by (certificate authorities)
     payloads_in, payloads_out   the signed part between JSON values and domain objects
     canonical, values, times    bytes and JSON values

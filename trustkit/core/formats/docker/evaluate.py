@@ -8,7 +8,6 @@ warns, leaves it out, and so falls back to what ``targets`` said before.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from tuf.api.exceptions import LengthOrHashMismatchError
@@ -22,6 +21,7 @@ from trustkit.core.formats.docker.tree import Node, read_tree
 from trustkit.core.names import Digest, Gun, Tag
 from trustkit.core.ports.images import MAX_MANIFEST
 from trustkit.core.readings import Reader
+from trustkit.core.records import dataclass
 from trustkit.core.targets import CUSTOM, read_target
 from trustkit.core.view import RoleState, SignedTarget, SignedView
 from trustkit.errors import BadSignature, InvalidName, Malformed

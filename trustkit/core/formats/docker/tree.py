@@ -7,12 +7,12 @@ else signed it, and grants nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from tuf.api.metadata import DelegatedRole, Metadata, Root, Targets
 
 from trustkit.core.formats.docker.roles import RELEASES, TARGETS, parent
 from trustkit.core.readings import Reader
+from trustkit.core.records import dataclass
 from trustkit.errors import BadDelegation
 
 MAX_DEPTH = 8
