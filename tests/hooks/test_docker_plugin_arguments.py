@@ -1,0 +1,238 @@
+"""Docker's command lines are read as docker reads them, and refused where nobody can say what is meant."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from trustkit.errors import EngineFailed, InvalidReference, TrustkitError, UsageError
+from trustkit.hooks.docker_build import build_arguments, recipe
+from trustkit.hooks.docker_call import content_trust, divided
+from trustkit.hooks.docker_flags import Flags, Line, read_line
+from trustkit.hooks.docker_images import Images, image_of
+from trustkit.hooks.docker_metadata import answer
+
+HELP = """\
+Usage:  docker run [OPTIONS] IMAGE [COMMAND] [ARG...]
+
+Options:
+      --annotation map             Add an annotation to the container (passed
+                                   through, see --env for the rest)
+  -d, --detach                     Run container in background
+  -e, --env list                   Set environment variables
+  -h, --hostname string            Container host name
+  -i, --interactive                Keep STDIN open
+      --mount mount                Attach a filesystem mount
+      --new-in-99 string[="auto"]  May have a value
+  -p, --publish list               Publish a container's port(s)
+      --pull string                Pull image before running (default "missing")
+  -t, --tty                        Allocate a pseudo-TTY
+"""
+FLAGS = Flags.of_help(HELP)
+IMAGE = "r.io/app:v1"
+
+
+def read(*words: str, interspersed: bool = False) -> Line:
+    return read_line(words, lambda: FLAGS, interspersed=interspersed)
+
+
+@pytest.mark.parametrize(
+    ("words", "image"),
+    [
+        ([IMAGE, "--env", "x"], 0),
+        (["-d", IMAGE], 1),
+        (["-it", IMAGE], 1),
+        (["-ite", "A=b", IMAGE], 2),
+        (["-iteA=b", IMAGE], 1),
+        (["-e=A", IMAGE], 1),
+        (["-e", IMAGE, "evil"], 2),
+        (["--env", IMAGE, "evil"], 2),
+        (["--env=A", IMAGE], 1),
+        (["-p80:80", IMAGE, "-p", "x"], 1),
+        (["--detach", IMAGE], 1),
+        (["--detach=false", IMAGE], 1),
+        (["--new-in-99", IMAGE], 1),
+        (["--unknown=x", IMAGE], 1),
+        (["--net", "host", IMAGE], 2),
+        (["--disable-content-trust", IMAGE], 1),
+        (["-d", "--", IMAGE, "--", "x"], 2),
+        (["--", "--env", IMAGE], 1),
+        (["--env", "--", IMAGE], 2),
+        (["-h", "--help", IMAGE], 2),
+        (["-", IMAGE], 0),
+    ],
+)
+def test_the_image_is_the_word_that_docker_takes_for_it(words: list[str], image: int) -> None:
+    assert read(*words).arguments[0] == image
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--unknown", IMAGE], ["-x", IMAGE], ["-dx", IMAGE], ["--env"], ["-e"], ["--unknown"]],
+)
+def test_what_can_be_read_in_two_ways_is_refused(words: list[str]) -> None:
+    with pytest.raises(UsageError) as refused:
+        read(*words)
+    assert refused.value.hint
+
+
+def test_flags_may_follow_where_docker_lets_them() -> None:
+    line = read("ctx", "-e", "A", "--", "-d", interspersed=True)
+    assert [line.words[at] for at in line.arguments] == ["ctx", "-d"]
+    assert line.values("env") == ["A"]
+    assert not line.on("detach")
+
+
+def test_other_words_stay_as_they_are() -> None:
+    words = ["-ite", "S=1", "--mount", "a", "--mount=b", "--disable-content-trust=false", "--", IMAGE, "-e", IMAGE]
+    line = read(*words)
+    places = [place for place, given in enumerate(line.given) if given.name == "mount"]
+    (ours,) = (place for place, given in enumerate(line.given) if given.name == "disable-content-trust")
+    edited = line.edited(arguments={line.arguments[0]: "NEW"}, flags={places[0]: "A", places[1]: "B", ours: None})
+    assert edited == ["-ite", "S=1", "--mount", "A", "--mount=B", "--", "NEW", "-e", IMAGE]
+    assert line.flags("mount") == ["-ite", "S=1", "--disable-content-trust=false"]
+
+
+def test_a_value_within_a_word_is_replaced_there() -> None:
+    flags = Flags.of_help("  -f, --file string   Name\n  -q, --quiet   Less\n")
+    for words, expected in (
+        (["-qfD", "."], ["-qfX", "."]),
+        (["-f=D", "."], ["-f=X", "."]),
+        (["-f", "D"], ["-f", "X"]),
+    ):
+        line = read_line(words, lambda: flags, interspersed=True)
+        (place,) = (place for place, given in enumerate(line.given) if given.name == "file")
+        assert line.edited(arguments={}, flags={place: "X"}) == expected
+
+
+def test_a_help_without_flags_is_none() -> None:
+    with pytest.raises(EngineFailed):
+        Flags.of_help("docker: permission denied\n")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("command", ["run", "create", "build", "pull"])
+def test_the_real_help_is_read_whole(docker_cli: Path, command: str) -> None:
+    done = subprocess.run([docker_cli, command, "--help"], capture_output=True, text=True, check=True)
+    flags = Flags.of_help(done.stdout)
+    listed = re.findall(r"^ {2,6}(?:-\w, )?--([\w-]+)", done.stdout, re.MULTILINE)
+    assert len(listed) > 3
+    assert set(listed) <= flags.values.keys()
+    takes = {"run": "publish", "create": "volume", "build": "file", "pull": "platform"}[command]
+    assert flags.values[takes]
+    assert not flags.values["detach" if command == "run" else "quiet"]
+
+
+@pytest.mark.parametrize(
+    ("value", "on"),
+    [
+        *((off, False) for off in ("", "0", "f", "F", "false", "FALSE", "False")),
+        *((on, True) for on in ("1", "t", "true", "yes", "no", "off", " 0", "fAlse", "2")),
+    ],
+)
+def test_the_variable_is_read_as_docker_reads_it(value: str, on: bool) -> None:
+    assert content_trust({"DOCKER_CONTENT_TRUST": value}) is on
+
+
+def test_without_the_variable_it_is_off() -> None:
+    assert not content_trust({})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["sha256:" + "a" * 64, "sha256:abc", "a" * 64, "abcdef123456", "--privileged", "-", "", "UP/Case", "a b", "a\nb"],
+)
+def test_what_is_no_name_or_may_be_an_id_is_refused(text: str) -> None:
+    with pytest.raises(InvalidReference) as refused:
+        image_of(text)
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "full"),
+    [("alpine", "docker.io/library/alpine:latest"), ("abc", "docker.io/library/abc:latest"), (IMAGE, IMAGE)],
+)
+def test_a_name_is_docker_s(text: str, full: str) -> None:
+    assert str(image_of(text)) == full
+
+
+def _never(_: object) -> None:
+    raise AssertionError("nobody had to be asked")
+
+
+def test_mounts_and_caches_without_images_stay() -> None:
+    images = Images(_never, _never)  # type: ignore[arg-type]  # raises, whatever it is called with
+    for value in ("type=bind,source=/a,target=/b", "source=v,target=/x"):
+        assert images.mount(value) == value
+    assert images.cache("type=gha") == "type=gha"
+    assert images.context("src=./here") == ("src", "src=./here")
+
+
+@pytest.mark.parametrize("value", ['type=image,source="a', "type=image\nsource=a"])
+def test_a_mount_that_cannot_be_read_is_refused(value: str) -> None:
+    with pytest.raises(UsageError):
+        Images(_never, _never).mount(value)  # type: ignore[arg-type]  # as above
+
+
+@pytest.mark.parametrize("value", ["type=registry,ref=r.io/a:1", "ref=r.io/a:1,Type=Registry"])
+def test_a_cache_in_a_registry_is_refused(value: str) -> None:
+    with pytest.raises(UsageError):
+        Images(_never, _never).cache(value)  # type: ignore[arg-type]  # as above
+
+
+def test_build_arguments_come_from_the_environment_where_docker_takes_them_there() -> None:
+    given = ["A=1", "B", "C", "A=2", "D=x", "D"]
+    assert build_arguments(given, {"B": "here"}) == {"A": "2", "B": "here"}
+
+
+@pytest.mark.parametrize(
+    ("context", "file", "slug"),
+    [
+        ("https://github.com/a/b.git", None, "usage"),
+        ("git@github.com:a/b", "Dockerfile", "usage"),
+        (".", "https://a/Dockerfile", "usage"),
+        (".", "missing", "usage"),
+        ("-", "Dockerfile", "usage"),
+        ("-", "-", "usage"),
+        ("missing", None, "usage"),
+    ],
+)
+def test_dockerfiles_that_are_not_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: str, file: str | None, slug: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TrustkitError) as refused:
+        recipe(context, file, lambda _: b"FROM a\n")
+    assert (refused.value.slug, bool(refused.value.hint)) == (slug, True)
+
+
+@pytest.mark.parametrize("archive", [b"\x1f\x8b\x08\0\0", b"Dockerfile\0\0\0", b"x" * (1024 * 1024 + 1)])
+def test_an_archive_at_standard_input_is_refused(archive: bytes) -> None:
+    with pytest.raises(UsageError, match="no Dockerfile"):
+        recipe("-", None, lambda _: archive)
+
+
+def test_what_is_ignored_for_one_dockerfile_goes_along(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM a\n")
+    (tmp_path / "Dockerfile.dockerignore").write_text("b\n")
+    assert recipe(str(tmp_path), None, lambda _: b"").ignore == b"b\n"
+    (tmp_path / "other").write_text("FROM b\n")
+    found = recipe(str(tmp_path), str(tmp_path / "other"), lambda _: b"")
+    assert (found.source.text, found.ignore) == ("FROM b\n", None)
+
+
+def test_a_plugin_is_called_with_global_flags_before_its_name() -> None:
+    assert divided(["trustkit", "run", "-d"], {}) == ([], ["run", "-d"])
+    assert divided(["--context=x", "trustkit", "pull"], {"PATH": ""}) == (["--context=x"], ["pull"])
+    with pytest.raises(UsageError):
+        divided(["pull", "x"], {})
+
+
+def test_the_metadata_is_what_docker_asks_for() -> None:
+    told = json.loads(answer())
+    assert told["SchemaVersion"] == "0.1.0"
+    assert told["Vendor"]
