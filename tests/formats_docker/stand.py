@@ -38,6 +38,10 @@ class Ran:
     output: str
 
 
+def _by_role(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder))[: -len(".json")]: file.read_bytes() for file in folder.rglob("*.json")}
+
+
 @dataclass(frozen=True)
 class Notary:
     """The notary command line with a trust folder of its own."""
@@ -66,8 +70,7 @@ class Notary:
 
     def cached(self, gun: object) -> dict[str, bytes]:
         """The files of a collection as it received them, by role."""
-        folder = self.folder / "tuf" / str(gun) / "metadata"
-        return {str(file.relative_to(folder))[: -len(".json")]: file.read_bytes() for file in folder.rglob("*.json")}
+        return _by_role(self.folder / "tuf" / str(gun) / "metadata")
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,16 @@ class DockerTrust:
             "DOCKER_HOST": f"unix://{self.folder}/no-engine.sock",
             "DOCKER_CONTENT_TRUST": "1",
             "DOCKER_CONTENT_TRUST_SERVER": self.server,
+            "DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE": PASSPHRASE,
+            "DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE": PASSPHRASE,
         }
         command = [str(self.binary), *arguments]
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
         return Ran(ran.returncode, ran.stdout + ran.stderr)
+
+    def cached(self, gun: object) -> dict[str, bytes]:
+        """The files of a collection as it received them, by role."""
+        return _by_role(self.folder / "docker" / "trust" / "tuf" / str(gun) / "metadata")
 
     def pulls(self, reference: str) -> str | None:
         """The digest, in hex, that a trusted pull would fetch; None where it refuses."""

@@ -15,9 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from tests.formats_docker.forge import GUN, NOW, Forge, ecdsa, envelope, role_of, sealed, tags
+from tests.formats_docker.forge import (
+    GUN,
+    NOW,
+    RSA_2048,
+    Forge,
+    Pair,
+    certified,
+    ecdsa,
+    eddsa,
+    envelope,
+    role_of,
+    rsa_pss,
+    sealed,
+    tags,
+)
 from tests.formats_docker.stand import Attacker, Hosted, Notary
 from trustkit.core.formats.docker.evaluate import evaluate
 from trustkit.core.names import Tag
@@ -238,3 +253,29 @@ def test_what_notary_refuses_is_refused(row: Row, attacker: Attacker, notary_bin
         with pytest.raises(row.ours) as raised:
             evaluate(files, GUN, NOW)
         assert type(raised.value) is row.ours
+
+
+P256, P384, P521 = ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()
+
+
+@pytest.mark.parametrize(
+    ("role", "pair"),
+    [
+        *[("root", lambda curve=curve: certified(ec.generate_private_key(curve))) for curve in (P256, P384, P521)],
+        ("root", lambda: certified(RSA_2048)),
+        *[("targets", lambda curve=curve: ecdsa(curve)) for curve in (P256, P384, P521)],
+        ("targets", rsa_pss),
+        ("targets", eddsa),
+        ("targets", lambda: certified(RSA_2048, "anybody")),
+        ("targets", lambda: certified(gun="anybody")),
+    ],
+    ids=["root P-256", "root P-384", "root P-521", "root RSA", "P-256", "P-384", "P-521", "RSA", "Ed25519",
+         "RSA certificate", "ECDSA certificate"],
+)  # fmt: skip
+def test_what_we_sign_notary_verifies(
+    role: str, pair: Callable[[], Pair], attacker: Attacker, notary_binary: Path, tmp_path: Path
+):
+    files = Forge(signers={role: [pair()]}).files()
+    attacker.hosted = Hosted(files, {1: files["root"]})
+    assert "v1 " in Notary(notary_binary, tmp_path, attacker.url, attacker.ca).must("list", str(GUN))
+    assert evaluate(files, GUN, NOW).targets.keys() == {Tag("v1")}

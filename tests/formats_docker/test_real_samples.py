@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tuf.api.metadata import Root, Targets
 
 from tests.formats_docker.forge import NOW, RSA_2048, Private
-from tests.formats_docker.stand import Attacker, Hosted, Notary, NotaryServer
+from tests.formats_docker.stand import Attacker, DockerTrust, Hosted, Notary, NotaryServer
 from trustkit.core.formats.docker.evaluate import TOP, attributions, check_received, evaluate, missing
 from trustkit.core.formats.docker.files import covered, meta_of, payload, read, role_kind, write
 from trustkit.core.formats.docker.keys import key_of
@@ -168,6 +168,36 @@ def test_who_else_signed_a_tag(sample: Sample):
     assert found == {Tag("v2"): {"alice", "limited"}, Tag("v1"): {"alice/deep"}}
     files = sample.at("without keys")
     assert attributions(files, evaluate(files, GUN, now), now) == {Tag("v2"): {"limited"}}
+
+
+def test_collections_that_docker_made_are_read(notary_server: NotaryServer, docker_cli: Path, tmp_path: Path):
+    docker, gun = (
+        DockerTrust(docker_cli, tmp_path, notary_server.url, notary_server.ca),
+        Gun.parse("localhost:5000/made"),
+    )
+
+    def must(*arguments: str) -> None:
+        ran = docker("trust", *arguments)
+        assert ran.status == 0, ran.output
+
+    must("key", "generate", "--dir", str(tmp_path), "alice")
+    bob = tmp_path / "bob.pub"
+    bob.write_bytes(RSA_2048.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    seen = []
+    for arguments in (
+        ("signer", "add", "--key", str(tmp_path / "alice.pub"), "alice", str(gun)),
+        ("signer", "add", "--key", str(bob), "bob", str(gun)),
+        ("signer", "remove", "bob", str(gun)),
+    ):
+        must(*arguments)
+        must("inspect", str(gun))
+        files = docker.cached(gun)
+        for role, data in files.items():
+            assert write(read(data, role_kind(role), role)) == data, role
+        view = evaluate(files, gun, datetime.now(UTC))
+        assert view.targets == {}
+        seen.append([role.name.removeprefix("targets/") for role in view.roles if "/" in role.name])
+    assert seen == [["alice", "releases"], ["alice", "releases", "bob"], ["alice", "releases"]]
 
 
 def test_null_lists_are_kept(sample: Sample):

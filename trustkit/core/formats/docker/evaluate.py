@@ -266,6 +266,7 @@ def attributions(
         files: the files that ``evaluate`` made ``view`` of, those of the delegations among them.
     """
     state = _read(files, reader)
+    trusted = {tag.name: target for tag, target in view.targets.items()}
     current, found = {TARGETS}, dict[Tag, set[str]]()
     for node in state.tree.values():
         above = state.tree.get(parent(node.name))
@@ -276,10 +277,10 @@ def attributions(
         current.add(node.name)
         if _is_needed(node.name):
             continue
-        for tag, target in view.targets.items():
-            entry = node.file.signed.targets.get(tag.name)
-            if entry and node.allows(tag.name) and entry.hashes.get("sha256") == target.digest.hex:
-                found.setdefault(tag, set()).add(node.name.removeprefix(f"{TARGETS}/"))
+        for path, entry in node.file.signed.targets.items():
+            target = trusted.get(path)
+            if target and node.allows(path) and entry.hashes.get("sha256") == target.digest.hex:
+                found.setdefault(target.tag, set()).add(node.name.removeprefix(f"{TARGETS}/"))
     return {tag: frozenset(names) for tag, names in found.items()}
 
 

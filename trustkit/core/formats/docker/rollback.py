@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tuf.api.metadata import Root, Snapshot, Targets, Timestamp
+from tuf.api.metadata import Root, Targets
 
-from trustkit.core.formats.docker.files import read
+from trustkit.core.formats.docker.files import read, role_kind
 from trustkit.core.formats.docker.roles import RELEASES, TARGETS
 from trustkit.core.formats.docker.roots import check_threshold
 from trustkit.core.names import Gun
 from trustkit.core.readings import Reader
 from trustkit.errors import Rejected, RolledBack
 
-_TOP = {"timestamp": Timestamp, "snapshot": Snapshot, TARGETS: Targets}
+_ROLES = ("timestamp", "snapshot", TARGETS, RELEASES)
 
 
 def check_not_older(
@@ -37,15 +37,15 @@ def check_not_older(
     pairs: list[tuple[str, int, int]] = []
     if "root" in before:
         pairs.append(("root", reader(before["root"], Root).signed.version, root.version))
-    for role, kind in (*_TOP.items(), (RELEASES, Targets)):
+    for role in _ROLES:
         if role not in files or role not in before:
             continue
-        seen = reader(before[role], kind, f"{role}.json")
+        seen = reader(before[role], role_kind(role), f"{role}.json")
         try:
             check_threshold(targets if role == RELEASES else root, role, seen, before[role])
         except Rejected:
             continue
-        pairs.append((role, seen.signed.version, reader(files[role], kind, f"{role}.json").signed.version))
+        pairs.append((role, seen.signed.version, reader(files[role], role_kind(role), f"{role}.json").signed.version))
     for role, old, new in pairs:
         if new < old:
             raise RolledBack(
