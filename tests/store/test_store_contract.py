@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from trustkit.core.access import Assignment, Role
-from trustkit.core.names import Gun, PrincipalName
+from trustkit.core.names import Digest, Gun, PrincipalName
 from trustkit.core.patterns import RepositoryPattern
+from trustkit.core.ports.changefeed import Change
 from trustkit.core.ports.service import (
     AuditRow,
     Head,
@@ -113,6 +115,125 @@ def test_a_repository_has_one_collection(run, second: str) -> None:
         with pytest.raises(Conflict, match=r"registry\.example\.com/team/app"):
             async with store.write() as tx:
                 await tx.collections.found(Gun.parse(second), NOW)
+
+    run(body)
+
+
+DOCKER_APP = Gun.parse("localhost:5080/docker/app")
+
+
+def test_a_file_is_found_by_its_hash(run) -> None:
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            await founded(tx)
+            await tx.collections.add_files(APP, [stored("timestamp", 2)], NOW)
+        async with store.read() as tx:
+            old, digest = stored("timestamp", 1), Digest.of(b"timestamp.1")
+            assert await tx.collections.file_by_digest(APP, "timestamp", digest) == old
+            assert await tx.collections.file_by_digest(APP, "root", digest) is None
+            assert await tx.collections.file_by_digest(OTHER, "timestamp", digest) is None
+            newest = await tx.collections.newest(APP, "timestamp")
+            assert newest == stored("timestamp", 2)
+            assert newest is not None
+            assert (newest.series, newest.stored) == (0, NOW)
+            assert await tx.collections.newest(APP, "targets") is None
+
+    run(body)
+
+
+def test_versions_begin_anew_in_a_series_of_their_own(run) -> None:
+    """TRUST 3.4: as Docker's clients have it for a delegation that was removed and comes back."""
+
+    async def body(store: Store) -> None:
+        role = "targets/alice"
+        async with store.write() as tx:
+            await tx.collections.found(DOCKER_APP, NOW, "docker")
+            await tx.collections.add_files(DOCKER_APP, [stored(role, 1), stored(role, 2)], NOW)
+            again = replace(stored(role, 1, data=b"again"), series=1)
+            await tx.collections.add_files(DOCKER_APP, [again], NOW)
+        for series, version in ((None, 1), (0, 3), (1, 1)):
+            used = replace(stored(role, version, data=b"x"), series=series)
+            with pytest.raises(Conflict, match="used before"):
+                async with store.write() as tx:
+                    await tx.collections.add_files(DOCKER_APP, [used], NOW)
+        async with store.write() as tx:
+            await tx.collections.add_files(DOCKER_APP, [stored(role, 2, data=b"next")], NOW)
+        async with store.read() as tx:
+            assert (await tx.collections.current(DOCKER_APP))[role].data == b"next"
+            file = await tx.collections.file(DOCKER_APP, role, 1)
+            assert file is not None
+            assert file.data == b"again"
+            for data in (b"targets/alice.1", b"targets/alice.2", b"again", b"next"):
+                found = await tx.collections.file_by_digest(DOCKER_APP, role, Digest.of(data))
+                assert found is not None
+                assert found.data == data
+
+    run(body)
+
+
+def test_a_format_is_for_as_long_as_a_collection_is_open(run) -> None:
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            await founded(tx)
+            await tx.collections.found(DOCKER_APP, NOW, "docker")
+            with pytest.raises(StateError, match="open"):
+                await tx.collections.set_format(DOCKER_APP, "tuf")
+            with pytest.raises(NotFound):
+                await tx.collections.set_format(OTHER, "tuf")
+            await tx.upkeep.close(DOCKER_APP, "deleted")
+            assert {record.gun: record.format for record in await tx.collections.list()} == {
+                APP: "tuf",
+                DOCKER_APP: "docker",
+            }
+            await tx.collections.set_format(DOCKER_APP, "tuf")
+        async with store.read() as tx:
+            record = await tx.collections.get(DOCKER_APP)
+            assert record is not None
+            assert record.format == "tuf"
+
+    run(body)
+
+
+def test_a_publishers_snapshot_may_live_for_years(run) -> None:
+    """In format docker; in the other one a clock that was ahead signed it."""
+
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            await founded(tx)
+            await tx.collections.add_files(APP, [stored("snapshot", 1, 1000)], NOW)
+            await tx.collections.found(DOCKER_APP, NOW, "docker")
+            files = [stored("snapshot", 1, 1000), stored("timestamp", 1, 1000)]
+            await tx.collections.add_files(DOCKER_APP, files, NOW)
+        async with store.read() as tx:
+            early, late = NOW, NOW + timedelta(days=30)
+            assert await tx.collections.expiring(role="snapshot", before=early, beyond=late) == [APP]
+            assert await tx.collections.expiring(role="timestamp", before=early, beyond=late) == [DOCKER_APP]
+
+    run(body)
+
+
+def test_the_changefeed_is_read_in_both_directions(run) -> None:
+    def change(gun: Gun, version: int, category: str = "update") -> Change:
+        return Change(NOW, gun, version, f"{version:064x}", category)
+
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            for version in range(1, 5):
+                await tx.changefeed.append(change(APP, version))
+                await tx.changefeed.append(change(OTHER, version))
+            await tx.changefeed.append(change(APP, 0, "deletion"))
+        async with store.read() as tx:
+            feed = tx.changefeed
+            every = await feed.after(0, 100)
+            assert [(each.gun, each.version) for each in every[:3]] == [(APP, 1), (OTHER, 1), (APP, 2)]
+            assert [each.id for each in every] == sorted({each.id for each in every})
+            assert await feed.after(every[1].id, 2) == every[2:4]
+            assert await feed.before(every[4].id, 2) == every[2:4]
+            assert await feed.before(None, 2) == every[-2:]
+            assert [each.version for each in await feed.after(0, 100, APP)] == [1, 2, 3, 4, 0]
+            assert [each.version for each in await feed.before(None, 2, APP)] == [4, 0]
+            assert await feed.after(every[-1].id, 5) == []
+            assert await feed.before(every[0].id, 5) == []
 
     run(body)
 

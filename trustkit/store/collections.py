@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -10,39 +11,53 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, bindparam, case, func, insert, select, update
 
-from trustkit.core.names import Gun, Repository
-from trustkit.core.ports.service import CollectionRecord, Head, RoleExpiry, SealedKey, StoredFile
+from trustkit.core.names import Digest, Gun, Repository
+from trustkit.core.ports.service import TUF, CollectionRecord, Head, RoleExpiry, SealedKey, StoredFile
 from trustkit.errors import Conflict, NotFound, StateError
 from trustkit.store.models import collections, heads, online_keys
 from trustkit.store.models import files as stored_files
 from trustkit.store.statements import Statements
 
-_RECORD = select(collections.c.gun, collections.c.generation, collections.c.created, collections.c.closed)
+_RECORD = select(
+    collections.c.gun, collections.c.generation, collections.c.created, collections.c.closed, collections.c.format
+)
 _ID = select(collections.c.id, collections.c.generation).where(collections.c.gun == bindparam("gun"))
 _BY_GUN = _RECORD.where(collections.c.gun == bindparam("gun"))
 _BY_REPOSITORY = _RECORD.where(collections.c.repository == bindparam("repository"))
-_FILE_COLUMNS = (stored_files.c.role, stored_files.c.version, stored_files.c.data, stored_files.c.expires)
-_CURRENT = (
-    select(*_FILE_COLUMNS)
-    .join(heads, (heads.c.collection == stored_files.c.collection) & (heads.c.role == stored_files.c.role))
-    .join(collections, collections.c.id == heads.c.collection)
-    .where(collections.c.gun == bindparam("gun"), heads.c.version == stored_files.c.version)
+_FILE_COLUMNS = (
+    stored_files.c.role,
+    stored_files.c.version,
+    stored_files.c.data,
+    stored_files.c.expires,
+    stored_files.c.series,
+    stored_files.c.stored,
 )
-_FILE = (
+_FILES = (
     select(*_FILE_COLUMNS)
     .join(collections, collections.c.id == stored_files.c.collection)
-    .where(
-        collections.c.gun == bindparam("gun"),
-        stored_files.c.role == bindparam("role"),
-        stored_files.c.version == bindparam("version"),
-    )
+    .where(collections.c.gun == bindparam("gun"))
 )
-_HEADS = select(heads.c.role, heads.c.version).where(heads.c.collection == bindparam("collection"))
+_CURRENT = _FILES.join(
+    heads, (heads.c.collection == stored_files.c.collection) & (heads.c.role == stored_files.c.role)
+).where(heads.c.version == stored_files.c.version, heads.c.series == stored_files.c.series)
+_NEWEST = _CURRENT.where(heads.c.role == bindparam("role"))
+_FILE = (
+    _FILES.where(stored_files.c.role == bindparam("role"), stored_files.c.version == bindparam("version"))
+    .order_by(stored_files.c.series.desc())
+    .limit(1)
+)
+_BY_DIGEST = (
+    _FILES.where(stored_files.c.sha256 == bindparam("sha256"), stored_files.c.role == bindparam("role"))
+    .order_by(stored_files.c.series.desc())
+    .limit(1)
+)
+_HEADS = select(heads.c.role, heads.c.version, heads.c.series).where(heads.c.collection == bindparam("collection"))
 _MOVE_HEAD = (
     update(heads)
     .where(heads.c.collection == bindparam("at_collection"), heads.c.role == bindparam("at_role"))
-    .values(version=bindparam("to_version"), expires=bindparam("to_expires"))
+    .values(version=bindparam("to_version"), expires=bindparam("to_expires"), series=bindparam("to_series"))
 )
+_SET_FORMAT = update(collections).where(collections.c.gun == bindparam("at_gun")).values(format=bindparam("to"))
 _BUMP = update(collections).where(collections.c.id == bindparam("at_id")).values(generation=bindparam("to"))
 _KEYS = select(online_keys.c.role, online_keys.c.key_id, online_keys.c.public, online_keys.c.sealed).where(
     online_keys.c.gun == bindparam("gun")
@@ -65,13 +80,21 @@ class SqlCollections:
         rows = (await self._run(_RECORD.order_by(collections.c.gun), scans=True)).rows
         return [_record(row) for row in rows]
 
-    async def found(self, gun: Gun, now: datetime) -> CollectionRecord:
+    async def found(self, gun: Gun, now: datetime, format: str = TUF) -> CollectionRecord:  # noqa: A002 - the word
         there = await self.of_repository(gun.repository)
         if there is not None:
             raise Conflict(f"Repository {gun.repository} has a collection already: {there.gun}.", gun=str(there.gun))
         values = {"gun": str(gun), "repository": str(gun.repository), "generation": 0, "created": now}
-        await self._run(insert(collections), values)
-        return CollectionRecord(gun, 0, now)
+        await self._run(insert(collections), values | {"format": format})
+        return CollectionRecord(gun, 0, now, format=format)
+
+    async def set_format(self, gun: Gun, format: str) -> None:  # noqa: A002 - the word
+        record = await self.get(gun)
+        if record is None:
+            raise NotFound(f"There is no collection {gun}.")
+        if record.closed is None:
+            raise StateError(f"{gun} is in format {record.format}, and open.")
+        await self._run(_SET_FORMAT, {"at_gun": str(gun), "to": format})
 
     async def current(self, gun: Gun) -> Mapping[str, StoredFile]:
         rows = (await self._run(_CURRENT, {"gun": str(gun)})).rows
@@ -81,30 +104,41 @@ class SqlCollections:
         row = (await self._run(_FILE, {"gun": str(gun), "role": role, "version": version})).first
         return _file(row) if row else None
 
+    async def newest(self, gun: Gun, role: str) -> StoredFile | None:
+        row = (await self._run(_NEWEST, {"gun": str(gun), "role": role})).first
+        return _file(row) if row else None
+
+    async def file_by_digest(self, gun: Gun, role: str, digest: Digest) -> StoredFile | None:
+        row = (await self._run(_BY_DIGEST, {"gun": str(gun), "role": role, "sha256": digest.hex})).first
+        return _file(row) if row else None
+
     async def add_files(self, gun: Gun, files: Sequence[StoredFile], now: datetime) -> int:
         found = (await self._run(_ID, {"gun": str(gun)})).first
         if found is None:
             raise NotFound(f"There is no collection {gun}.")
         collection, generation = found.id, found.generation
-        ordered = sorted(files, key=lambda file: (file.role, file.version))
-        await self._insert(gun, collection, ordered, now)
+        await self._insert(gun, collection, files, now)
         await self._run(_BUMP, {"at_id": collection, "to": generation + 1})
         return int(generation) + 1
 
-    async def _insert(self, gun: Gun, collection: int, ordered: Sequence[StoredFile], now: datetime) -> None:
+    async def _insert(self, gun: Gun, collection: int, files: Sequence[StoredFile], now: datetime) -> None:
         """Adds files, and moves the heads; a version at or under a role's head was used before (TRUST 3.4)."""
-        stored = {row.role: row.version for row in (await self._run(_HEADS, {"collection": collection})).rows}
-        versions, newest = dict(stored), {file.role: file for file in ordered}
-        for file in ordered:
-            if file.version <= versions.get(file.role, 0):
+        stored = (await self._run(_HEADS, {"collection": collection})).rows
+        heads_ = {row.role: (row.series, row.version) for row in stored}
+        ordered = sorted((_placed(file, heads_) for file in files), key=lambda at: (at[0].role, *at[1]))
+        last = dict(heads_)
+        for file, place in ordered:
+            if place <= last.get(file.role, (0, 0)):
                 raise Conflict(
-                    f"Version {file.version} of {file.role} of {gun} was used before.", versions=dict(stored)
+                    f"Version {file.version} of {file.role} of {gun} was used before.",
+                    versions={row.role: row.version for row in stored},
                 )
-            versions[file.role] = file.version
+            last[file.role] = place
         if ordered:
-            await self._run(insert(stored_files), [_file_values(collection, file, now) for file in ordered])
-        moved = [_move_values(collection, file) for role, file in newest.items() if role in stored]
-        new = [_head_values(collection, file) for role, file in newest.items() if role not in stored]
+            await self._run(insert(stored_files), [_file_values(collection, *each, now) for each in ordered])
+        newest = {file.role: (file, place) for file, place in ordered}
+        moved = [_move_values(collection, *each) for role, each in newest.items() if role in heads_]
+        new = [_head_values(collection, *each) for role, each in newest.items() if role not in heads_]
         if moved:
             await self._run(_MOVE_HEAD, moved)
         if new:
@@ -123,11 +157,14 @@ class SqlCollections:
             await self._run(insert(online_keys), [key_values(gun, key, now) for key in keys])
 
     async def expiring(self, *, role: str, before: datetime, beyond: datetime | None = None) -> Sequence[Gun]:
-        due = heads.c.expires < before
+        due: ColumnElement[bool] = heads.c.expires < before
+        if beyond is not None:
+            ours = (heads.c.role != "snapshot") | (collections.c.format == TUF)
+            due = due | ((heads.c.expires > beyond) & ours)
         statement = (
             select(collections.c.gun)
             .join(heads, heads.c.collection == collections.c.id)
-            .where(heads.c.role == role, due if beyond is None else due | (heads.c.expires > beyond))
+            .where(heads.c.role == role, due)
             .where(collections.c.closed.is_(None))
             .order_by(heads.c.expires, collections.c.gun)
         )
@@ -150,16 +187,21 @@ class SqlCollections:
         return {row.role: RoleExpiry(row.files, row.expired, row.due, row.soonest) for row in rows}
 
     async def other_heads(self, roles: Iterable[str]) -> Sequence[Head]:
-        top = heads.alias()
+        top, snap = heads.alias(), heads.alias()
+        versions = (top.c.version.label("targets"), snap.c.version.label("snapshot"))
         statement = (
-            select(collections.c.gun, heads.c.role, heads.c.expires, top.c.version.label("targets"))
+            select(collections.c.gun, heads.c.role, heads.c.expires, *versions, collections.c.format)
             .join(heads, heads.c.collection == collections.c.id)
             .join(top, (top.c.collection == collections.c.id) & (top.c.role == "targets"))
+            .join(snap, (snap.c.collection == collections.c.id) & (snap.c.role == "snapshot"), isouter=True)
             .where(heads.c.role.not_in(list(roles)), collections.c.closed.is_(None))
             .order_by(heads.c.expires, collections.c.gun, heads.c.role)
         )
         rows = (await self._run(statement, scans=True)).rows
-        return [Head(Gun.parse(row.gun), row.role, row.expires, row.targets) for row in rows]
+        return [
+            Head(Gun.parse(row.gun), row.role, row.expires, row.targets, row.snapshot or 0, row.format)
+            for row in rows
+        ]
 
     async def _one(self, statement: Select[Any], **values: str) -> CollectionRecord | None:
         row = (await self._run(statement, values)).first
@@ -171,11 +213,11 @@ def _count_until(moment: datetime) -> ColumnElement[int]:
 
 
 def _record(row: Row[Any]) -> CollectionRecord:
-    return CollectionRecord(Gun.parse(row.gun), row.generation, row.created, row.closed)
+    return CollectionRecord(Gun.parse(row.gun), row.generation, row.created, row.closed, row.format)
 
 
 def _file(row: Row[Any]) -> StoredFile:
-    return StoredFile(row.role, row.version, row.data, row.expires)
+    return StoredFile(row.role, row.version, row.data, row.expires, row.series, row.stored)
 
 
 def sealed_key(row: Row[Any], gun: Gun) -> SealedKey:
@@ -187,18 +229,32 @@ def sealed_key(row: Row[Any], gun: Gun) -> SealedKey:
     return SealedKey(row.role, row.key_id, public, row.sealed)
 
 
-def _file_values(collection: int, file: StoredFile, now: datetime) -> dict[str, Any]:
-    return {**_head_values(collection, file), "data": file.data, "stored": now}
+def _placed(file: StoredFile, heads_: Mapping[str, tuple[int, int]]) -> tuple[StoredFile, tuple[int, int]]:
+    """A file with its series and version."""
+    series = heads_.get(file.role, (0, 0))[0] if file.series is None else file.series
+    return file, (series, file.version)
 
 
-def _head_values(collection: int, file: StoredFile) -> dict[str, Any]:
-    return {"collection": collection, "role": file.role, "version": file.version, "expires": file.expires}
+def _file_values(collection: int, file: StoredFile, place: tuple[int, int], now: datetime) -> dict[str, Any]:
+    sha256 = hashlib.sha256(file.data).hexdigest()
+    return {**_head_values(collection, file, place), "data": file.data, "stored": now, "sha256": sha256}
 
 
-def _move_values(collection: int, file: StoredFile) -> dict[str, Any]:
+def _head_values(collection: int, file: StoredFile, place: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "collection": collection,
+        "role": file.role,
+        "series": place[0],
+        "version": file.version,
+        "expires": file.expires,
+    }
+
+
+def _move_values(collection: int, file: StoredFile, place: tuple[int, int]) -> dict[str, Any]:
     return {
         "at_collection": collection,
         "at_role": file.role,
+        "to_series": place[0],
         "to_version": file.version,
         "to_expires": file.expires,
     }

@@ -1,7 +1,8 @@
 """The tables.  Migrations say the same step by step; a test holds the two together.
 
 Moments are microseconds since the epoch in UTC: they sort, compare and survive every database alike.  A collection
-is never deleted, so that its versions are never used twice (TRUST 3.4, 3.5).
+is never deleted, so that its versions are never used twice (TRUST 3.4, 3.5): where the versions of a role begin anew,
+as Docker's clients have it, they do so in a series of their own.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ collections = Table(
     Column("generation", BigInteger, nullable=False),
     Column("created", Moment, nullable=False),
     Column("closed", String(16), nullable=True),
+    Column("format", String(16), nullable=False, server_default="tuf"),
     UniqueConstraint("gun"),
     UniqueConstraint("repository"),
 )
@@ -75,7 +77,10 @@ files = Table(
     Column("data", LargeBinary, nullable=False),
     Column("expires", Moment, nullable=False),
     Column("stored", Moment, nullable=False),
-    PrimaryKeyConstraint("collection", "role", "version"),
+    Column("series", Integer, nullable=False, server_default="0"),
+    Column("sha256", String(64), nullable=True),
+    PrimaryKeyConstraint("collection", "role", "series", "version"),
+    Index(None, "sha256"),
 )
 
 heads = Table(
@@ -85,6 +90,7 @@ heads = Table(
     Column("role", String(255), nullable=False),
     Column("version", Integer, nullable=False),
     Column("expires", Moment, nullable=False),
+    Column("series", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("collection", "role"),
     Index(None, "role", "expires"),
 )
@@ -120,6 +126,19 @@ jumps = Table(
     Column("role", String(255), nullable=False),
     Column("ceiling", Integer, nullable=False),
     PrimaryKeyConstraint("collection", "role"),
+)
+
+changefeed = Table(
+    "changefeed",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("gun", String(512), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("category", String(16), nullable=False),
+    Index(None, "gun"),
+    sqlite_autoincrement=True,
 )
 
 principals = Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trustkit.store.audit import SqlAudit
+from trustkit.store.changefeed import SqlChangefeed
 from trustkit.store.collections import SqlCollections
 from trustkit.store.identities import SqlIdentities
 from trustkit.store.proposals import SqlProposals
@@ -21,3 +22,4 @@ class SqlTransaction:
         self.settings = SqlSettings(statements)
         self.audit = SqlAudit(statements)
         self.proposals = SqlProposals(statements)
+        self.changefeed = SqlChangefeed(statements)

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from trustkit.errors import StateError
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest revision of ``migrations/versions``."""
 
 

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from trustkit.core.access import Assignment
-from trustkit.core.names import Gun, PrincipalName, Repository
+from trustkit.core.names import Digest, Gun, Repository
 from trustkit.core.patterns import RepositoryPattern
+from trustkit.core.ports.changefeed import Changefeed
+from trustkit.core.ports.identities import Identities as Identities
+from trustkit.core.ports.identities import PrincipalRecord as PrincipalRecord
+from trustkit.core.ports.identities import RefreshRecord as RefreshRecord
 from trustkit.core.ports.proposals import Proposals
+
+TUF, DOCKER = "tuf", "docker"
+"""The formats of collections."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """One version of one role's metadata file, exactly as it is served."""
+    """One version of one role's metadata file, exactly as it is served.
+
+    Attributes:
+        series: rises where the versions of the role begin anew, which happens in format ``docker`` only; None, for a
+            file to be added, goes on in that of the file before.
+        stored: when it was added; None before.
+    """
 
     role: str
     version: int
     data: bytes
     expires: datetime
+    series: int | None = field(default=None, compare=False)
+    stored: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +52,15 @@ class SealedKey:
 class CollectionRecord:
     """A collection that exists.  ``generation`` rises with every publish and renewal.
 
-    ``closed`` says why an Owner closed it: nothing of it is served until a new root is there (TRUST 3.5).
+    ``closed`` says why an Owner closed it: nothing of it is served until a new root is there (TRUST 3.5).  ``format``
+    is ``tuf`` or ``docker``.
     """
 
     gun: Gun
     generation: int
     created: datetime
     closed: str | None = None
+    format: str = TUF
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,34 +81,55 @@ class RoleExpiry:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A role's current file in an open collection.  ``targets`` is the version of that collection's targets."""
+    """A role's current file in an open collection, with the versions of that collection's targets and snapshot."""
 
     gun: Gun
     role: str
     expires: datetime
     targets: int
+    snapshot: int = 0
+    format: str = TUF
 
 
 class Collections(Protocol):
     """Collections and their files.
 
-    Invariants: a (gun, role, version) is written once and never changed (TRUST 3.4); a repository has at most one
-    collection (1.1); ``current`` gives the highest version of each role.
+    Invariants: a (gun, role, series, version) is written once and never changed (TRUST 3.4); a repository has at most
+    one collection (1.1); ``current`` gives the highest version of each role's last series.
     """
 
     async def get(self, gun: Gun) -> CollectionRecord | None: ...
     async def of_repository(self, repository: Repository) -> CollectionRecord | None: ...
     async def list(self) -> list[CollectionRecord]: ...
 
-    async def found(self, gun: Gun, now: datetime) -> CollectionRecord:
+    async def found(self, gun: Gun, now: datetime, format: str = TUF) -> CollectionRecord:  # noqa: A002 - the word
         """Makes the collection; raises Conflict where the GUN or its repository has one."""
         ...
 
+    async def set_format(self, gun: Gun, format: str) -> None:  # noqa: A002 - the word
+        """Says what a closed collection begins anew as.  Raises NotFound; StateError for an open one."""
+        ...
+
     async def current(self, gun: Gun) -> Mapping[str, StoredFile]: ...
-    async def file(self, gun: Gun, role: str, version: int) -> StoredFile | None: ...
+
+    async def newest(self, gun: Gun, role: str) -> StoredFile | None:
+        """The role's file of ``current``."""
+        ...
+
+    async def file(self, gun: Gun, role: str, version: int) -> StoredFile | None:
+        """The one of the last series that has this version."""
+        ...
+
+    async def file_by_digest(self, gun: Gun, role: str, digest: Digest) -> StoredFile | None:
+        """The file with these bytes; those that were added before format ``docker`` was known aren't found."""
+        ...
 
     async def add_files(self, gun: Gun, files: Sequence[StoredFile], now: datetime) -> int:
-        """Adds files and raises the generation by one; returns it.  Raises Conflict for a version that exists."""
+        """Adds files and raises the generation by one; returns it.
+
+        Raises:
+            Conflict: a version at or under the last one of the same series, or an older series.
+        """
         ...
 
     async def online_keys(self, gun: Gun) -> Mapping[str, SealedKey]:
@@ -107,7 +144,8 @@ class Collections(Protocol):
         """Open collections whose current file of this role expires before this moment, soonest first.
 
         Args:
-            beyond: those come, too, whose file expires after this moment.
+            beyond: those come, too, whose file expires after this moment; of snapshots only those in format ``tuf``,
+                as in the other one a publisher may hold the key, and sign for years.
         """
         ...
 
@@ -164,65 +202,6 @@ class Upkeep(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class PrincipalRecord:
-    """Somebody who can log in.  ``epoch`` rises with a new password or a disable: older refresh tokens are dead."""
-
-    name: PrincipalName
-    password_hash: str
-    disabled: bool
-    epoch: int
-    created: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshRecord:
-    """A refresh token, by its SHA-256; bound to principal and service."""
-
-    token_hash: bytes
-    principal: PrincipalName
-    service: str
-    epoch: int
-    expires: datetime
-
-
-class Identities(Protocol):
-    """Principals, their roles and refresh tokens.  Removing a principal removes the rest with it."""
-
-    async def add(self, name: PrincipalName, password_hash: str, now: datetime) -> None:
-        """Raises Conflict where the name is taken."""
-        ...
-
-    async def get(self, name: PrincipalName) -> PrincipalRecord | None: ...
-    async def list(self) -> list[PrincipalRecord]: ...
-
-    async def set_password(self, name: PrincipalName, password_hash: str) -> None:
-        """Raises NotFound; the epoch rises."""
-        ...
-
-    async def set_disabled(self, name: PrincipalName) -> None:
-        """Raises NotFound; the epoch rises."""
-        ...
-
-    async def remove(self, name: PrincipalName) -> None:
-        """Raises NotFound."""
-        ...
-
-    async def assign(self, name: PrincipalName, assignment: Assignment) -> None:
-        """Assigns once; a second time changes nothing.  Raises NotFound."""
-        ...
-
-    async def revoke(self, name: PrincipalName, assignment: Assignment) -> None:
-        """Raises NotFound where there is no such assignment."""
-        ...
-
-    async def assignments(self, name: PrincipalName) -> tuple[Assignment, ...]: ...
-
-    async def add_refresh(self, record: RefreshRecord) -> None: ...
-    async def refresh(self, token_hash: bytes) -> RefreshRecord | None: ...
-    async def drop_refresh_expired(self, now: datetime) -> int: ...
-
-
 class ServiceSettings(Protocol):
     """Operator's switches that live in the database, because ``admin`` changes them beside a running service."""
 
@@ -274,6 +253,8 @@ class Transaction(Protocol):
     def audit(self) -> AuditLog: ...
     @property
     def proposals(self) -> Proposals: ...
+    @property
+    def changefeed(self) -> Changefeed: ...
 
 
 class Store(Protocol):
