@@ -5,7 +5,7 @@
 Without a helper it is held against ``docker trust inspect`` at notary-server 0.7, as in ``verify_speed``: the two
 take turns.  With the helper it is run N times, one after the other, for the p99; every tenth digest is another
 one and has to be refused.  What is run is what ``trustkit install containerd`` writes.  The last lines are
-``ratio N`` and ``p99 N ms``.  Needs notary-server, notary and docker (Debian: notary, docker.io).
+``processor ratio N``, ``ratio N`` and ``p99 N ms``.  Needs notary-server, notary and docker (Debian: notary, docker.io).
 """
 
 from __future__ import annotations
@@ -13,16 +13,24 @@ from __future__ import annotations
 import argparse
 import compileall
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import trustkit
-from tests.bench.verify_speed import DIGEST, WARM_UP, milliseconds, notary_server, signed_at_peer
+from tests.bench.verify_speed import (
+    DIGEST,
+    WARM_UP,
+    Spent,
+    milliseconds,
+    notary_server,
+    signed_at_peer,
+    tell,
+    tell_ratios,
+    timed,
+)
 from tests.hooks.node import OTHER, Image, flags, signed
 from tests.service import Person, RunningService
 
@@ -34,12 +42,10 @@ class Verifier:
     program: Path
     image: Image
 
-    def milliseconds(self, digest: str, status: int) -> float:
-        """The time of one run, which has to end with this status."""
-        command, feed = [self.program, *flags(f"{self.image.name}:v1", digest)], self.image.descriptor(digest=digest)
-        began = time.perf_counter()
-        done = subprocess.run(command, input=feed, env={}, capture_output=True, text=True, check=False)
-        took = (time.perf_counter() - began) * 1000
+    def milliseconds(self, digest: str, status: int) -> Spent:
+        """What one run took, which has to end with this status."""
+        command = [str(self.program), *flags(f"{self.image.name}:v1", digest)]
+        done, took = timed(command, {}, self.image.descriptor(digest=digest))
         if done.returncode != status:
             raise SystemExit(f"the verifier ended with {done.returncode}: {done.stdout}{done.stderr}")
         return took
@@ -55,8 +61,8 @@ def install(folder: Path, service: RunningService) -> tuple[Verifier, Person]:
     return Verifier(folder / "bin" / "trustkit", image), node
 
 
-def beside_the_peer(folder: Path, verifier: Verifier, runs: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of the verifier alone, and of the peer."""
+def beside_the_peer(folder: Path, verifier: Verifier, runs: int) -> tuple[list[Spent], list[Spent]]:
+    """What the verifier alone took, and the peer."""
     ours, theirs = [], []
     with notary_server(folder) as (server, cert):
         peer = signed_at_peer(folder, server, cert)
@@ -66,8 +72,8 @@ def beside_the_peer(folder: Path, verifier: Verifier, runs: int) -> tuple[list[f
     return ours[WARM_UP:], theirs[WARM_UP:]
 
 
-def with_helper(verifier: Verifier, node: Person, runs: int) -> list[float]:
-    """Milliseconds of the verifier with a helper beside it."""
+def with_helper(verifier: Verifier, node: Person, runs: int) -> list[Spent]:
+    """What the verifier took with a helper beside it."""
     command = [sys.executable, "-m", "trustkit", "verifierd"]
     environ = {**os.environ, **node.environment()}
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as helper:
@@ -97,10 +103,9 @@ def main() -> None:
             helped = sorted(with_helper(verifier, node, arguments.runs))
         finally:
             service.stop()
-    for kind, found in {"verifier alone": alone, "docker trust inspect": peer, "with the helper": helped}.items():
-        print(f"{kind}: median {statistics.median(found):.0f} ms, best {min(found):.0f} ms, {len(found)} runs")
-    print(f"ratio {statistics.median(alone) / statistics.median(peer):.2f}")
-    print(f"p99 {helped[int(len(helped) * 0.99)]:.1f} ms")
+    tell({"verifier alone": alone, "docker trust inspect": peer, "with the helper": helped})
+    tell_ratios(alone, peer)
+    print(f"p99 {helped[int(len(helped) * 0.99)].time:.1f} ms")
 
 
 if __name__ == "__main__":
