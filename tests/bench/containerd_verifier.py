@@ -5,7 +5,8 @@
 Without a helper it is held against ``docker trust inspect`` at notary-server 0.7, as in ``verify_speed``: the two
 take turns.  With the helper it is run N times, one after the other, for the p99; every tenth digest is another
 one and has to be refused.  What is run is what ``trustkit install containerd`` writes.  The last lines are
-``processor ratio N``, ``ratio N`` and ``p99 N ms``.  Needs notary-server, notary and docker (Debian: notary, docker.io).
+``processor ratio N``, ``ratio N`` and ``p99 N ms``.  Needs notary-server, notary and docker (Debian: notary,
+docker.io).
 """
 
 from __future__ import annotations
