@@ -12,15 +12,16 @@ and nothing is remembered for them.
 from __future__ import annotations
 
 import array
+import ast
 import atexit
 import contextlib
 import gc
 import importlib
 import io
-import json
 import os
 import pkgutil
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,8 +29,9 @@ import sys
 import tempfile
 import threading
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import trustkit
 from tests import remembered
@@ -48,7 +50,7 @@ LOADED = (
 NOT_LOADED = ("trustkit.__main__", "trustkit.store.migrations.")
 STREAMS = 3
 ORDINARY = ("LD_", "PYTHON", "FAKETIME", "DYLD_")
-_LONGEST = 1 << 20
+_LONGEST, _MOST_FDS = 1 << 20, 4096
 
 
 class Forked:
@@ -77,8 +79,9 @@ class Forked:
     def wait(self, timeout: float | None = None) -> int:
         """Waits for its end; raises subprocess.TimeoutExpired after so many seconds."""
         if self.returncode is None:
-            ready, _, _ = select.select([self._connection], [], [], timeout)
-            if not ready:
+            poll = select.poll()
+            poll.register(self._connection, select.POLLIN)
+            if not poll.poll(None if timeout is None else timeout * 1000):
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)
             self.returncode = int(self._answers.readline())
             self._answers.close()
@@ -117,7 +120,12 @@ class ForkServer:
             files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(STREAMS)]
             files[0].write(feed.encode())
             files[0].seek(0)
-            status = self._ask(arguments, environ, files, timeout).wait()
+            forked = self._ask(arguments, environ, files, stays=False)
+            try:
+                status = forked.wait(timeout)
+            except subprocess.TimeoutExpired:
+                forked.kill()
+                status = forked.wait()
             for file in files[1:]:
                 file.seek(0)
             out, err = (io.TextIOWrapper(file, "utf-8").read() for file in files[1:])
@@ -127,14 +135,14 @@ class ForkServer:
         """Starts a service, ``trustkit ARGUMENTS`` in this process's folder, which reads nothing; see ``Forked``."""
         read, write = os.pipe()
         with Path(os.devnull).open("rb") as nothing, os.fdopen(write, "wb") as out:
-            forked = self._ask(arguments, environ, [nothing, out, stderr], None)
+            forked = self._ask(arguments, environ, [nothing, out, stderr], stays=True)
         forked.stdout = os.fdopen(read, "r", encoding="utf-8")
         return forked
 
-    def _ask(self, arguments: list[str], environ: dict[str, str], files: list[Any], timeout: float | None) -> Forked:
+    def _ask(self, arguments: list[str], environ: dict[str, str], files: list[Any], *, stays: bool) -> Forked:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.connect(self.started())
-        asked = json.dumps([arguments, environ, str(Path.cwd()), timeout]).encode()
+        asked = ascii([arguments, environ, str(Path.cwd()), stays]).encode()
         fds = array.array("i", [file.fileno() for file in files])
         header = len(asked).to_bytes(4, "big")
         connection.sendmsg([header], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
@@ -155,12 +163,43 @@ class ForkServer:
                 )
                 assert process.stdout is not None
                 assert process.stdout.readline() == b"ready\n"
-                atexit.register(process.kill)
+                assert process.stdin is not None
+                atexit.register(process.stdin.close)
             return self._path
 
 
 def serve(path: str) -> None:
-    """Serves until stdin ends: so no server outlives the process that started it."""
+    """Serves until stdin ends; what still runs then is killed, so that nothing outlives who started the server."""
+    _load()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen(64)
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    running: dict[int, socket.socket] = {}
+    print("ready", flush=True)
+    while True:
+        ready, _, _ = select.select([listener, sys.stdin, woken], [], [])
+        if sys.stdin in ready:
+            break
+        if woken in ready:
+            os.read(woken, 4096)
+            _tell(running)
+        if listener in ready:
+            connection, _ = listener.accept()
+            child = _begin(connection, Path(path).parent)
+            running[child] = connection
+            with contextlib.suppress(OSError):
+                connection.sendall(f"{child}\n".encode())
+    for child in running:
+        os.kill(child, signal.SIGKILL)
+    shutil.rmtree(Path(path).parent, ignore_errors=True)
+
+
+def _load() -> None:
     sdks.leave_out()
     for module in pkgutil.walk_packages(trustkit.__path__, "trustkit."):
         if not module.name.startswith(NOT_LOADED):
@@ -170,52 +209,49 @@ def serve(path: str) -> None:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # so that no child copies the memory of all that was loaded only to count references
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(path)
-    listener.listen(64)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    print("ready", flush=True)
-    while True:
-        ready, _, _ = select.select([listener, sys.stdin], [], [])
-        if sys.stdin in ready:
+
+
+def _tell(running: dict[int, socket.socket]) -> None:
+    """Tells of every child that has ended how it did."""
+    while running:
+        child, status = os.waitpid(-1, os.WNOHANG)
+        if not child:
             return
-        connection, _ = listener.accept()
-        if os.fork() == 0:
-            listener.close()
-            _handle(connection, Path(path).parent)
-        connection.close()
+        with running.pop(child) as connection, contextlib.suppress(OSError):
+            connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
-def _handle(connection: socket.socket, shelf: Path) -> None:
-    """In a child: has a child of its own be the command, and tells how that ended."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+def _begin(connection: socket.socket, shelf: Path) -> int:
+    """Has a child be what is asked for; its process id."""
     header, ancillary, _, _ = connection.recvmsg(4, socket.CMSG_SPACE(STREAMS * 4))
     fds = array.array("i")
     fds.frombytes(ancillary[0][2])
     size, asked = int.from_bytes(header, "big"), b""
     while len(asked) < size:
         asked += connection.recv(min(size - len(asked), _LONGEST))
-    arguments, environ, folder, timeout = json.loads(asked)
-    if (child := os.fork()) == 0:
-        connection.close()
-        if timeout is not None:
-            remembered.opened(shelf)
-            remembered.sealed(shelf)
-        _be(arguments, environ, folder, list(fds))
-    connection.sendall(f"{child}\n".encode())
-    signal.signal(signal.SIGALRM, lambda _number, _frame: os.kill(child, signal.SIGKILL))
-    signal.setitimer(signal.ITIMER_REAL, timeout or 0)
-    _, status = os.waitpid(child, 0)
-    with contextlib.suppress(BrokenPipeError):
-        connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
-    os._exit(0)
+    if not (child := os.fork()):
+        _become(asked, fds, shelf)
+    for fd in fds:
+        os.close(fd)
+    return child
 
 
-def _be(arguments: list[str], environ: dict[str, str], folder: str, fds: list[int]) -> None:
-    """Becomes ``trustkit ARGUMENTS``."""
+def _become(asked: bytes, fds: Iterable[int], shelf: Path) -> NoReturn:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, fd in enumerate(fds):
         os.dup2(fd, number)
-        os.close(fd)
+    os.closerange(STREAMS, _MOST_FDS)
+    arguments, environ, folder, stays = ast.literal_eval(asked.decode())
+    if not stays:
+        remembered.opened(shelf)
+        remembered.sealed(shelf)
+    _be(arguments, environ, folder)
+
+
+def _be(arguments: list[str], environ: dict[str, str], folder: str) -> NoReturn:
+    """Becomes ``trustkit ARGUMENTS``."""
     sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     os.chdir(folder)

@@ -13,28 +13,28 @@ from pathlib import Path
 from tests.forkserver import ORDINARY, ForkServer
 
 _TEXT = """#!{python} -IS
-import array, json, os, signal, socket, sys
+import _signal, _socket, os, sys
 
 ORDINARY, SERVES = {ordinary!r}, {serves!r}
 asked = {{name: value for name, value in os.environ.items() if name.startswith(ORDINARY)}}
 if asked != {environ!r} or os.geteuid() != {user}:
     os.execv(sys.executable, [sys.executable, "-m", "trustkit", *sys.argv[1:]])
 stays = any(word in SERVES for word in sys.argv[1:3])
-line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+line = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
 line.connect({path!r})
-body = json.dumps([sys.argv[1:], dict(os.environ), os.getcwd(), None if stays else {seconds}]).encode()
-fds = array.array("i", [0, 1, 2])
-line.sendmsg([len(body).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
-line.sendall(body)
-answers = line.makefile("r")
+body = ascii([sys.argv[1:], dict(os.environ), os.getcwd(), stays]).encode()
+fds = b"".join(fd.to_bytes(4, sys.byteorder) for fd in range(3))
+line.sendmsg([len(body).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)])
+while body:
+    body = body[line.send(body):]
+answers = open(line.detach())
 child = int(answers.readline())
-for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-    signal.signal(number, lambda got, _frame: os.kill(child, got))
+for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP):
+    _signal.signal(number, lambda got, _frame: os.kill(child, got))
 status = int(answers.readline() or 1)
-sys.exit(status if status >= 0 else 128 - status)
+os._exit(status if status >= 0 else 128 - status)
 """
 SERVES = ("serve", "serve-signer", "verifierd")
-SECONDS = 300.0
 
 
 def write_shim(forks: ForkServer, folder: Path) -> Path:
@@ -48,7 +48,6 @@ def write_shim(forks: ForkServer, folder: Path) -> Path:
         environ=environ,
         user=os.geteuid(),
         path=forks.started(),
-        seconds=SECONDS,
     )
     program.write_text(text, encoding="utf-8")
     program.chmod(0o755)

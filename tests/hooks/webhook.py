@@ -5,16 +5,14 @@ from __future__ import annotations
 import base64
 import copy
 import json
-import os
 import ssl
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import urllib3
 
+from tests.service import Process, start
 from tests.signer.certificates import SERVER, Authority, Certified
 
 UID = "705ab4f5-6393-11e8-b7cc-42010a800002"
@@ -140,21 +138,15 @@ class Webhook:
         self.policy.write_text(policy)
         self.arguments, self.environ = arguments, environ or {}
         self.url = ""
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Process | None = None
         self._pool: urllib3.PoolManager | None = None
 
     def start(self) -> Webhook:
         tls = ["--tls-cert", str(self.certified.certificate), "--tls-key", str(self.certified.key)]
-        command = [sys.executable, "-m", "trustkit", "admission", "serve", "--listen", "127.0.0.1:0", *tls]
-        environ = {**os.environ, "TRUSTKIT_HOME": str(self.home), **self.environ}
+        command = ["admission", "serve", "--listen", "127.0.0.1:0", *tls]
+        command += ["--policy", str(self.policy), *self.arguments]
         with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                [*command, "--policy", str(self.policy), *self.arguments],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=environ,
-            )
+            self.process = start(command, {"TRUSTKIT_HOME": str(self.home), **self.environ}, log)
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
         assert self.url.startswith("https://"), self.log.read_text()
