@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of format docker's reader: ``python -m tests.formats_docker.fuzz FOLDER [FLAGS]``.
 
 A file is refused by an error of ours, or is written again as it was; and a collection with it is trusted only where
-the file is the one that was signed.  FOLDER keeps the corpus; FLAGS are libFuzzer's, such as ``-max_total_time=3600``.
+the file is the one that was signed.  FOLDER keeps the corpus; FLAGS are libFuzzer's: ``-max_total_time=3600``.
 """
 
 from __future__ import annotations
