@@ -24,6 +24,7 @@ PAGES = [
     "back-up-keys",
     "clean-up-images",
     "containerd",
+    "docker-plugin",
     "operate-principals",
     "sign-many",
     "upstream",
