@@ -244,3 +244,64 @@ def test_only_so_many_wait(cache: VerdictCache[Said], door: Door) -> None:
     door.gate.set()
     assert all(future.result(30).allowed for future in waiting)
     assert cache(ref("app4:v1")).allowed
+
+
+def test_what_is_in_use_of_a_collection_is_refreshed_together(door: Door, now: Now) -> None:
+    runs: list[Door] = []
+
+    def together() -> Door:
+        runs.append(Door(gate=door.gate))
+        return runs[-1]
+
+    cache = VerdictCache(door, clock=now.clock, ticks=now.ticks, together=together)
+    tags = [ref(f"app:v{number}") for number in range(5)]
+    for each in [*tags, ref("other:v1")]:
+        cache(each)
+    for each in tags[:4]:
+        cache(each)
+    asked, now.seconds = len(door.asked), 8
+    cache(tags[0])
+    until(lambda: sum(len(run.asked) for run in runs) + len(door.asked) - asked == 4)
+    until(lambda: door.at_once == 0 and all(run.at_once == 0 for run in runs))
+    asked_anew = door.asked[asked:] + [each for run in runs for each in run.asked]
+    assert sorted(asked_anew) == sorted(str(each) for each in tags[:4]), "nobody used the fifth, nor the other"
+    assert len(runs) <= 2
+
+
+def test_what_is_asked_together_is_as_old_as_the_first_of_it(door: Door, now: Now) -> None:
+    class Slow(Door):
+        def __call__(self, ref: ImageRef, *, length: int | None = None) -> Said:
+            said = super().__call__(ref, length=length)
+            now.seconds += 4
+            return said
+
+    run = Slow(gate=door.gate)
+    cache = VerdictCache(door, clock=now.clock, ticks=now.ticks, together=lambda: run)
+    door.gate.clear()
+    futures = [cache.future(ref("app:v0"))]
+    until(lambda: len(door.asked) == 1)
+    futures += [cache.future(ref(tag)) for tag in ("app:v1", "app:v2")]
+    door.gate.set()
+    assert [future.result(30).number for future in futures] == [1, 1, 2]
+    assert now.seconds == 8
+    now.seconds = 10
+    assert cache(ref("app:v2")).number == 2, "it was asked for at 0, as the first of those that were asked together"
+    assert len(door.asked) == 2
+
+
+def test_what_cannot_be_asked_together_reaches_everybody(door: Door, now: Now) -> None:
+    def together() -> Door:
+        raise TrustkitError("The policy can't be read.")
+
+    cache = VerdictCache(door, clock=now.clock, ticks=now.ticks, together=together)
+    door.gate.clear()
+    futures = [cache.future(ref("app:v0"))]
+    until(lambda: len(door.asked) == 1)
+    futures += [cache.future(ref(tag)) for tag in ("app:v1", "app:v2")]
+    door.gate.set()
+    assert futures[0].result(30).number == 1
+    for future in futures[1:]:
+        with pytest.raises(TrustkitError, match="policy"):
+            future.result(30)
+    door.error = None
+    assert cache(ref("app:v1")).number == 2

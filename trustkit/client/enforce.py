@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -78,12 +79,25 @@ class Enforce:
         verify: the verify use case, under the policy's pins and demands.
         policy: None where the home's pins alone decide: signed tags, then, and nothing else.
         superseded: whether a digest counts that a signed tag had before, until the date that its publisher set.
+        together: makes the same use case anew, asking for each collection once; what ``together`` gives.
     """
 
-    def __init__(self, verify: Verifies, policy: Policy | None = None, *, superseded: bool = True) -> None:
+    def __init__(
+        self,
+        verify: Verifies,
+        policy: Policy | None = None,
+        *,
+        superseded: bool = True,
+        together: Callable[[], Enforce] | None = None,
+    ) -> None:
         self._verify = verify
         self._policy = policy
         self._superseded = superseded
+        self._together = together
+
+    def together(self) -> Enforce:
+        """The same, for questions that are asked together: a collection is asked for once, and judged each time."""
+        return self if self._together is None else self._together()
 
     def __call__(self, ref: ImageRef, *, length: int | None = None, found: Digest | None = None) -> Verdict:
         """The verdict; never raises for what can go wrong in finding it, which is an error in the verdict.

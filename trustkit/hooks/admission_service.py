@@ -85,7 +85,9 @@ class AdmissionService:
             warn=lambda words: log.warning("%s", words),
             seconds=REQUEST_SECONDS,
         )
-        cache: VerdictCache[Verdict] = VerdictCache(enforce, clock=_clock, max_age=MAX_AGE, size=SIZE)
+        cache: VerdictCache[Verdict] = VerdictCache(
+            enforce, clock=_clock, max_age=MAX_AGE, size=SIZE, together=enforce.together
+        )
         app = AdmissionApplication(
             cache.future,
             AdmissionMetrics(lambda: (cache.hits, cache.misses)),

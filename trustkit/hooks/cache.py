@@ -31,6 +31,8 @@ REFRESHING = 2
 """Collections at a time that are asked about ahead of need: more would take the processor from who waits."""
 RETRY = 1.0
 """Seconds between two attempts to refresh one verdict."""
+TOGETHER = 64
+"""Questions about one collection that one thread asks together; none of them waits for more than so many."""
 
 
 class Judged(Protocol):
@@ -67,6 +69,53 @@ class _Entry(Generic[V]):
     began: float
     refresh_at: float
     until: float
+    used: bool = False
+
+
+class _Shelf(Generic[V]):
+    """What is kept, the one that was asked for longest ago first, and by collection.
+
+    Args:
+        size: as many verdicts fit.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._all: OrderedDict[Key, _Entry[V]] = OrderedDict()
+        self._of: dict[Gun, set[Key]] = {}
+
+    def get(self, key: Key) -> _Entry[V] | None:
+        """What is kept under a key, which is the newest from now on."""
+        entry = self._all.get(key)
+        if entry is not None:
+            self._all.move_to_end(key)
+        return entry
+
+    def put(self, key: Key, entry: _Entry[V]) -> None:
+        """Keeps an entry, and drops the oldest where there is no room."""
+        self._all[key] = entry
+        self._all.move_to_end(key)
+        self._of.setdefault(key[0].gun, set()).add(key)
+        while len(self._all) > self._size:
+            self.drop(next(iter(self._all)))
+
+    def drop(self, key: Key) -> None:
+        """Forgets what is kept under a key, if anything is."""
+        if self._all.pop(key, None) is None:
+            return
+        of = self._of[key[0].gun]
+        of.discard(key)
+        if not of:
+            del self._of[key[0].gun]
+
+    def due(self, gun: Gun, now: float) -> list[Key]:
+        """What of a collection was asked for since it is kept, and is to be refreshed by now."""
+        found = ((key, self._all[key]) for key in self._of.get(gun, ()))
+        return [key for key, entry in found if entry.used and now >= entry.refresh_at]
+
+    def retry(self, key: Key, at: float) -> None:
+        """Has an entry wait until this moment, in ticks, before it is due again."""
+        self._all[key].refresh_at = at
 
 
 class VerdictCache(Generic[V]):
@@ -76,12 +125,14 @@ class VerdictCache(Generic[V]):
       asked for.  A refusal, also one that detection mode let through, is kept for a second; one that says "could
       not check", or anything else that isn't about trust, not at all.
     - One collection is asked about by one thread at a time, and whoever wants the same answer waits for that one.
+      What waits by then about the same collection is asked together, and is as old as the first of it.
     - A verdict past most of its life is asked for again in the background while it is still given out.  Where that
       can't be checked, it stays until its end; where it is refused, it is gone at once.
     - What is refused has a place of its own: no flood of made-up names drives good verdicts out.
 
     Args:
         enforce: called in threads of the cache, at most 16 at a time.
+        together: gives what questions are asked with that are asked together, in the place of ``enforce``.
         clock: the time that ``expires`` is compared with.
         max_age: seconds; 0 keeps nothing.
         size: verdicts that are kept, and as many refusals; also how many questions may wait.
@@ -96,12 +147,14 @@ class VerdictCache(Generic[V]):
         max_age: float = MAX_AGE,
         size: int = SIZE,
         ticks: Callable[[], float] = time.monotonic,
+        together: Callable[[], Enforcing[V]] | None = None,
     ) -> None:
         self._enforce, self._clock, self._ticks = enforce, clock, ticks
+        self._together = together or (lambda: enforce)
         self._max_age, self._size = max_age, size
         self._lock = threading.Lock()
-        self._good: OrderedDict[Key, _Entry[V]] = OrderedDict()
-        self._refused: OrderedDict[Key, _Entry[V]] = OrderedDict()
+        self._good: _Shelf[V] = _Shelf(size)
+        self._refused: _Shelf[V] = _Shelf(size)
         self._flights: dict[Key, Future[V]] = {}
         self._waiting: dict[Gun, deque[Key]] = {}
         self._postponed: OrderedDict[Gun, None] = OrderedDict()
@@ -138,10 +191,10 @@ class VerdictCache(Generic[V]):
                     self._start(key[0].gun)
                 return future
             self.hits += 1
+            entry.used = True
             now = self._ticks()
-            if now >= entry.refresh_at and len(self._flights) < self._size:
-                entry.refresh_at = now + RETRY
-                self._flight(key, ahead=True)
+            if now >= entry.refresh_at:
+                self._refresh_of(key[0].gun, now)
         done: Future[V] = Future()
         done.set_result(entry.verdict)
         return done
@@ -153,10 +206,17 @@ class VerdictCache(Generic[V]):
                 continue
             expires = entry.verdict.expires
             if self._ticks() < entry.until and (expires is None or self._clock() < expires):
-                kept.move_to_end(key)
                 return entry
-            del kept[key]
+            kept.drop(key)
         return None
+
+    def _refresh_of(self, gun: Gun, now: float) -> None:
+        """Asks again, ahead of need, for all of a collection that is in use and due; the lock is held."""
+        for key in self._good.due(gun, now):
+            if len(self._flights) >= self._size:
+                return
+            self._good.retry(key, now + RETRY)
+            self._flight(key, ahead=True)
 
     def _flight(self, key: Key, *, ahead: bool = False) -> Future[V]:
         """The answer to come, with no hurry where it is ahead of need; the lock is held."""
@@ -194,32 +254,33 @@ class VerdictCache(Generic[V]):
     def _work(self) -> None:
         while True:
             gun = self._ready.get()
-            while (key := self._next(gun)) is not None:
-                self._ask(key)
+            while keys := self._next(gun):
+                began, enforce = self._ticks(), self._enforce if len(keys) == 1 else None
+                for key in keys:
+                    try:
+                        enforce = enforce or self._together()
+                        verdict = enforce(key[0], length=key[1])
+                    except BaseException as error:  # noqa: BLE001 - whoever waits gets it; this thread goes on
+                        self._landed(key).set_exception(error)
+                    else:
+                        self._landed(key, verdict, began).set_result(verdict)
 
-    def _next(self, gun: Gun) -> Key | None:
+    def _next(self, gun: Gun) -> list[Key]:
+        """What is asked together next; empty where nothing waits any more."""
         with self._lock:
             waiting = self._waiting[gun]
             if waiting:
-                return waiting.popleft()
+                return [waiting.popleft() for _ in range(min(len(waiting), TOGETHER))]
             del self._waiting[gun]
             self._refreshing.discard(gun)
             self._refresh()
-            return None
+            return []
 
-    def _ask(self, key: Key) -> None:
-        began = self._ticks()
-        try:
-            verdict = self._enforce(key[0], length=key[1])
-        except BaseException as error:  # noqa: BLE001 - whoever waits gets it; this thread goes on
-            with self._lock:
-                future = self._flights.pop(key)
-            future.set_exception(error)
-            return
+    def _landed(self, key: Key, verdict: V | None = None, began: float = 0.0) -> Future[V]:
         with self._lock:
-            self._keep(key, verdict, began)
-            future = self._flights.pop(key)
-        future.set_result(verdict)
+            if verdict is not None:
+                self._keep(key, verdict, began)
+            return self._flights.pop(key)
 
     def _keep(self, key: Key, verdict: V, began: float) -> None:
         if verdict.error is None and verdict.allowed:
@@ -228,10 +289,6 @@ class VerdictCache(Generic[V]):
             life, kept, other = min(REFUSAL_AGE, self._max_age), self._refused, self._good
         else:
             return
-        other.pop(key, None)
-        kept[key] = _Entry(
-            verdict, began, began + life * REFRESH if kept is self._good else began + life, began + life
-        )
-        kept.move_to_end(key)
-        while len(kept) > self._size:
-            kept.popitem(last=False)
+        other.drop(key)
+        until = began + life
+        kept.put(key, _Entry(verdict, began, began + life * REFRESH if kept is self._good else until, until))

@@ -111,25 +111,30 @@ def enforcing(
     from trustkit.client.verify import Verify
     from trustkit.config import FIRST_USE, policy_file, switched_on
     from trustkit.core.formats.tuf1 import read
+    from trustkit.core.readings import Readings
     from trustkit.home.policy import PolicyPins, read_policy
 
     path = policy_file(policy, environ, home.path).value
     rules = None if path is None else read_policy(path)
     asked: MetadataSource = source if rules is None else _tolerant(source, rules, warn)
-    trust = Trust(
-        PolicyPins(home.pins, rules),
-        asked if run is None else _once(asked, run),
-        ask=ask,
-        warn=warn,
-        unsafe_trust_on_first_use=switched_on(FIRST_USE, environ).value,
-        offset=offset,
-        reader=run or read,
-    )
 
     def demand(gun: Gun) -> Demand | None:
         return None if rules is None else rules.rule(gun).demand
 
-    return Enforce(Verify(trust, clock=clock or now, demand=demand), rules, superseded=superseded)
+    def wired(run: Reader | None) -> Enforce:
+        trust = Trust(
+            PolicyPins(home.pins, rules),
+            asked if run is None else _once(asked, run),
+            ask=ask,
+            warn=warn,
+            unsafe_trust_on_first_use=switched_on(FIRST_USE, environ).value,
+            offset=offset,
+            reader=run or read,
+        )
+        verify = Verify(trust, clock=clock or now, demand=demand)
+        return Enforce(verify, rules, superseded=superseded, together=lambda: wired(Readings()))
+
+    return wired(run)
 
 
 def _tolerant(source: UpdaterSource, policy: Policy, warn: Callable[[str], None]) -> StaleSource:

@@ -20,7 +20,7 @@ from trustkit.client.enforce import Enforce, Verdict
 from trustkit.config import policy_file
 from trustkit.core.names import Digest, ImageRef
 from trustkit.errors import TimedOut, TrustkitError
-from trustkit.hooks.cache import MAX_AGE, REFUSAL_AGE, VerdictCache
+from trustkit.hooks.cache import MAX_AGE, REFUSAL_AGE, Enforcing, VerdictCache
 from trustkit.hooks.containerd import SECONDS, read_flags
 from trustkit.hooks.gate import now, open_gate
 from trustkit.hooks.judging import MAX_DESCRIPTOR, judge, refusal
@@ -98,7 +98,9 @@ class Helper:
         self._max_age, self._warn, self._ticks = max_age, warn, ticks
         self._lock = threading.Lock()
         self._opened: _Door | None = None
-        self._cache: VerdictCache[_Kept] = VerdictCache(self._ask, clock=now, max_age=max_age, ticks=ticks)
+        self._cache: VerdictCache[_Kept] = VerdictCache(
+            self._ask, clock=now, max_age=max_age, ticks=ticks, together=self._together
+        )
         self._door()  # refuses here and now; the first question opens it again, for what is frozen is never freed
         self._opened = None
         gc.collect()
@@ -165,6 +167,15 @@ class Helper:
     def _ask(self, ref: ImageRef, *, length: int | None = None) -> _Kept:
         door = self._door()
         return _Kept(door.enforce(ref, length=length), door.stamp)
+
+    def _together(self) -> Enforcing[_Kept]:
+        door = self._door()
+        enforce = door.enforce.together()
+
+        def ask(ref: ImageRef, *, length: int | None = None) -> _Kept:
+            return _Kept(enforce(ref, length=length), door.stamp)
+
+        return ask
 
     def _door(self) -> _Door:
         """The use case by the files as they are.  Opened again after a while in any case, for what has no stamp:
