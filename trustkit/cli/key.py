@@ -216,5 +216,6 @@ def _loss(info: KeyInfo) -> str:
         "can be renewed when it expires: consumers have to pin a new root.",
         "repository": f"Without a backup, nothing in {info.gun} can be signed or revoked until its root key names a "
         "new repository key.",
+        "snapshot": f"Without a backup, nothing in {info.gun} can be published until its root key names a new one.",
         "signer": f"Without a backup, {info.name} can't sign until the repository key names a new signer key.",
     }[str(info.role)]

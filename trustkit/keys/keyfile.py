@@ -143,15 +143,16 @@ class KeyFile:
 
 
 def check_purpose(role: KeyRole, gun: Gun | None, name: SignerName | None) -> None:
-    """Holds what a key is for together: a repository key has a GUN, a signer's a name, a root key neither.
+    """Holds what a key is for together: a repository or snapshot key has a GUN, a signer's a name, a root key none.
+
 
     Raises:
         InvalidSetting: anything else; a signer's key may name the GUN that it is meant for.
     """
     if role is KeyRole.ROOT and (gun or name):
         raise InvalidSetting("A root key has no GUN and no name: a publisher's collections share it.")
-    if role is KeyRole.REPOSITORY and (gun is None or name):
-        raise InvalidSetting("A repository key needs the GUN of its collection, and has no name.", hint="Give --gun.")
+    if role in (KeyRole.REPOSITORY, KeyRole.SNAPSHOT) and (gun is None or name):
+        raise InvalidSetting(f"A {role} key needs the GUN of its collection, and has no name.", hint="Give --gun.")
     if role is KeyRole.SIGNER and name is None:
         raise InvalidSetting("A signer's key needs the signer's name.", hint="Give --name.")
 

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from cryptography.hazmat.primitives.padding import PKCS7
 
+from trustkit.keys.der import OCTETS, OID, SEQUENCE, integer, tlv
+
 N, R, P = 2**14, 8, 5
 KEY_BYTES = 32
 SALT_BYTES = 16
@@ -22,7 +24,6 @@ BLOCK = 16
 _PBES2 = bytes.fromhex("2a864886f70d01050d")  # 1.2.840.113549.1.5.13
 _SCRYPT = bytes.fromhex("2b06010401da47040b")  # 1.3.6.1.4.1.11591.4.11
 _AES_256_CBC = bytes.fromhex("60864801650304012a")  # 2.16.840.1.101.3.4.1.42
-_INTEGER, _OCTETS, _OID, _SEQUENCE = 0x02, 0x04, 0x06, 0x30
 
 
 def encrypt(private_key_info: bytes, passphrase: bytes) -> bytes:
@@ -61,26 +62,14 @@ def _content_at(der: bytes, at: int) -> int:
 
 
 def _structure(salt: bytes, iv: bytes, ciphertext: bytes) -> bytes:
-    return _tlv(_SEQUENCE, _algorithm(salt, iv) + _tlv(_OCTETS, ciphertext))
+    return tlv(SEQUENCE, _algorithm(salt, iv) + tlv(OCTETS, ciphertext))
 
 
 def _algorithm(salt: bytes, iv: bytes) -> bytes:
-    cost = b"".join(_integer(number) for number in (N, R, P, KEY_BYTES))
-    scrypt = _tlv(_SEQUENCE, _tlv(_OID, _SCRYPT) + _tlv(_SEQUENCE, _tlv(_OCTETS, salt) + cost))
-    cipher = _tlv(_SEQUENCE, _tlv(_OID, _AES_256_CBC) + _tlv(_OCTETS, iv))
-    return _tlv(_SEQUENCE, _tlv(_OID, _PBES2) + _tlv(_SEQUENCE, scrypt + cipher))
-
-
-def _tlv(tag: int, content: bytes) -> bytes:
-    size = len(content)
-    if size < 0x80:
-        return bytes((tag, size)) + content
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(length))) + length + content
-
-
-def _integer(number: int) -> bytes:
-    return _tlv(_INTEGER, number.to_bytes(number.bit_length() // 8 + 1, "big"))
+    cost = b"".join(integer(number) for number in (N, R, P, KEY_BYTES))
+    scrypt = tlv(SEQUENCE, tlv(OID, _SCRYPT) + tlv(SEQUENCE, tlv(OCTETS, salt) + cost))
+    cipher = tlv(SEQUENCE, tlv(OID, _AES_256_CBC) + tlv(OCTETS, iv))
+    return tlv(SEQUENCE, tlv(OID, _PBES2) + tlv(SEQUENCE, scrypt + cipher))
 
 
 _EMPTY = _algorithm(b"\x01" * SALT_BYTES, b"\x02" * BLOCK)

@@ -133,7 +133,7 @@ class FileKeyStore:
         check_purpose(role, gun, name)
         passphrase = self._passphrases.new(KeySubject(role, gun, name))
         made = keypairs.generate(algorithm, rsa_bits=rsa_bits)
-        info = self._add(KeyFile.seal(made, passphrase.value, role=role, gun=gun, name=name))
+        info = self.add(KeyFile.seal(made, passphrase.value, role=role, gun=gun, name=name))
         self._open[info.id] = _signer(made, info)
         self._on_use(info)
         return info
@@ -209,7 +209,7 @@ class FileKeyStore:
         if new is not None or passphrase is None:
             passphrase = (new or self._passphrases).new(KeySubject(role, gun, name))
         check_strength(passphrase, subject)
-        return self._add(KeyFile.seal(opened, passphrase.value, role=role, gun=gun, name=name))
+        return self.add(KeyFile.seal(opened, passphrase.value, role=role, gun=gun, name=name))
 
     def change_passphrase(self, info: KeyInfo, new: PassphraseSource) -> None:
         """Encrypts the key anew under a new passphrase, in one step: the file has the old one or the new one."""
@@ -225,7 +225,7 @@ class FileKeyStore:
 
     def register(self, uri: KeyUri, role: KeyRole, *, gun: Gun | None, name: SignerName | None) -> KeyInfo:
         """Takes in a key that is elsewhere, after it has signed; raises as ``RemoteKeys.take_in``, and KeyExists."""
-        return self._add(self._remote.take_in(uri, role, gun, name))
+        return self.add(self._remote.take_in(uri, role, gun, name))
 
     def generate_at(
         self, uri: Pkcs11Uri, role: KeyRole, *, gun: Gun | None, name: SignerName | None, algorithm: Algorithm
@@ -234,12 +234,13 @@ class FileKeyStore:
         private.ensure_folder(self._folder)
         made = self._remote.generate(uri, algorithm, role, gun, name)
         try:
-            return self._add(made)
+            return self.add(made)
         except TrustkitError:
             self._remote.discard(made.uri)
             raise
 
-    def _add(self, made: KeyFile | PlaceFile) -> KeyInfo:
+    def add(self, made: KeyFile | PlaceFile) -> KeyInfo:
+        """Puts a key's file in place, never over another; raises KeyExists, StateError."""
         private.ensure_folder(self._folder)
         path = self._folder / f"{made.info.id}{HERE if isinstance(made, KeyFile) else ELSEWHERE}"
         try:

@@ -14,6 +14,7 @@ BACKUP = "TRUSTKIT_BACKUP_PASSPHRASE"
 VARIABLES: Mapping[KeyRole, tuple[str, ...]] = {
     KeyRole.ROOT: ("TRUSTKIT_ROOT_PASSPHRASE", "DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE"),
     KeyRole.REPOSITORY: ("TRUSTKIT_REPOSITORY_PASSPHRASE", "DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"),
+    KeyRole.SNAPSHOT: ("TRUSTKIT_REPOSITORY_PASSPHRASE", "DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"),
     KeyRole.SIGNER: ("TRUSTKIT_SIGNER_PASSPHRASE", "DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"),
 }
 """Environment variables by kind of key, the first that is set counts; Docker's have one for all that isn't root."""
@@ -70,6 +71,7 @@ class KeySubject:
         kind = {
             KeyRole.ROOT: "the root key",
             KeyRole.REPOSITORY: f"the repository key of {self.gun}",
+            KeyRole.SNAPSHOT: f"the snapshot key of {self.gun}",
             KeyRole.SIGNER: f"the signer key of {self.name}",
         }[self.role]
         return f"{kind} (id {self.key_id[:8]})" if self.key_id else kind

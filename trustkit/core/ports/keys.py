@@ -13,10 +13,14 @@ from trustkit.core.names import Gun, SignerName
 
 
 class KeyRole(enum.StrEnum):
-    """What a key is for; the word decides which passphrase opens it."""
+    """What a key is for; the word decides which passphrase opens it.
+
+    ``SNAPSHOT`` is in format ``docker`` only: there a publisher may hold the snapshot key of a collection.
+    """
 
     ROOT = "root"
     REPOSITORY = "repository"
+    SNAPSHOT = "snapshot"
     SIGNER = "signer"
 
 
@@ -24,8 +28,9 @@ class KeyRole(enum.StrEnum):
 class KeyInfo:
     """A key that is here, without its private value.
 
-    ``id`` is the id in root metadata.  ``gun`` is set for a repository key, ``name`` for a signer's, ``uri`` for one
-    that is no file: it says on which token or in which key service the key is, and holds no secret.
+    ``id`` is the id in root metadata; in a folder of Docker's the one of the bare key there, whatever certificate it
+    stands in.  ``gun`` is set for a repository or snapshot key, ``name`` for a signer's, ``uri`` for one that is no
+    file: it says on which token or in which key service the key is, and holds no secret.
     """
 
     id: str
