@@ -23,7 +23,7 @@ import uvicorn
 from trustkit.core.access import Action
 from trustkit.core.manifests import OCI_INDEX, OCI_MANIFEST
 from trustkit.core.names import Digest, Gun, PrincipalName, Repository, Tag
-from trustkit.core.paths import TrustRoute, parse_v2
+from trustkit.core.paths import NotaryRoute, TrustRoute, parse_v2
 from trustkit.core.view import SignedTarget, SignedView, Superseded
 from trustkit.errors import TrustkitError
 from trustkit.gateway.app import RegistryGateway, Trust
@@ -109,7 +109,7 @@ def application(backend: Backend, world: World) -> Callable[[Scope, Receive, Sen
         exchange = Exchange(scope, receive, send)
         try:
             route = parse_v2(exchange.path)
-            if route is None or isinstance(route, TrustRoute):
+            if route is None or isinstance(route, TrustRoute | NotaryRoute):
                 raise Refused(Code.NAME_UNKNOWN, "No such route.")
             await gateway.handle(exchange, route, world.caller(exchange))
         except ClientGone:

@@ -10,61 +10,22 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
-from securesystemslib.signer import Key, Signature, Signer
+from securesystemslib.signer import Key, Signer
 
+from trustkit.authority.judgedsigner import JudgedSigner as JudgedSigner
+from trustkit.authority.notary_keys import is_docker
 from trustkit.authority.sealedkeys import DeviceSigner, SealedKeys, on_device, public_half
 from trustkit.authority.sealing import Sealer
 from trustkit.core.names import Gun
-from trustkit.core.openedsigner import OpenedSigner
 from trustkit.core.ports.forging import KeyForge
 from trustkit.core.ports.places import KeyPlaces
 from trustkit.core.ports.service import SealedKey, Transaction
 from trustkit.core.ports.signing import SeparateSigner
 from trustkit.core.roots import ONLINE
-from trustkit.errors import ConsentMissing, ServerFailed, StateError
+from trustkit.errors import ConsentMissing, StateError
 
 ELSEWHERE = b""
 """What stands for the private half of a key that a separate signer holds."""
-
-
-class JudgedSigner(OpenedSigner):
-    """A key at a separate signer, for the span of one publish or renewal.  Signing waits for a network.
-
-    Attributes:
-        used: the last version that the signer is known to have used up.
-        files: goes with the next payload, for the signer to read and keep.
-    """
-
-    def __init__(self, separate: SeparateSigner, gun: Gun, role: str, key: Key, *, used: int) -> None:
-        self.used = used
-        self.files: Mapping[str, bytes] = {}
-        self._separate = separate
-        self._gun = gun
-        self._role = role
-        self._key = key
-
-    @property
-    def public_key(self) -> Key:
-        """The public half."""
-        return self._key
-
-    def sign(self, payload: bytes) -> Signature:
-        """Asks for the signature, and checks it.
-
-        Raises:
-            ServerFailed, StateError, SignerAhead: as ``SeparateSigner.sign``.
-        """
-        signature = Signature(self._key.keyid, self._separate.sign(self._gun, self._role, payload, self.files))
-        try:
-            self._key.verify_signature(signature, payload)
-        except (UnverifiedSignatureError, VerificationError) as error:
-            raise ServerFailed(
-                f"The signer's signature on {self._role} of {self._gun} is not by the key that it gave.",
-                hint="Its data folder may have been changed for another one. Where it came from an older copy, the "
-                f"publisher has the root name its keys: trustkit key rotate {self._gun} --role online",
-            ) from error
-        return signature
 
 
 class OnlineKeys:
@@ -148,7 +109,8 @@ class OnlineKeys:
         else:
             if not back and (kept := set(wanted) - await self.movable(tx, gun)):
                 raise _on_a_device(gun, sorted(kept))
-            made = await self._make(gun, wanted)
+            docker = any(map(is_docker, (await tx.collections.online_keys(gun)).values()))
+            made = await self._make(gun, wanted, docker=docker)
         await tx.upkeep.add_pending_keys(gun, made, now)
         return {key.role: public_half(key) for key in made}
 
@@ -181,7 +143,8 @@ class OnlineKeys:
             keys = await asyncio.to_thread(separate.replace, gun)
             made = [_remote(role, key) for role, key in keys.items()]
         else:
-            made = await self._make(gun, ONLINE)
+            docker = any(map(is_docker, (await tx.collections.online_keys(gun)).values()))
+            made = await self._make(gun, ONLINE, docker=docker)
         await tx.upkeep.drop_pending_keys(gun, ONLINE)
         await tx.upkeep.replace_online_keys(gun, made, now)
         return {key.role: public_half(key) for key in made}
@@ -204,6 +167,27 @@ class OnlineKeys:
     async def are_elsewhere(self, tx: Transaction, gun: Gun) -> bool:
         """Whether the private online keys of this collection are at a separate signer."""
         return any(key.sealed == ELSEWHERE for key in (await tx.collections.online_keys(gun)).values())
+
+    async def ensure_docker(self, tx: Transaction, gun: Gun, now: datetime) -> None:
+        """Keys for a collection in format ``docker`` that begins, unless they were made already; ``tx`` is a write.
+
+        Those that were made for a collection in format ``tuf`` under this name, which nobody founded or an Owner
+        closed, are gone then.
+
+        Raises:
+            StateError: keys are made at a separate signer or on a device, which can't be such keys.
+        """
+        there = await tx.collections.online_keys(gun)
+        if set(there) == set(ONLINE) and all(map(is_docker, there.values())):
+            return
+        if self._separate is not None or self._sealed.slow:
+            raise StateError(
+                "This service makes its online keys at a separate signer or on a token, and those can't sign for a "
+                "collection in format docker.",
+                hint=f"Sign {gun} with trustkit, in format tuf.",
+            )
+        await tx.upkeep.drop_pending_keys(gun, ONLINE)
+        await tx.upkeep.replace_online_keys(gun, await self._make(gun, ONLINE, docker=True), now)
 
     def place(self, gun: Gun, key: SealedKey, *, opened: bool) -> str:
         """Where a key lies: ``database``, ``signer`` or ``device``; with ``opened`` the URI of what is on a device.
@@ -236,19 +220,21 @@ class OnlineKeys:
             self._used[gun] = versions
 
     async def _made(self, tx: Transaction, gun: Gun, now: datetime) -> Mapping[str, SealedKey]:
-        if there := await tx.collections.online_keys(gun):
+        there = await tx.collections.online_keys(gun)
+        if there and not any(map(is_docker, there.values())):
             return there
         if self._separate is None:
             made = await self._make(gun, ONLINE)
         else:
             keys = await asyncio.to_thread(self._separate.make, gun)
             made = [_remote(role, key) for role, key in keys.items()]
-        await tx.collections.add_online_keys(gun, made, now)
+        await tx.upkeep.drop_pending_keys(gun, list(there))
+        await tx.upkeep.replace_online_keys(gun, made, now)
         return {key.role: key for key in made}
 
-    async def _make(self, gun: Gun, roles: Iterable[str]) -> list[SealedKey]:
-        if not self._sealed.slow:
-            return [self._sealed.make(gun, role) for role in roles]
+    async def _make(self, gun: Gun, roles: Iterable[str], *, docker: bool = False) -> list[SealedKey]:
+        if docker or not self._sealed.slow:
+            return [self._sealed.make(gun, role, docker=docker) for role in roles]
         return [await asyncio.to_thread(self._sealed.make, gun, role) for role in roles]
 
     def _opened(self, gun: Gun, sealed: Mapping[str, SealedKey]) -> Mapping[str, Signer]:

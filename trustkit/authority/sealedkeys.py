@@ -15,14 +15,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from securesystemslib.signer import CryptoSigner, Key, Signature, Signer, SSlibKey
 
+from trustkit.authority.notary_keys import is_docker, new_key, opened
 from trustkit.authority.sealing import Sealer
+from trustkit.core.formats.docker.keys import DockerKey
 from trustkit.core.names import Gun
 from trustkit.core.openedsigner import OpenedSigner
 from trustkit.core.ports.forging import KeyForge
 from trustkit.core.ports.places import KeyPlaces
 from trustkit.core.ports.service import SealedKey
 from trustkit.core.publickeys import check_key
-from trustkit.errors import InvalidSetting, KeyProblem, ServerFailed, StateError, UsageError
+from trustkit.errors import InvalidSetting, KeyProblem, Malformed, ServerFailed, StateError, UsageError
 
 log = logging.getLogger("trustkit.keys")
 
@@ -86,12 +88,20 @@ class SealedKeys:
         """Whether making a key may wait for a device."""
         return self._forge is not None
 
-    def make(self, gun: Gun, role: str) -> SealedKey:
-        """A new key for this collection and role; raises ServerFailed where the device can't."""
+    def make(self, gun: Gun, role: str, *, docker: bool = False) -> SealedKey:
+        """A new key for this collection and role; raises ServerFailed where the device can't.
+
+        Args:
+            docker: for a collection in format ``docker``; such a key is on no device.
+        """
+        if docker:
+            public, raw = new_key()
+            sealed = self._sealer.seal(raw, _context(gun, role, public.keyid))
+            return SealedKey(role, public.keyid, public.to_dict(), sealed)
         if self._forge is not None:
             with _asked(f"the device of new online keys, {self._forge.uri}"):
-                public, place = self._forge.make(gun, role)
-            return self.at(gun, role, public, place)
+                key, place = self._forge.make(gun, role)
+            return self.at(gun, role, key, place)
         private = Ed25519PrivateKey.generate()
         key = CryptoSigner(private).public_key
         raw = private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
@@ -119,7 +129,8 @@ class SealedKeys:
             self._open.move_to_end(at)
             return self._open[at]
         raw = self._sealer.open(sealed.sealed, _context(gun, sealed.role, sealed.key_id))
-        signer = CryptoSigner(Ed25519PrivateKey.from_private_bytes(raw))
+        signer: Signer
+        signer = opened(raw) if is_docker(sealed) else CryptoSigner(Ed25519PrivateKey.from_private_bytes(raw))
         if signer.public_key.keyid != sealed.key_id:
             raise StateError(f"The stored {sealed.role} key of {gun} is not the one that it is filed as.")
         self._open[at] = signer
@@ -156,8 +167,10 @@ def on_device(sealed: SealedKey) -> bool:
 def public_half(sealed: SealedKey) -> Key:
     """The public half, with its id recomputed (TRUST 2.1); raises KeyUnsupported, and StateError where it is none."""
     try:
+        if is_docker(sealed):
+            return DockerKey.from_dict(sealed.key_id, dict(sealed.public))
         key = SSlibKey.from_dict(sealed.key_id, dict(sealed.public))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, Malformed) as error:
         raise StateError(
             f"The stored public half of the {sealed.role} key {sealed.key_id[:16]} is damaged."
         ) from error

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 from trustkit.core.names import Repository
-from trustkit.core.paths import Base, Catalog, Manifest, RegistryRoute, TrustRoute, parse_v2
+from trustkit.core.paths import Base, Catalog, Manifest, NotaryRoute, RegistryRoute, TrustRoute, parse_v2
 from trustkit.errors import InvalidName, RegistryFailed
 from trustkit.gateway.backend import BackendRoute
 from trustkit.gateway.exchange import Exchange
@@ -115,7 +115,7 @@ def _repository(path: str) -> Repository | None:
         route = parse_v2(path.encode("utf-8"))
     except InvalidName as error:
         raise RegistryFailed("The registry behind this service points to a path that isn't one.") from error
-    if route is None or isinstance(route, TrustRoute):
+    if route is None or isinstance(route, TrustRoute | NotaryRoute):
         raise RegistryFailed("The registry behind this service points to no route of a registry.")
     return None if isinstance(route, Base | Catalog) else route.repository
 
