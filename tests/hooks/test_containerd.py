@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -215,6 +218,7 @@ def test_installed_it_is_found_by_containerd_and_runs_as_written(carol: Person, 
     assert (done.status, f'bin_dir = "{folder}"' in done.err) == (0, True)
     executable = folder / "trustkit"
     assert executable.stat().st_mode & 0o777 == 0o755
+    assert " -SEPc " in executable.read_text(), "Python loads nothing that lies about"
     for name, status in ((f"{image.name}:v1", 0), (f"{image.name}:v2", 1)):
         ran = subprocess.run(
             [str(executable), *flags(name, image.digest)], input=image.descriptor(), text=True, env={}, check=False
@@ -226,6 +230,23 @@ def test_installed_it_is_found_by_containerd_and_runs_as_written(carol: Person, 
     executable.write_text("#!/bin/sh\nexit 0\n")
     assert carol(*arguments).slug == "conflict"
     assert carol(*arguments, "--uninstall").slug == "conflict"
+
+
+def test_where_its_parts_lie_apart_python_looks_for_them_itself(tmp_path: Path) -> None:
+    apart, others = tmp_path / "apart", tmp_path / "others"
+    for folder in (apart, others):
+        folder.mkdir()
+    for package in ("trustkit", "tuf"):
+        found = find_spec(package)
+        assert found is not None
+        (apart / package).symlink_to(Path(str(found.origin)).parent)
+    for part in Path(sysconfig.get_path("purelib")).iterdir():
+        if part.name not in ("trustkit", "tuf"):
+            (others / part.name).symlink_to(part)
+    path = [str(apart), str(others)]
+    code = f"import sys; sys.path += {path}; from trustkit.cli.install import _python; print(_python()[1])"
+    done = subprocess.run([sys.executable, "-SEPc", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "-EPc\n", done.stderr
 
 
 def test_what_goes_past_it_is_told(carol: Person, tmp_path: Path) -> None:
