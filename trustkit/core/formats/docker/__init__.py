@@ -8,6 +8,7 @@ Pure, as all of ``core``: bytes in, values or errors out.  Everything below take
     certificates  the certificates of root keys: what they have to be, and root_certificate to make one
     signatures    ECDSA as r||s, RSA-PSS, Ed25519: verify, and from_securesystemslib
     roles         names of roles: check_role, parent
+    build         new_root, new_targets, delegate, withdraw, next_snapshot, next_timestamp: the next files
     roots         check_root, check_threshold, check_successor, root_signers, signed_by
     tree          the delegations of a collection as a tree, with Notary's rules of paths
     evaluate      evaluate(files, gun, now) -> SignedView, evaluate_but_expiry, attributions, check_received

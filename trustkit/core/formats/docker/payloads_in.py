@@ -40,6 +40,8 @@ MAX_KEYS = 512
 MAX_KEY_IDS = 128
 MAX_ROLES = 256
 MAX_PATHS = 256
+MAX_NAMED = 1024
+"""Roles that a snapshot names, those among them that are delegated to no more."""
 
 _Common: TypeAlias = tuple[int, datetime, dict[str, Any]]
 
@@ -81,7 +83,7 @@ def read_snapshot(value: dict[str, Any], what: str) -> Snapshot:
     """Raises Malformed, InvalidName."""
     fields = values.members(value, what, (*COMMON, "meta"))
     version, expires, kept = _common(fields, what)
-    meta = values.mapping(fields["meta"], f"meta of {what}", MAX_ROLES + 2)
+    meta = values.mapping(fields["meta"], f"meta of {what}", MAX_NAMED)
     for needed in ("root", "targets"):
         if needed not in meta:
             raise Malformed(f"{what} does not name {needed}.")
