@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from trustkit.cli.context import Context
+from trustkit.cli.install_docker import look_at_plugin
 from trustkit.cli.options import format_option
 from trustkit.cli.output import data, data_json
 from trustkit.cli.status import DONE, FAILED, exit_status
@@ -65,6 +66,7 @@ class _Machine:
             ("pins", self._pins),
             ("policy", self._policy),
             ("docker", self._docker),
+            ("docker-plugin", lambda: look_at_plugin(self._ctx)),
             ("environment", self._environment),
         ]
 

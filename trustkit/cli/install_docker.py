@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -11,6 +12,8 @@ import click
 from trustkit.cli.context import Context
 from trustkit.cli.install_files import check_ours, put, take_away
 from trustkit.cli.output import data, note
+from trustkit.client.doctor import Finding, Level, bad, fine
+from trustkit.errors import StateError, UsageError
 
 NAME = "docker-trustkit"
 FOLDER = "cli-plugins"
@@ -19,6 +22,7 @@ SYSTEM = Path("/usr/local/lib/docker/cli-plugins")
 MARK = "# made by trustkit install docker-plugin"
 _METADATA = "-EPc 'from trustkit.hooks.docker_metadata import main; main()'"
 _RUN = "-EPc 'from trustkit.cli.docker import main; main()'"
+_MAX_SCRIPT = 64 * 1024
 _ALIAS = """\
 # docker pull, run, create and build by trustkit's policy where DOCKER_CONTENT_TRUST is set; for bash and sh.
 docker() {
@@ -83,7 +87,6 @@ def docker_plugin(
 
 
 def _folder(ctx: Context, folder: Path | None, *, system: bool) -> Path:
-    from trustkit.errors import UsageError
     from trustkit.remote.tls import docker_folder
 
     if folder is not None and system:
@@ -104,3 +107,39 @@ def _script(policy: str | None) -> str:
     python = shlex.quote(sys.executable)
     lines += [f'if [ "$1" = docker-cli-plugin-metadata ]; then exec {python} {_METADATA}; fi']
     return "\n".join([*lines, f'exec {python} {_RUN} "$@"', ""])
+
+
+def look_at_plugin(ctx: Context) -> Iterator[Finding]:
+    """For ``doctor``: whether docker finds the plugin, whether it can run, and whether anything obeys the variable.
+
+    Yields:
+        what is so; nothing where there is no plugin and nobody expects one.
+    """
+    from trustkit.hooks.docker_call import CONTENT_TRUST, content_trust
+
+    about, found = "docker-plugin", [_folder(ctx, None, system=each) / NAME for each in (False, True)]
+    there = [path for path in found if path.exists()]
+    for path in there:
+        python = _python(path)
+        if python is not None and not python.exists():
+            error = StateError(
+                f"{path} runs {python}, which is gone.", hint="Run again: trustkit install docker-plugin"
+            )
+            yield bad(about, error)
+        else:
+            yield fine(about, f"{path} is there.")
+    if not there and content_trust(ctx.environ):
+        words = f"{CONTENT_TRUST} is set, which docker 29 and newer ignores, and docker trustkit isn't installed."
+        yield Finding(about, Level.NOTE, words, "trustkit install docker-plugin")
+
+
+def _python(path: Path) -> Path | None:
+    """What a plugin that was installed here runs on; None for another's."""
+    from trustkit.home.files import read_bounded
+
+    text = (read_bounded(path, _MAX_SCRIPT) or b"").decode("utf-8", "replace")
+    try:
+        last = shlex.split(text.splitlines()[-1]) if MARK in text else []
+    except ValueError:  # an unclosed quote: somebody has written in it
+        return None
+    return Path(last[1]) if len(last) > 1 else None
