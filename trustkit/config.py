@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -95,6 +96,63 @@ def token_hosts(environ: Mapping[str, str]) -> Setting[frozenset[Host]]:
     except InvalidName as error:
         raise InvalidSetting(f"{name}: {error.message}", hint=error.hint) from error
     return Setting(hosts, name if text else "default")
+
+
+_TRUST_SERVERS = "TRUSTKIT_TRUST_SERVERS"
+_DOCKER_TRUST_SERVER = "DOCKER_CONTENT_TRUST_SERVER"
+_SERVER = re.compile(r"(?P<scheme>https?)://(?P<host>[^/?#@]+)(?:/[A-Za-z0-9._~-]+)*/?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class TrustServers:
+    """Where the Notary APIs of registry hosts are: URLs by host, and one for all others where there is one."""
+
+    by_host: Mapping[Host, str]
+    others: str | None = None
+
+    def url(self, host: Host) -> str | None:
+        """The URL for a host, with no slash at its end; None where the host itself has the API."""
+        return self.by_host.get(host, self.others)
+
+
+def trust_servers(environ: Mapping[str, str]) -> Setting[TrustServers]:
+    """TRUSTKIT_TRUST_SERVERS: ``HOST=URL``, comma-separated; for all other hosts DOCKER_CONTENT_TRUST_SERVER.
+
+    Of collections in format ``docker`` only.  Each URL is https, or http on loopback (TRUST 8.3).
+
+    Raises:
+        InvalidSetting: not a list of hosts with such URLs.
+    """
+    by_host: dict[Host, str] = {}
+    text = environ.get(_TRUST_SERVERS, "")
+    for part in (part.strip() for part in text.split(",") if part.strip()):
+        name, _, url = part.partition("=")
+        try:
+            host = Host.parse(name)
+        except InvalidName as error:
+            raise InvalidSetting(f"{_TRUST_SERVERS}: {error.message}", hint="Write HOST=https://SERVER.") from error
+        if host in by_host:
+            raise InvalidSetting(f"{_TRUST_SERVERS} names {host} twice.")
+        by_host[host] = _server_url(_TRUST_SERVERS, url)
+    others = environ.get(_DOCKER_TRUST_SERVER, "").strip()
+    found = TrustServers(by_host, _server_url(_DOCKER_TRUST_SERVER, others) if others else None)
+    origin = ", ".join(name for name, value in ((_TRUST_SERVERS, text), (_DOCKER_TRUST_SERVER, others)) if value)
+    return Setting(found, origin or "default")
+
+
+def _server_url(name: str, text: str) -> str:
+    """Raises InvalidSetting for what is no URL of a trust server."""
+    found = _SERVER.match(text)
+    try:
+        host = Host.parse(found["host"]) if found else None
+    except InvalidName:
+        host = None
+    if found is None or host is None or (found["scheme"] == "http" and not host.loopback):
+        raise InvalidSetting(
+            f"{name} names {text[:100]!r}, which is no trust server's URL.",
+            hint="Write https://HOST[:PORT][/PATH]; http is for this machine only.",
+        )
+    return text.rstrip("/")
 
 
 _LIFE_VARIABLES = {

@@ -9,7 +9,7 @@ of a family is in ``trustkit.cli.status``, the HTTP status of a leaf in ``trustk
     |   +-- InvalidName, InvalidReference, InvalidSetting
     +-- Failed                       the machine, not the trust: mend it and try again
     |   +-- StateError, EngineFailed, RegistryFailed, NotFound, Conflict, ProposalOpen,
-    |       InUse, BuildFileInvalid, CannotPin
+    |       InUse, BuildFileInvalid, CannotPin, WrongFormat
     +-- Rejected                     the judge refuses an upload: correct it
     |   +-- Malformed, TooLarge, BadSignature, BadVersion, BadExpiry, BadKeys, BadDelegation,
     |       WrongOnlineKeys, WrongGun, BadTarget, NameTaken, FounderNotAllowed, BadCeremony, ProposalStale,
@@ -17,7 +17,7 @@ of a family is in ``trustkit.cli.status``, the HTTP status of a leaf in ``trustk
     +-- NotTrusted                   don't use the image
     |   +-- Unsigned, NoCollection, CollectionReset, Expired, NoPin, WrongRoot, RolledBack, DigestMismatch,
     |   |   WrongCollection, SignatureInvalid, TagMoved, SignersMissing, PolicyDenies, NotPinned,
-    |   |   TooOld, ClockBehind
+    |   |   TooOld, ClockBehind, FormatDowngraded
     |   +-- CouldNotCheck            don't use the image *and* find out why; never "unsigned"
     |       +-- Unreachable, TimedOut, Garbage, ServerFailed, TrustDisabled, CollectionGone, BadBundle
     +-- NotAllowed                   log in, or ask for the role
@@ -135,6 +135,12 @@ class CannotPin(Failed):
     """A digest can't be written where a file names an image without changing something else."""
 
     slug = "cannot-pin"
+
+
+class WrongFormat(Failed):
+    """The collection's format is one that this command can't do.  The format is in the context."""
+
+    slug = "wrong-format"
 
 
 class Rejected(TrustkitError):
@@ -333,6 +339,12 @@ class ClockBehind(NotTrusted):
     """This machine's clock is before the moment when what it holds was signed."""
 
     slug = "clock-behind"
+
+
+class FormatDowngraded(NotTrusted):
+    """A collection that was seen in format ``tuf`` is asked for in an older one (TRUST 5.4)."""
+
+    slug = "format-downgraded"
 
 
 class CouldNotCheck(NotTrusted):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trustkit.client.enforce import Enforce
+    from trustkit.client.formats import FormatLooking, FormatSource
     from trustkit.client.proposals import Proposals
     from trustkit.client.publish import Publisher
     from trustkit.client.sign import Sign
@@ -36,11 +37,10 @@ if TYPE_CHECKING:
     from trustkit.remote.clocks import Clocks
     from trustkit.remote.dockerconfig import DockerConfig
     from trustkit.remote.http import HttpClient
+    from trustkit.remote.notary_source import NotarySource
     from trustkit.remote.proposals import HttpProposals
     from trustkit.remote.registry import HttpImageRegistry
-    from trustkit.remote.scratch import ScratchSource
     from trustkit.remote.sessions import Sessions
-    from trustkit.remote.source import UpdaterSource
     from trustkit.remote.trust import HttpTrustService
     from trustkit.remote.updater import Fetch
 
@@ -157,29 +157,47 @@ class Context:
         return Readings()
 
     @cached_property
-    def source(self) -> UpdaterSource:
+    def source(self) -> FormatSource:
         """Collections, verified into the home folder."""
+        from trustkit.client.formats import FormatSource
         from trustkit.remote.source import UpdaterSource
 
         metadata = self.home.metadata
-        return UpdaterSource(fetcher=self._fetcher, folder=metadata.locked, seen=metadata.seen, reader=self.readings)
+        tuf = UpdaterSource(fetcher=self._fetcher, folder=metadata.locked, seen=metadata.seen, reader=self.readings)
+        return FormatSource(tuf, lambda: self.notary_source)
 
     @cached_property
-    def looking(self) -> ScratchSource:
+    def notary_source(self) -> NotarySource:
+        """Collections in format ``docker``, verified into the home folder."""
+        from trustkit.hooks.gate import notary_source
+
+        return notary_source(self.sessions, self.home, self.environ)
+
+    @cached_property
+    def looking(self) -> FormatLooking:
         """Collections as they stand, verified in all but expiry, and kept nowhere."""
+        from trustkit.client.formats import FormatLooking
         from trustkit.remote.scratch import ScratchSource
 
         metadata = self.home.metadata
-        return ScratchSource(fetcher=self._fetcher, folder=metadata.locked, seen=metadata.seen, reader=self.readings)
+        tuf = ScratchSource(fetcher=self._fetcher, folder=metadata.locked, seen=metadata.seen, reader=self.readings)
+        return FormatLooking(tuf, lambda: self.notary_source)
 
     def _fetcher(self, gun: Gun) -> Fetch:
         return self.service.fetcher(gun)
 
-    def trust(self, own_root_keys: Callable[[], list[str]] = list, looking: ScratchSource | None = None) -> Trust:
+    def trust(
+        self,
+        own_root_keys: Callable[[], list[str]] = list,
+        looking: FormatLooking | None = None,
+        *,
+        only: str | None = "tuf",
+    ) -> Trust:
         """Pins and verified state, with a person to ask where there is one.
 
         Args:
             looking: for who renews or tells of what has expired (``self.looking``).
+            only: the format of the collections that the caller can do; None for all.
         """
         from trustkit.cli.output import note
         from trustkit.client.trust import Trust
@@ -195,6 +213,7 @@ class Context:
             looking=looking,
             offset=lambda gun: self.clocks.offset(gun.host),
             reader=self.readings,
+            only=only,
         )
 
     @staticmethod

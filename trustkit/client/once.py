@@ -51,9 +51,9 @@ class OnceSource:
         self._turns: dict[tuple[Gun, Pin], Lock] = {}
         self._held: dict[tuple[Gun, Pin], _Held] = {}
 
-    def first_root(self, gun: Gun) -> bytes:
+    def first_root(self, gun: Gun, *, wire: str = "tuf") -> bytes:
         """As ``MetadataSource.first_root``."""
-        return self._source.first_root(gun)
+        return self._source.first_root(gun, wire=wire)
 
     def carry(self, gun: Gun, pin: Pin, files: Mapping[str, bytes]) -> None:
         """As ``MetadataSource.carry``."""
@@ -77,8 +77,10 @@ class OnceSource:
         """Whether a refresh for some tags has loaded each role that answers for these."""
         if held.tags is None or held.tags == tags:
             return True
-        if tags is None or pin.format != "tuf":
+        if tags is None:
             return False
+        if pin.format != "tuf":
+            return True  # its two roles that tags come from are always there
         files = held.collection.files
         root, targets = self._reader(files["root"], Root).signed, self._reader(files["targets"], Targets).signed
         return trusted_roles(read_delegations(targets, root), tags) <= files.keys()

@@ -38,9 +38,9 @@ class StaleSource:
         self._allowed = allowed
         self._warn = warn
 
-    def first_root(self, gun: Gun) -> bytes:
+    def first_root(self, gun: Gun, *, wire: str = "tuf") -> bytes:
         """As ``MetadataSource.first_root``."""
-        return self._source.first_root(gun)
+        return self._source.first_root(gun, wire=wire)
 
     def carry(self, gun: Gun, pin: Pin, files: Mapping[str, bytes]) -> None:
         """As ``MetadataSource.carry``."""

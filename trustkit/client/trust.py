@@ -6,17 +6,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from trustkit.core.clocks import clock_words
-from trustkit.core.evaluate import evaluate, evaluate_but_expiry
 from trustkit.core.formats.tuf1 import read
 from trustkit.core.names import Gun, Tag
 from trustkit.core.patterns import GunPattern
-from trustkit.core.pinning import meets, moved, root_key_ids
+from trustkit.core.pinning import meets, moved
 from trustkit.core.ports.remote import LookingSource, MetadataSource, Pin, PinStore
 from trustkit.core.readings import Reader
 from trustkit.core.records import dataclass
 from trustkit.core.roots import ONLINE
+from trustkit.core.rules import DOCKER, TUF, Formats
 from trustkit.core.view import SignedView
-from trustkit.errors import Expired, NoCollection, NoPin, Rejected, WrongRoot
+from trustkit.errors import Expired, NoCollection, NoPin, NotTrusted, Rejected, WrongFormat, WrongRoot
 
 Ask = Callable[[str], bool]
 
@@ -40,7 +40,8 @@ class Trust:
         own_root_keys: the ids of root keys whose private half is here; a root that they signed is one's own.
         looking: looks at states that may have expired; ``seen`` and ``renewable`` take it.
         offset: how far the clock of a GUN's host is ahead of this machine's, where that is known.
-        reader: reads files; the source's own, so that what that has read isn't read again.
+        reader: reads files of format ``tuf``; the source's own, so that what that has read isn't read again.
+        only: the one format that the caller can do; None for all.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Trust:
         looking: LookingSource | None = None,
         offset: Callable[[Gun], timedelta | None] = lambda _: None,
         reader: Reader = read,
+        only: str | None = None,
     ) -> None:
         self._pins = pins
         self._source = source
@@ -65,7 +67,9 @@ class Trust:
         self._looking = looking
         self._offset = offset
         self._told: set[str] = set()
+        self._only = only
         self.reader = reader
+        self.rules = Formats(reader)
 
     def current(self, gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None) -> Current:
         """The collection's verified state at ``now``.
@@ -91,7 +95,7 @@ class Trust:
         """As ``current``, under this pin."""
         try:
             files = self._source.refresh(gun, pin, now, tags=tags).files
-            view = evaluate(files, gun, now, tags=tags, reader=self.reader)
+            view = self.rules(pin.format).evaluate(files, gun, now, tags=tags)
         except Expired as error:
             self._tell_who_mends(error, gun, now)
             raise
@@ -117,7 +121,7 @@ class Trust:
         assert self._looking is not None  # noqa: S101 - a programming error: the wiring gives it
         files = self._looking.look(gun, pin).files
         try:
-            return Current(pin, files, evaluate_but_expiry(files, gun, now, fresh=fresh, reader=self.reader))
+            return Current(pin, files, self.rules(pin.format).evaluate_but_expiry(files, gun, now, fresh=fresh))
         except Expired as error:
             self._tell_who_mends(error, gun, now)
             raise
@@ -134,6 +138,10 @@ class Trust:
         current = self.seen_under(pin, gun, now, fresh=ONLINE)
         self._warn_of_clock(gun, current.view.issued, now)
         return current
+
+    def attributions(self, current: Current, now: datetime) -> Mapping[Tag, frozenset[str]]:
+        """By tag the names of the signers whose own key has signed it for the digest that it is trusted for."""
+        return self.rules(current.pin.format).attributions(current.files, current.view, now)
 
     def follow(self, gun: Gun, current: Current, gone: Collection[str], comes: Sequence[str]) -> bool:
         """Moves this home's own pin to a root whose keys have changed, where it has to (TRUST 5.5).
@@ -180,6 +188,7 @@ class Trust:
     def pin(self, gun: Gun) -> Pin:
         """The pin for a GUN: a stored one, one's own root key, or what a person accepts now (TRUST 5.3)."""
         if stored := self._pins.find(gun):
+            self._check_format(gun, stored.format)
             return stored
         if own := tuple(self._own()):
             root = self._source.first_root(gun)
@@ -196,12 +205,32 @@ class Trust:
             )
         return self._first_contact(gun)
 
+    def _check_format(self, gun: Gun, name: str) -> None:
+        if self._only not in (None, name):
+            raise WrongFormat(
+                f"{gun} is pinned in format {name}, and this can't be done with such a collection.",
+                hint="Docker's own tools can, where the format is docker: docker trust, notary.",
+                format=name,
+            )
+
+    def _first_root(self, gun: Gun) -> tuple[str, bytes]:
+        """The format of a collection that nothing is known of, and its first root: tuf where there is one."""
+        try:
+            return TUF, self._source.first_root(gun)
+        except NoCollection as error:
+            try:
+                return DOCKER, self._source.first_root(gun, wire=DOCKER)
+            except NotTrusted:
+                raise error from None
+
     def _first_contact(self, gun: Gun) -> Pin:
         try:
-            key_ids, threshold = root_key_ids(self._source.first_root(gun))
+            format_, root = self._first_root(gun)
+            self._check_format(gun, format_)
+            key_ids, threshold = self.rules(format_).root_key_ids(root, gun)
         except Rejected as error:
             raise WrongRoot(f"The first root of {gun} can't be used: {error.message}") from error
-        pin = Pin(str(gun), key_ids=key_ids, threshold=threshold)
+        pin = Pin(str(gun), key_ids=key_ids, threshold=threshold, format=format_)
         if self._first_use:
             self._warn(
                 f"WARNING: unsafe_trust_on_first_use: accepting the root of {gun} that is served just now, unseen."
@@ -209,12 +238,16 @@ class Trust:
             return pin
         keys = "\n".join(f"    {key_id}" for key_id in key_ids)
         question = (
-            f"{gun} is not pinned. Its root is signed by {threshold} of these keys:\n{keys}\nAccept and pin them"
+            f"{gun} is not pinned. {_FORMAT[format_]}Its root is signed by {threshold} of these keys:\n{keys}\n"
+            "Accept and pin them"
         )
         if self._ask is None or not self._ask(question):
             raise NoPin(f"The root keys of {gun} were not accepted.", gun=str(gun))
         self._pins.add(pin)
         return pin
+
+
+_FORMAT = {TUF: "", DOCKER: "It is in the format of Docker Content Trust. "}
 
 
 def _renewal(gun: Gun, role: str) -> str:

@@ -7,7 +7,6 @@ from dataclasses import field
 from datetime import datetime
 
 from trustkit.client.trust import Trust
-from trustkit.core.attribution import attributions
 from trustkit.core.evidence import Evidence, evidence
 from trustkit.core.names import Digest, Gun, ImageRef
 from trustkit.core.policy import Demand
@@ -83,7 +82,7 @@ class Verify:
         found = _meanings(current.view, ref, now if superseded else None)
         if demand is None:
             return found[0]
-        signed = attributions(current.files, ref.gun, now)
+        signed = self._trust.attributions(current, now)
         for each in found:
             if demand.met(signed.get(each.by.tag, frozenset())):
                 return each

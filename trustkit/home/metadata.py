@@ -16,13 +16,17 @@ from trustkit.errors import StateError
 from trustkit.home.files import private_folder
 from trustkit.home.locks import exclusive
 
+_IDENTITY = re.compile(r"[0-9a-f]{32}\Z")
 _UNSAFE = re.compile(r"[^a-z0-9.]+")
 
 
 def pin_identity(pin: Pin) -> str:
     """32 hex digits that are equal exactly when two pins accept the same roots, whatever their pattern is."""
     root = hashlib.sha256(pin.root).hexdigest() if pin.root is not None else None
-    identity = json.dumps([root, sorted(pin.key_ids), pin.threshold, pin.format])
+    members: list[object] = [root, sorted(pin.key_ids), pin.threshold, pin.format]
+    if pin.authorities is not None:
+        members.append(hashlib.sha256(pin.authorities).hexdigest())
+    identity = json.dumps(members)
     return hashlib.sha256(identity.encode("ascii")).hexdigest()[:32]
 
 
@@ -50,7 +54,8 @@ class MetadataFolders:
     def metadata_folder(self, gun: Gun, pin: Pin) -> Path:
         """The folder for this GUN and pin; it exists and is ours."""
         private_folder(self._path)
-        return private_folder(private_folder(self._path / gun_folder_name(gun)) / pin_identity(pin))
+        name = pin_identity(pin) if pin.format == "tuf" else f"{pin.format}-{pin_identity(pin)}"
+        return private_folder(private_folder(self._path / gun_folder_name(gun)) / name)
 
     @contextmanager
     def locked(self, gun: Gun, pin: Pin, *, timeout: float = 60.0) -> Iterator[Path]:
@@ -65,8 +70,15 @@ class MetadataFolders:
 
     def seen(self, gun: Gun) -> bool:
         """Whether a timestamp of this GUN was ever verified here, under any pin (TRUST 6.4)."""
+        return any(self._timestamps(gun))
+
+    def seen_as_tuf(self, gun: Gun) -> bool:
+        """Whether a timestamp of this GUN was ever verified here in format ``tuf`` (TRUST 5.4)."""
+        return any(_IDENTITY.match(path.parent.name) for path in self._timestamps(gun))
+
+    def _timestamps(self, gun: Gun) -> list[Path]:
         try:
-            return any((self._path / gun_folder_name(gun)).glob("*/timestamp.json"))
+            return list((self._path / gun_folder_name(gun)).glob("*/timestamp.json"))
         except OSError as error:
             raise StateError(f"The cache for {gun} can't be read.") from error
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trustkit.client.enforce import Enforce
+    from trustkit.client.formats import FormatSource, KeepingSource
     from trustkit.client.once import OnceSource
     from trustkit.client.staleness import StaleSource
     from trustkit.core.names import Gun
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from trustkit.core.ports.remote import MetadataSource
     from trustkit.core.readings import Reader
     from trustkit.home import Home
-    from trustkit.remote.source import UpdaterSource
+    from trustkit.remote.notary_source import NotarySource
+    from trustkit.remote.sessions import Sessions
 
 
 def open_gate(
@@ -43,6 +45,7 @@ def open_gate(
         InvalidSetting: a policy that can't be read or is none, or another setting.
         StateError: a home that can't be used.
     """
+    from trustkit.client.formats import FormatSource
     from trustkit.config import home_folder, token_hosts
     from trustkit.core.names import Host
     from trustkit.home import Home
@@ -72,7 +75,7 @@ def open_gate(
     source = UpdaterSource(fetcher=HttpTrustService(sessions).fetcher, folder=metadata.locked, seen=metadata.seen)
     return enforcing(
         folder,
-        source,
+        FormatSource(source, lambda: notary_source(sessions, folder, environ)),
         environ,
         policy=policy,
         warn=warn or _to_stderr,
@@ -80,9 +83,25 @@ def open_gate(
     )
 
 
+def notary_source(sessions: Sessions, home: Home, environ: Mapping[str, str]) -> NotarySource:
+    """Collections in format ``docker``, verified into the home folder; raises InvalidSetting."""
+    from trustkit.config import trust_servers
+    from trustkit.remote.notary import HttpNotary, TrustServer
+    from trustkit.remote.notary_source import NotarySource
+
+    servers, metadata = trust_servers(environ).value, home.metadata
+    return NotarySource(
+        fetcher=HttpNotary(sessions, lambda host: TrustServer.of(host, servers.url(host))).fetcher,
+        folder=metadata.locked,
+        seen=metadata.seen,
+        seen_as_tuf=metadata.seen_as_tuf,
+        now=now,
+    )
+
+
 def enforcing(
     home: Home,
-    source: UpdaterSource,
+    source: FormatSource,
     environ: Mapping[str, str],
     *,
     policy: str | None,
@@ -137,7 +156,7 @@ def enforcing(
     return wired(run)
 
 
-def _tolerant(source: UpdaterSource, policy: Policy, warn: Callable[[str], None]) -> StaleSource:
+def _tolerant(source: KeepingSource, policy: Policy, warn: Callable[[str], None]) -> StaleSource:
     from trustkit.client.staleness import StaleSource
 
     return StaleSource(source, source, allowed=lambda gun: policy.rule(gun).max_staleness, warn=warn)

@@ -51,9 +51,9 @@ class BundledSource:
         self._folder = folder
         self._judge = judge
 
-    def first_root(self, gun: Gun) -> bytes:
-        """As ``MetadataSource.first_root``."""
-        return self._over(Path()).first_root(gun)
+    def first_root(self, gun: Gun, *, wire: str = "tuf") -> bytes:
+        """As ``MetadataSource.first_root``; a bundle has collections in format ``tuf``."""
+        return self._over(Path()).first_root(gun, wire=wire)
 
     def refresh(self, gun: Gun, pin: Pin, now: datetime, *, tags: Collection[Tag] | None = None) -> CollectionFiles:
         """As ``MetadataSource.refresh``; what ``judge`` refuses is not kept."""

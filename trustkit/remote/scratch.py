@@ -41,7 +41,7 @@ class ScratchSource:
         reader: Reader = read,
     ) -> None:
         self._source = UpdaterSource(
-            fetcher=fetcher, folder=lambda gun, pin: _copy(folder, gun, pin), seen=seen, reader=reader
+            fetcher=fetcher, folder=lambda gun, pin: scratch_copy(folder, gun, pin), seen=seen, reader=reader
         )
 
     def look(self, gun: Gun, pin: Pin) -> CollectionFiles:
@@ -50,7 +50,8 @@ class ScratchSource:
 
 
 @contextmanager
-def _copy(folder: Folder, gun: Gun, pin: Pin) -> Iterator[Path]:
+def scratch_copy(folder: Folder, gun: Gun, pin: Pin) -> Iterator[Path]:
+    """A copy of what the home keeps for a GUN and pin, thrown away after the block; raises StateError."""
     try:
         with TemporaryDirectory(prefix="trustkit-look-") as scratch:
             copy = Path(scratch) / "metadata"

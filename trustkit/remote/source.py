@@ -65,22 +65,24 @@ class UpdaterSource:
         self._clock = clock
         self._reader = reader
 
-    def first_root(self, gun: Gun) -> bytes:
-        """As ``MetadataSource.first_root``."""
+    def first_root(self, gun: Gun, *, wire: str = "tuf") -> bytes:
+        """As ``MetadataSource.first_root``, in the one format that this knows."""
+        if wire != "tuf":
+            raise NoCollection(f"There is no collection of {gun} in format {wire} here.")
         return next(_served_roots(self._fetcher(gun)))
 
     def refresh(self, gun: Gun, pin: Pin, now: datetime, *, tags: Collection[Tag] | None = None) -> CollectionFiles:
         """As ``MetadataSource.refresh``."""
-        fetch = self._in_time(gun)
+        fetch = in_time(self._fetcher(gun), gun, self._clock)
         with self._folder(gun, pin) as folder:
             try:
                 bootstrap = self._anchor(gun, pin, folder, fetch)
                 delegated = self._refresh(folder, _checked(fetch, gun, self._reader), bootstrap, now, tags)
                 return CollectionFiles(_read(folder, delegated))
             except NoCollection as error:
-                had = pin.root is not None or _anchor_file(folder).exists()
+                had = pin.root is not None or anchor_file(folder).exists()
                 if had or (self._seen(gun) and not isinstance(error, CollectionReset)):
-                    raise _gone(gun, error) from error
+                    raise gone(gun, error) from error
                 raise
             except NotTrusted as error:
                 error.message = error.message if str(gun) in error.message else f"{gun}: {error.message}"
@@ -92,9 +94,9 @@ class UpdaterSource:
             if (folder / "timestamp.json").exists():
                 return
             if pin.root is None:
-                _put(_anchor_file(folder), files["root"])
+                put(anchor_file(folder), files["root"])
             for role in sorted(set(files) - {"root"}, key=lambda role: role == "timestamp"):
-                _put(folder / f"{role}.json", files[role])
+                put(folder / f"{role}.json", files[role])
 
     def kept(self, gun: Gun, pin: Pin) -> Mapping[str, bytes] | None:
         """As ``KeptMetadata.kept``."""
@@ -106,24 +108,13 @@ class UpdaterSource:
             names = [role.name for role in delegations.roles] if delegations else []
             return files | dict(_read(folder, [name for name in names if (folder / f"{name}.json").exists()]))
 
-    def _in_time(self, gun: Gun) -> Fetch:
-        """The fetch for one refresh: each file has a deadline of its own, and all of them together have one."""
-        fetch, end = self._fetcher(gun), self._clock() + REFRESH_SECONDS
-
-        def in_time(name: str, max_length: int) -> bytes:
-            if self._clock() >= end:
-                raise TimedOut(f"{gun}: its metadata did not come within {REFRESH_SECONDS:.0f} s.")
-            return fetch(name, max_length)
-
-        return in_time
-
     def _anchor(self, gun: Gun, pin: Pin, folder: Path, fetch: Fetch) -> bytes:
-        kept = _anchor_file(folder)
+        kept = anchor_file(folder)
         if pin.root is None and kept.exists():
             return anchor(pin, gun, [kept.read_bytes()])
         found = anchor(pin, gun, _served_roots(fetch))
         if pin.root is None:
-            _put(kept, found)
+            put(kept, found)
         return found
 
     def _refresh(
@@ -151,7 +142,19 @@ class UpdaterSource:
             pause *= 2
 
 
-def _gone(gun: Gun, told: NoCollection) -> CollectionGone:
+def in_time(fetch: Fetch, gun: Gun, clock: Callable[[], float]) -> Fetch:
+    """The fetch for one refresh: each file has a deadline of its own, and all of them together have one."""
+    end = clock() + REFRESH_SECONDS
+
+    def timed(name: str, max_length: int) -> bytes:
+        if clock() >= end:
+            raise TimedOut(f"{gun}: its metadata did not come within {REFRESH_SECONDS:.0f} s.")
+        return fetch(name, max_length)
+
+    return timed
+
+
+def gone(gun: Gun, told: NoCollection) -> CollectionGone:
     """A service's word alone ends no trust: what had a collection under this pin could not be checked (TRUST 6.4)."""
     if isinstance(told, CollectionReset):
         return CollectionGone(
@@ -166,14 +169,14 @@ def _gone(gun: Gun, told: NoCollection) -> CollectionGone:
     )
 
 
-def _anchor_file(folder: Path) -> Path:
+def anchor_file(folder: Path) -> Path:
     """Where the first root that met the pin lies; it proves that there is, or was, a collection."""
     return folder / "anchor" / "root.json"
 
 
-def _put(path: Path, data: bytes) -> None:
+def put(path: Path, data: bytes) -> None:
     """Writes a file of a metadata folder; the caller has its lock."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_suffix(".new")
     temporary.write_bytes(data)
     temporary.replace(path)

@@ -107,7 +107,8 @@ class Pin:
     """What is accepted as the root of the GUNs of one pattern (TRUST 5.1).
 
     Either ``root`` holds the bytes of a root file, or ``key_ids`` the ids of root keys, of which ``threshold`` must
-    have signed a root version that names the GUN.
+    have signed a root version that names the GUN; or, in format ``docker``, ``authorities`` holds the certificates,
+    in PEM, of those who have to have issued the certificates of the root keys.
     """
 
     pattern: str
@@ -115,6 +116,7 @@ class Pin:
     key_ids: tuple[str, ...] = ()
     threshold: int = 0
     format: str = "tuf"
+    authorities: bytes | None = None
 
 
 class PinStore(Protocol):
@@ -150,8 +152,11 @@ class KeptMetadata(Protocol):
 class MetadataSource(Protocol):
     """Fetches a collection's metadata and verifies it against a pin (TRUST 6)."""
 
-    def first_root(self, gun: Gun) -> bytes:
+    def first_root(self, gun: Gun, *, wire: str = "tuf") -> bytes:
         """``1.root.json`` as served, believed by nobody yet.
+
+        Args:
+            wire: the format of the collection that is asked for.
 
         Raises:
             NoCollection: the service's own word that there is none; NotAllowed, CouldNotCheck.

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from tuf.api.metadata import Root
 
 from trustkit.core.formats.docker.files import read
@@ -16,14 +16,17 @@ from trustkit.core.formats.docker.roots import check_root, check_successor, chec
 from trustkit.core.names import Gun
 from trustkit.core.pinning import MAX_ROOTS
 from trustkit.core.ports.remote import Pin
-from trustkit.errors import Rejected, WrongCollection, WrongGun, WrongRoot
+from trustkit.errors import InvalidSetting, Rejected, WrongCollection, WrongGun, WrongRoot
+
+MAX_AUTHORITIES = 16
 
 
-def anchor(pin: Pin, gun: Gun, roots: Iterable[bytes]) -> bytes:
+def anchor(pin: Pin, gun: Gun, roots: Iterable[bytes], *, now: datetime | None = None) -> bytes:
     """As ``core.pinning.anchor``: the pinned file, or the lowest version that meets a key pin.
 
     Args:
         roots: ``1.root.json``, ``2.root.json``, ... as served; read only as far as needed, at most 256.
+        now: as for ``meets``.
 
     Raises:
         WrongRoot: no version meets the pin.
@@ -40,10 +43,17 @@ def anchor(pin: Pin, gun: Gun, roots: Iterable[bytes]) -> bytes:
     served = 0
     for data in roots:
         served += 1
-        if meets(pin, gun, data):
+        if meets(pin, gun, data, now=now):
             return data
         if served == MAX_ROOTS:
             break
+    if pin.authorities is not None:
+        raise WrongRoot(
+            f"None of the {served} root versions of {gun} is signed by keys whose certificates the pinned "
+            "authorities have issued, and are valid.",
+            hint="Ask its publisher for the certificate of the authority over another channel.",
+            pin=pin.pattern,
+        )
     raise WrongRoot(
         f"None of the {served} root versions of {gun} is signed by the pinned keys "
         f"({', '.join(key[:16] for key in pin.key_ids)}).",
@@ -52,19 +62,47 @@ def anchor(pin: Pin, gun: Gun, roots: Iterable[bytes]) -> bytes:
     )
 
 
-def meets(pin: Pin, gun: Gun, data: bytes) -> bool:
+def meets(pin: Pin, gun: Gun, data: bytes, *, now: datetime | None = None) -> bool:
     """Whether a root is the GUN's and enough pinned keys of its root role have *signed* it (TRUST 5.1).
 
     A pinned id is that of a root certificate, as ``docker trust inspect`` shows it, or the canonical id of its key,
-    after which Docker names key files; one key counts once.
+    after which Docker names key files; one key counts once.  Under a pin by authority, those whose certificates it
+    has issued have to meet the root's own threshold.
+
+    Args:
+        now: when the authorities have to be valid; a pin by authority is met at no time where None.
     """
     try:
         signers = signing_keys(data, gun)
     except Rejected:
         return False
+    if pin.authorities is not None:
+        return now is not None and _is_issued(signers, data, authorities(pin.authorities), now)
     pinned = set(pin.key_ids)
     met = {key.canonical_id for key in signers if pinned & {key.keyid, key.canonical_id}}
     return 0 < pin.threshold <= len(met)
+
+
+def _is_issued(
+    signers: Iterable[DockerKey], data: bytes, issuers: Collection[x509.Certificate], now: datetime
+) -> bool:
+    issued = {key.canonical_id for key in signers if issued_by(key, issuers, now)}
+    return len(issued) >= read(data, Root).signed.roles["root"].threshold
+
+
+def authorities(data: bytes) -> tuple[x509.Certificate, ...]:
+    """The certificates of a pin by authority; raises InvalidSetting where they are none, or not of authorities."""
+    try:
+        found = tuple(x509.load_pem_x509_certificates(data))
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise InvalidSetting(
+            "The certificates of the pinned authorities can't be read; they have to be PEM."
+        ) from error
+    if not 1 <= len(found) <= MAX_AUTHORITIES or not all(_may_issue(one, 0) for one in found):
+        raise InvalidSetting(
+            f"A pin takes 1 to {MAX_AUTHORITIES} certificates, each of an authority (CA:TRUE, certificate signing)."
+        )
+    return found
 
 
 def signing_keys(data: bytes, gun: Gun) -> tuple[DockerKey, ...]:

@@ -31,20 +31,28 @@ def check_not_older(
         before: bytes by role, as they were verified last; empty where nothing was.
 
     Raises:
-        RolledBack: a file of now has a lower version; the role and both versions are in the context.
+        RolledBack: a file of now has a lower version; the role and both versions are in the context.  Or
+            ``targets/releases`` is hidden, though it is delegated to as before.
     """
     root, targets = reader(files["root"], Root).signed, reader(files[TARGETS], Targets).signed
     pairs: list[tuple[str, int, int]] = []
     if "root" in before:
         pairs.append(("root", reader(before["root"], Root).signed.version, root.version))
     for role in _ROLES:
-        if role not in files or role not in before:
+        if role not in before:
             continue
         seen = reader(before[role], role_kind(role), f"{role}.json")
         try:
             check_threshold(targets if role == RELEASES else root, role, seen, before[role])
         except Rejected:
             continue
+        if role not in files:
+            raise RolledBack(
+                f"{gun}: {role} is still delegated to and was seen here before, and isn't served any more.",
+                hint="Somebody hides it, so that older tags count again; ask the service's operator.",
+                role=role,
+                seen=seen.signed.version,
+            )
         pairs.append((role, seen.signed.version, reader(files[role], role_kind(role), f"{role}.json").signed.version))
     for role, old, new in pairs:
         if new < old:

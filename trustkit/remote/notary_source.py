@@ -1,0 +1,266 @@
+"""Collections in format ``docker`` over HTTP, verified into folders of their own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+
+from tuf.api.metadata import Root
+
+from trustkit.core.formats.docker.evaluate import evaluate, evaluate_but_expiry
+from trustkit.core.formats.docker.files import read, role_kind
+from trustkit.core.formats.docker.pins import anchor, meets
+from trustkit.core.formats.docker.roles import RELEASES
+from trustkit.core.formats.docker.rollback import check_not_older
+from trustkit.core.names import Gun, Tag
+from trustkit.core.ports.remote import CollectionFiles, Pin
+from trustkit.core.readings import Reader
+from trustkit.errors import (
+    CollectionReset,
+    Expired,
+    FormatDowngraded,
+    Garbage,
+    NoCollection,
+    NotFound,
+    NotTrusted,
+    Rejected,
+    RolledBack,
+    SignatureInvalid,
+    StateError,
+    WrongRoot,
+)
+from trustkit.remote.notary_walk import RootMoved, Walk
+from trustkit.remote.scratch import scratch_copy
+from trustkit.remote.source import LAG_SECONDS, anchor_file, gone, in_time, put
+from trustkit.remote.updater import Fetch
+
+TOP = ("root", "timestamp", "snapshot", "targets")
+
+
+class NotarySource:
+    """Collections in format ``docker``; implements ``MetadataSource``, ``KeptMetadata`` and ``LookingSource``.
+
+    Args:
+        fetcher: gives the fetch for one GUN.
+        folder: gives the exclusively locked metadata folder for a GUN and pin.
+        seen: whether this GUN's timestamp was ever verified here, under any pin.
+        seen_as_tuf: whether one in format ``tuf`` was: nothing in this format is believed then (TRUST 5.4).
+        now: the moment at which pinned authorities have to be valid where nothing else says one.
+        sleep, clock: as for ``UpdaterSource``.
+        reader: reads files of this format.
+    """
+
+    def __init__(
+        self,
+        *,
+        fetcher: Callable[[Gun], Fetch],
+        folder: Callable[[Gun, Pin], AbstractContextManager[Path]],
+        seen: Callable[[Gun], bool],
+        seen_as_tuf: Callable[[Gun], bool],
+        now: Callable[[], datetime],
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        reader: Reader = read,
+    ) -> None:
+        self._fetcher = fetcher
+        self._folder = folder
+        self._seen = seen
+        self._seen_as_tuf = seen_as_tuf
+        self._now = now
+        self._sleep = sleep
+        self._clock = clock
+        self._reader = reader
+
+    def first_root(self, gun: Gun, *, wire: str = "docker") -> bytes:
+        """As ``MetadataSource.first_root``, in the one format that this knows."""
+        if wire != "docker":
+            raise NoCollection(f"There is no collection of {gun} in format {wire} here.")
+        self._check_not_tuf(gun)
+        try:
+            return next(Walk(gun, self._fetcher(gun), {}, self._reader).served_roots())
+        except NotFound as error:
+            raise _nothing(gun) from error
+
+    def refresh(self, gun: Gun, pin: Pin, now: datetime, *, tags: Collection[Tag] | None = None) -> CollectionFiles:
+        """As ``MetadataSource.refresh``; ``targets/releases`` and ``targets`` answer for every tag."""
+        self._check_not_tuf(gun)
+        with self._folder(gun, pin) as folder:
+            return self._refreshed(_Turn(gun, pin, folder, now, now), attributions=tags is None)
+
+    def look(self, gun: Gun, pin: Pin) -> CollectionFiles:
+        """As ``LookingSource.look``."""
+        self._check_not_tuf(gun)
+        with scratch_copy(self._folder, gun, pin) as folder:
+            return self._refreshed(_Turn(gun, pin, folder, None, self._now()), attributions=True)
+
+    def carry(self, gun: Gun, pin: Pin, files: Mapping[str, bytes]) -> None:
+        """As ``MetadataSource.carry``."""
+        with self._folder(gun, pin) as folder:
+            if (folder / "timestamp.json").exists():
+                return
+            if pin.root is None:
+                put(anchor_file(folder), files["root"])
+            _keep(folder, files, {})
+
+    def kept(self, gun: Gun, pin: Pin) -> Mapping[str, bytes] | None:
+        """As ``KeptMetadata.kept``."""
+        with self._folder(gun, pin) as folder:
+            files = self._files_of(folder)
+            return files if files.keys() >= set(TOP) else None
+
+    def _check_not_tuf(self, gun: Gun) -> None:
+        if self._seen_as_tuf(gun):
+            raise FormatDowngraded(
+                f"{gun} was verified here in format tuf, so what Docker's format says of it isn't believed any more.",
+                hint="Pin its root keys of format tuf. If its Owner has reset it for good, delete what this home "
+                "keeps of it under cache/metadata.",
+            )
+
+    def _refreshed(self, turn: _Turn, *, attributions: bool) -> CollectionFiles:
+        begun, seen = turn.pin.root is not None or anchor_file(turn.folder).exists(), self._seen(turn.gun)
+        fetch = in_time(self._fetcher(turn.gun), turn.gun, self._clock)
+        try:
+            return CollectionFiles(self._tried(turn, fetch, attributions=attributions))
+        except NotFound as error:
+            if begun or seen:
+                raise gone(turn.gun, _nothing(turn.gun)) from error
+            if anchor_file(turn.folder).exists():
+                raise Garbage(f"{turn.gun}: the server has a root of it, and no timestamp.") from error
+            raise _nothing(turn.gun) from error
+        except NoCollection as error:
+            if begun or (seen and not isinstance(error, CollectionReset)):
+                raise gone(turn.gun, error) from error
+            raise
+        except NotTrusted as error:
+            error.message = error.message if str(turn.gun) in error.message else f"{turn.gun}: {error.message}"
+            raise
+
+    def _tried(self, turn: _Turn, fetch: Fetch, *, attributions: bool) -> dict[str, bytes]:
+        """As ``UpdaterSource`` does: a replica may lag, and a new root may come between two files (TRUST 6.3)."""
+        waited, pause, walked_again = 0.0, 0.1, False
+        while True:
+            try:
+                return self._walked(turn, fetch, attributions=attributions)
+            except RolledBack:
+                if waited >= LAG_SECONDS:
+                    raise
+            except (SignatureInvalid, RootMoved):
+                if walked_again:
+                    raise
+                walked_again = True
+                continue
+            self._sleep(pause)
+            waited += pause
+            pause *= 2
+
+    def _walked(self, turn: _Turn, fetch: Fetch, *, attributions: bool) -> dict[str, bytes]:
+        kept = self._files_of(turn.folder)
+        walk = Walk(turn.gun, fetch, kept, self._reader)
+        root = self._root(turn, walk, kept.get("root"))
+        files = walk.files(root, attributions=attributions)
+        self._judge(files, kept, turn)
+        _keep(turn.folder, files, kept)
+        return files
+
+    def _judge(self, files: Mapping[str, bytes], kept: Mapping[str, bytes], turn: _Turn) -> None:
+        """An older state is told as one, whether or not it has expired meanwhile."""
+        try:
+            if turn.now is None:
+                evaluate_but_expiry(files, turn.gun, turn.at, fresh=(), reader=self._reader)
+            else:
+                evaluate(files, turn.gun, turn.now, reader=self._reader)
+        except Expired:
+            check_not_older(files, kept, turn.gun, reader=self._reader)
+            raise
+        check_not_older(files, kept, turn.gun, reader=self._reader)
+
+    def _root(self, turn: _Turn, walk: Walk, kept: bytes | None) -> bytes:
+        """The newest root, walked to from the pin or from where the last walk ended."""
+        first = self._anchor(turn, walk)
+        if kept is not None and self._version(kept) > self._version(first):
+            first = kept
+        newest = first
+        for newest in walk.roots(first):
+            put(turn.folder / "root.json", newest)
+        if turn.pin.authorities is not None and not meets(turn.pin, turn.gun, newest, now=turn.at):
+            raise WrongRoot(
+                f"{turn.gun}: the certificates of its current root keys are not issued by the pinned authorities.",
+                hint="Ask its publisher over another channel.",
+                pin=turn.pin.pattern,
+            )
+        return newest
+
+    def _version(self, data: bytes) -> int:
+        version: int = self._reader(data, Root).signed.version
+        return version
+
+    def _anchor(self, turn: _Turn, walk: Walk) -> bytes:
+        kept = anchor_file(turn.folder)
+        if turn.pin.root is None and kept.exists():
+            return anchor(turn.pin, turn.gun, [kept.read_bytes()], now=turn.at)
+        found = anchor(turn.pin, turn.gun, walk.served_roots(), now=turn.at)
+        if turn.pin.root is None:
+            put(kept, found)
+        return found
+
+    def _files_of(self, folder: Path) -> dict[str, bytes]:
+        """What was verified into a folder, by role.
+
+        Raises:
+            StateError: something else lies there; nothing says then what was seen before.
+        """
+        found = {role: folder / f"{role}.json" for role in TOP}
+        below = folder / "targets"
+        found |= {_role(folder, path): path for path in below.rglob("*.json")}
+        try:
+            files = {role: path.read_bytes() for role, path in found.items() if path.exists()}
+            for role, data in files.items():
+                self._reader(data, role_kind(role), f"{role}.json")
+        except (OSError, Rejected) as error:
+            raise StateError(
+                f"What was verified before can't be read: {error}",
+                hint=f"Delete {folder}; what was seen of older versions is forgotten then.",
+            ) from error
+        return files
+
+
+class _Turn:
+    """One refresh: of which collection, under which pin, and when.
+
+    Args:
+        now: what expires is judged at; None leaves expiry out.
+        at: when authorities have to be valid.
+    """
+
+    def __init__(self, gun: Gun, pin: Pin, folder: Path, now: datetime | None, at: datetime) -> None:
+        self.gun = gun
+        self.pin = pin
+        self.folder = folder
+        self.now = now
+        self.at = at
+
+
+def _nothing(gun: Gun) -> NoCollection:
+    return NoCollection(
+        f"The trust server has no collection of {gun} in Docker's format.",
+        hint="Nothing is signed there by docker trust or notary.",
+        gun=str(gun),
+    )
+
+
+def _keep(folder: Path, files: Mapping[str, bytes], kept: Mapping[str, bytes]) -> None:
+    """The timestamp comes last: what it names is there once it is."""
+    order = sorted(set(files), key=lambda role: (role in TOP, role == "timestamp", role))
+    for role in order:
+        if kept.get(role) != files[role]:
+            put(folder / f"{role}.json", files[role])
+    for role in set(kept) - set(files):
+        if role == RELEASES or role.startswith(f"{RELEASES}/"):
+            (folder / f"{role}.json").unlink()  # what isn't delegated to any more may begin anew
+
+
+def _role(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix().removesuffix(".json")
