@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from trustkit.errors import EngineFailed, InvalidReference, TrustkitError, UsageError
-from trustkit.hooks.docker_build import build_arguments, recipe
+from trustkit.builds.source import Source
+from trustkit.client.enforce import Enforce
+from trustkit.errors import EngineFailed, InvalidReference, PolicyDenies, TrustkitError, UsageError
+from trustkit.home.policy import read_policy
+from trustkit.hooks.docker_build import build_arguments, pinned, recipe
 from trustkit.hooks.docker_call import content_trust, divided
 from trustkit.hooks.docker_flags import Flags, Line, read_line
 from trustkit.hooks.docker_images import Images, image_of
@@ -228,6 +231,7 @@ def test_what_is_ignored_for_one_dockerfile_goes_along(tmp_path: Path) -> None:
 def test_a_plugin_is_called_with_global_flags_before_its_name() -> None:
     assert divided(["trustkit", "run", "-d"], {}) == ([], ["run", "-d"])
     assert divided(["--context=x", "trustkit", "pull"], {"PATH": ""}) == (["--context=x"], ["pull"])
+    assert divided(["--", "trustkit", "--", "pull"], {}) == ([], ["--", "pull"])
     with pytest.raises(UsageError):
         divided(["pull", "x"], {})
 
@@ -236,3 +240,68 @@ def test_the_metadata_is_what_docker_asks_for() -> None:
     told = json.loads(answer())
     assert told["SchemaVersion"] == "0.1.0"
     assert told["Vendor"]
+
+
+POLICY = """\
+version = 1
+[[rule]]
+pattern = "r.io/pinned"
+mode = "digest-only"
+[[rule]]
+pattern = "r.io/lax"
+mode = "unsafe_allow_unsigned"
+"""
+DIGEST = "sha256:" + "d" * 64
+PINNED = f"r.io/pinned@{DIGEST}"
+
+
+@pytest.fixture
+def enforce(tmp_path: Path) -> Enforce:
+    """A policy that decides without asking whether anything is signed."""
+    (tmp_path / "policy.toml").write_text(POLICY)
+    return Enforce(_never, read_policy(tmp_path / "policy.toml"))  # type: ignore[arg-type]  # as above
+
+
+def test_images_in_values_of_flags_are_judged_and_named_by_digest(enforce: Enforce) -> None:
+    said: list[str] = []
+    images = Images(enforce, said.append)
+    given = f"r.io/pinned:v1@{DIGEST}"
+    assert images.argument(given) == PINNED
+    assert images.argument("r.io/lax") == "r.io/lax:latest"
+    assert images.mount(f"type=image,src={given},target=/x") == f"type=image,src={PINNED},target=/x"
+    assert images.mount(f'"TYPE=image",Source={given}') == f"TYPE=image,source={PINNED}"
+    assert images.cache(f"{given},r.io/lax:1") == f"{PINNED},r.io/lax:1"
+    assert images.context(f"base=docker-image://{given}") == ("base", f"base=docker-image://{PINNED}")
+    assert all("nobody was asked whether it is signed" in each for each in said)
+    for refused in (lambda: images.argument("r.io/pinned:v1"), lambda: images.mount("type=image,source=r.io/other")):
+        with pytest.raises(PolicyDenies):
+            refused()
+
+
+def test_what_a_policy_takes_unsigned_is_built_on_as_it_is_and_told(enforce: Enforce) -> None:
+    said: list[str] = []
+    text = f"FROM r.io/lax AS a\nFROM base\nCOPY --from=r.io/pinned@{DIGEST} a b\nCOPY --from=a a b\n"
+    source = Source("D", text)
+    assert pinned(source, enforce, arguments={}, contexts=["base"], warn=said.append) == text
+    assert [each[:15] for each in said] == ["WARNING: D:1: r", "WARNING: D:3: r"]
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("FROM r.io/other", "D:1 (FROM)"),
+        ("# syntax=r.io/front:1\nFROM r.io/lax", "D:1 (syntax)"),
+        ("FROM r.io/lax\nCOPY --from=r.io/pinned:1 a b", "D:2 (COPY --from)"),
+        ("FROM r.io/lax\nRUN --mount=type=bind,from=r.io/other:1 true", "D:2 (RUN --mount)"),
+        ("FROM r.io/lax\nONBUILD COPY --from=r.io/other:1 a b", "D:2 (ONBUILD COPY --from)"),
+    ],
+)
+def test_wherever_a_dockerfile_names_an_image_it_is_judged(enforce: Enforce, text: str, where: str) -> None:
+    with pytest.raises(PolicyDenies) as refused:
+        pinned(Source("D", text), enforce, arguments={}, warn=lambda _: None)
+    assert refused.value.message.startswith(f"{where}: ")
+
+
+def test_a_frontend_in_a_build_argument_is_judged(enforce: Enforce) -> None:
+    with pytest.raises(PolicyDenies):
+        pinned(Source("D", "FROM r.io/lax\n"), enforce, arguments={"BUILDKIT_SYNTAX": "r.io/x"}, warn=lambda _: None)

@@ -179,7 +179,7 @@ def anything(ctx: PluginContext, words: tuple[str, ...]) -> int:
     if not root.arguments:
         return ctx.docker.become(words, ctx.environ)
     at = root.arguments[0]
-    called, first, rest = ctx.called_with(words[:at]), words[at], words[at + 1 :]
+    called, first, rest = ctx.called_with(root.flags()), words[at], words[at + 1 :]
     if (first,) in ROUTES:
         return ROUTES[first,](called, (first,), rest)
     if first in _GROUPS:
@@ -192,7 +192,7 @@ def _grouped(ctx: PluginContext, first: str, rest: tuple[str, ...]) -> int:
     line = read_line(rest, lambda: ctx.docker.flags((first,)), interspersed=False)
     if line.arguments and not line.on("help"):
         at = line.arguments[0]
-        second, command = rest[at], (first, *rest[: at + 1])
+        second, command = rest[at], (first, *line.flags(), rest[at])
         if (first, second) in ROUTES:
             return ROUTES[first, second](ctx, command, rest[at + 1 :])
         if content_trust(ctx.environ) and second in PAST.get(first, ()):

@@ -135,7 +135,7 @@ def divided(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[list[
             "docker-trustkit is called by docker, as a plugin.", hint="Type docker trustkit, or trustkit."
         )
     at = line.arguments[0]
-    return list(line.words[:at]), list(line.words[at + 1 :])
+    return line.flags(), list(line.words[at + 1 :])
 
 
 def environment(options: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
