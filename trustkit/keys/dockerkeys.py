@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Self
 
-from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-from trustkit.core.formats.docker.keys import DockerKey, from_public
+from trustkit.core.formats.docker.keys import ED25519, DockerKey, from_public
 from trustkit.core.names import Gun, SignerName, shown
 from trustkit.core.ports.keys import KeyInfo, KeyRole
 from trustkit.errors import InvalidName, KeyFileInvalid, KeyUnsupported, WrongPassphrase
@@ -71,9 +70,7 @@ class Purpose:
 class DockerKeyFile:
     """A key file in memory.
 
-    Attributes:
-        role, gun: the headers, as they stand there and checked by nobody; empty where they are missing.
-        path: where an export says that the key lay; its last part is the id.
+    ``role`` and ``gun`` are the headers, as they stand there and checked by nobody; empty where they are missing.
     """
 
     pem: Pem
@@ -152,16 +149,24 @@ def render(
     Raises:
         KeyUnsupported: a root key that no certificate of theirs may hold.
     """
-    if purpose.role is KeyRole.ROOT and isinstance(private, ed25519.Ed25519PrivateKey):
-        raise KeyUnsupported(
-            "Docker has no use for a root key that is Ed25519: its root keys are ECDSA or RSA.",
-            hint="Make one that it can read: trustkit key generate --role root --algorithm ecdsa-p256",
-        )
-    docker_key(private)
+    _check_usable(docker_key(private).keytype, purpose.role)
     headers = {"role": _WORDS.get(purpose.role) or str(purpose.name)}
     if purpose.role in (KeyRole.REPOSITORY, KeyRole.SNAPSHOT):
         headers["gun"] = str(purpose.gun)
     return dockerpem.render(headers, dockercrypt.seal(private, passphrase, rounds=rounds))
+
+
+def check_usable(info: KeyInfo) -> None:
+    """Raises KeyUnsupported for a key that Docker has no use for."""
+    _check_usable(info.public.keytype, info.role)
+
+
+def _check_usable(keytype: str, role: KeyRole) -> None:
+    if role is KeyRole.ROOT and keytype == ED25519:
+        raise KeyUnsupported(
+            "Docker has no use for a root key that is Ed25519: its root keys are ECDSA or RSA.",
+            hint="Make one that it can read: trustkit key generate --role root --algorithm ecdsa-p256",
+        )
 
 
 def purpose_of(info: KeyInfo) -> Purpose:

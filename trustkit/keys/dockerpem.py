@@ -1,7 +1,7 @@
 """The PEM of one private key as Go writes it: headers, an empty line, base64.
 
-``role`` says what the key is for, ``gun`` of which collection, ``path`` under which id an export holds it.  The headers
-are protected by nothing; here they are checked as names before anything is made of them.
+``role`` says what the key is for, ``gun`` of which collection, ``path`` under which id an export holds it.  Nothing
+protects the headers; what is made of them is checked as names first.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from trustkit.core.names import Gun, SignerName
 from trustkit.core.ports.keys import KeyInfo, KeyRole
 from trustkit.core.publickeys import algorithm
-from trustkit.errors import InvalidSetting, KeyFileInvalid, TrustkitError, WrongPassphrase
-from trustkit.keys import keypairs, pbes2
+from trustkit.errors import InvalidSetting, KeyFileInvalid, TrustkitError, UsageError, WrongPassphrase
+from trustkit.keys import dockerkeys, dockerpem, keypairs, pbes2
 
 TITLE = "trustkit key file, version "
 MAX_BYTES = 65536
@@ -145,7 +145,6 @@ class KeyFile:
 def check_purpose(role: KeyRole, gun: Gun | None, name: SignerName | None) -> None:
     """Holds what a key is for together: a repository or snapshot key has a GUN, a signer's a name, a root key none.
 
-
     Raises:
         InvalidSetting: anything else; a signer's key may name the GUN that it is meant for.
     """
@@ -160,6 +159,28 @@ def check_purpose(role: KeyRole, gun: Gun | None, name: SignerName | None) -> No
 def is_key_file(data: bytes) -> bool:
     """Whether the text claims to be a key file of trustkit, of any version."""
     return data.startswith(TITLE.encode("ascii"))
+
+
+def stated_purpose(data: bytes, origin: str) -> tuple[KeyRole, Gun | None, SignerName | None]:
+    """What a file says that its key is for.
+
+    Args:
+        origin: the file's name, for errors.
+
+    Raises:
+        UsageError: it doesn't say; KeyFileInvalid, InvalidName.
+    """
+    if dockerpem.is_notarys(data):
+        said = dockerkeys.DockerKeyFile.parse(data)
+        purpose = dockerkeys.Purpose.read(said.role, said.gun)
+        return purpose.role, purpose.gun, purpose.name
+    if not is_key_file(data):
+        raise UsageError(f"{origin} doesn't say what the key in it is for.", hint="Give --role.")
+    try:
+        info = KeyFile.parse(data).info
+    except KeyFileInvalid as error:
+        raise KeyFileInvalid(f"{origin} can't be imported. {error.message}", hint=error.hint) from error
+    return info.role, info.gun, info.name
 
 
 def _text(data: bytes) -> str:

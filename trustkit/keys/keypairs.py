@@ -6,6 +6,7 @@ The one place where what ``cryptography`` raises about a private key becomes our
 from __future__ import annotations
 
 import enum
+from typing import TypeAlias, cast
 
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -25,6 +26,7 @@ from trustkit.core.publickeys import RSA_BITS, check_key, key_id
 from trustkit.errors import KeyFileInvalid, KeyUnsupported, WrongPassphrase
 
 SIGNING_KEYS = (ed25519.Ed25519PrivateKey, ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)
+SigningPublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 DEFAULT_RSA_BITS = 3072
 
 
@@ -79,12 +81,15 @@ def public_half(public: PublicKeyTypes) -> Key:
 
 def public_pem(key: Key) -> str:
     """The PEM ``PUBLIC KEY`` (SubjectPublicKeyInfo) of a key that ``check_key`` accepts."""
+    return loaded_public(key).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
+
+
+def loaded_public(key: Key) -> SigningPublicKey:
+    """The key itself of one that ``check_key`` accepts."""
     value = str(key.keyval["public"])
     if key.keytype == "ed25519":
-        public: PublicKeyTypes = ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(value))
-    else:
-        public = load_pem_public_key(value.encode("ascii"))
-    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
+        return ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(value))
+    return cast("SigningPublicKey", load_pem_public_key(value.encode("ascii")))
 
 
 def read_public_pem(pem: str) -> Key:

@@ -5,8 +5,9 @@ A passphrase is never echoed, logged, part of an error or of a repr, and never t
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -125,6 +126,30 @@ class PassphraseSource:
             except WrongPassphrase as error:
                 if not passphrase.prompted or tries == TRIES:
                     raise _wrong(subject, passphrase, hint) from error
+
+    def open_any(
+        self, subject: Subject, opener: Callable[[bytes], Opened], known: Sequence[Passphrase] = ()
+    ) -> tuple[Opened, Passphrase]:
+        """As ``open``, with every passphrase that a source gives: keys of several tools have those of several tools.
+
+        Args:
+            known: what is tried first, of which nothing is said where it doesn't open this.
+        """
+        last: Passphrase | None = None
+        for passphrase in (*known, *self._given(subject)):
+            last = passphrase if passphrase not in known else last
+            with contextlib.suppress(WrongPassphrase):
+                return opener(passphrase.value), passphrase
+        if last is not None and self._prompt is None:
+            raise _wrong(subject, last, "")
+        for tries in range(1, TRIES + 1):
+            prefix = "That passphrase is wrong. " if tries > 1 else ""
+            asked = Passphrase(self._ask(f"{prefix}Passphrase for {subject}: ", subject), "the prompt", prompted=True)
+            try:
+                return opener(asked.value), asked
+            except WrongPassphrase as error:
+                wrong = error
+        raise _wrong(subject, asked, "") from wrong
 
     def _given(self, subject: Subject) -> Iterator[Passphrase]:
         target = self._file if self._file is not None else self._descriptor

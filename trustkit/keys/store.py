@@ -22,9 +22,9 @@ from trustkit.errors import (
     UsageError,
     WrongKeyRole,
 )
-from trustkit.keys import keypairs, private
+from trustkit.keys import dockerkeys, dockerpem, keypairs, private
 from trustkit.keys.folder import ELSEWHERE, HERE, files, load
-from trustkit.keys.keyfile import KeyFile, check_purpose, is_key_file
+from trustkit.keys.keyfile import KeyFile, check_purpose, is_key_file, stated_purpose
 from trustkit.keys.keypairs import Algorithm
 from trustkit.keys.passphrase import KeySubject, Passphrase, PassphraseSource, check_strength
 from trustkit.keys.placefile import PlaceFile
@@ -85,12 +85,12 @@ class FileKeyStore:
         for path in files(self._folder):
             with contextlib.suppress(KeyMissing):  # removed by another process since
                 found.append(load(path).info)
-        return sorted(found, key=_rank)
+        return sorted(found, key=rank)
 
     def find(self, key_ids: frozenset[str]) -> Sequence[KeyInfo]:
         """Those of these keys that are here; other keys' files aren't looked at."""
         here = [path for path in files(self._folder) if path.stem in key_ids]
-        return sorted((load(path).info for path in here), key=_rank)
+        return sorted((load(path).info for path in here), key=rank)
 
     def resolve(self, short_id: str) -> KeyInfo:
         """The one key whose id starts like this.
@@ -134,7 +134,7 @@ class FileKeyStore:
         passphrase = self._passphrases.new(KeySubject(role, gun, name))
         made = keypairs.generate(algorithm, rsa_bits=rsa_bits)
         info = self.add(KeyFile.seal(made, passphrase.value, role=role, gun=gun, name=name))
-        self._open[info.id] = _signer(made, info)
+        self._open[info.id] = signer(made, info)
         self._on_use(info)
         return info
 
@@ -149,7 +149,7 @@ class FileKeyStore:
             if isinstance(file, PlaceFile):
                 return self._open.setdefault(info.id, self._remote.open(file))
             opened, _ = self._opened(file)
-            self._open[info.id] = _signer(opened, file.info)
+            self._open[info.id] = signer(opened, file.info)
             self._on_use(file.info)
         return self._open[info.id]
 
@@ -167,7 +167,7 @@ class FileKeyStore:
         Args:
             new: where the passphrase of the copy comes from; the key's own unless given.
         """
-        opened, passphrase = self._opened(self._here(info))
+        opened, passphrase = self._opened(self.check_here(info))
         if new is not None:
             passphrase = new.new(KeySubject.of(info, self.place))
         return KeyFile.seal(opened, passphrase.value, role=info.role, gun=info.gun, name=info.name).render()
@@ -195,8 +195,8 @@ class FileKeyStore:
             WrongKeyRole: a key file of trustkit says that the key is for another role.
         """
         if role is None:
-            role, gun, name = _stated_purpose(data, origin)
-        elif is_key_file(data) and (stated := _stated_purpose(data, origin)[0]) is not role:
+            role, gun, name = stated_purpose(data, origin)
+        elif is_key_file(data) and (stated := stated_purpose(data, origin)[0]) is not role:
             raise WrongKeyRole(
                 f"The key in {origin} is a {stated} key, and not a {role} key as --role says.",
                 hint="Leave --role out: the file says what the key is for.",
@@ -213,7 +213,7 @@ class FileKeyStore:
 
     def change_passphrase(self, info: KeyInfo, new: PassphraseSource) -> None:
         """Encrypts the key anew under a new passphrase, in one step: the file has the old one or the new one."""
-        opened, _ = self._opened(self._here(info))
+        opened, _ = self._opened(self.check_here(info))
         passphrase = new.new(KeySubject.of(info, self.place))
         sealed = KeyFile.seal(opened, passphrase.value, role=info.role, gun=info.gun, name=info.name)
         private.replace(self.path(info.id), sealed.render())
@@ -253,7 +253,8 @@ class FileKeyStore:
             ) from error
         return made.info
 
-    def _here(self, info: KeyInfo) -> KeyFile:
+    def check_here(self, info: KeyInfo) -> KeyFile:
+        """The key's file; raises UsageError for one that is elsewhere and stays there, and KeyMissing."""
         file = load(self.path(info.id))
         if isinstance(file, PlaceFile):
             raise UsageError(
@@ -261,6 +262,10 @@ class FileKeyStore:
                 hint="There is nothing of it here to write or encrypt but its public half: key export --public.",
             )
         return file
+
+    def opened(self, info: KeyInfo) -> PrivateKeyTypes:
+        """The private key itself, to be written elsewhere; raises as ``unlock``, and UsageError for one elsewhere."""
+        return self._opened(self.check_here(info))[0]
 
     def _opened(self, file: KeyFile) -> tuple[PrivateKeyTypes, Passphrase]:
         return self._passphrases.open(KeySubject.of(file.info, self.place), file.open)
@@ -270,6 +275,11 @@ class FileKeyStore:
             if is_key_file(data):
                 file = KeyFile.parse(data)
                 return self._passphrases.open(dataclasses.replace(subject, key_id=file.info.id), file.open)
+            if dockerpem.is_notarys(data):
+                notarys = dockerkeys.DockerKeyFile.parse(data)
+                if not notarys.is_encrypted:
+                    return notarys.open(None), None
+                return self._passphrases.open(subject, notarys.open)
             if not keypairs.is_encrypted(data):
                 return keypairs.read_foreign(data, None), None
             return self._passphrases.open(subject, lambda passphrase: keypairs.read_foreign(data, passphrase))
@@ -277,20 +287,12 @@ class FileKeyStore:
             raise type(error)(f"{subject.file} can't be imported. {error.message}", hint=error.hint) from error
 
 
-def _stated_purpose(data: bytes, origin: str) -> tuple[KeyRole, Gun | None, SignerName | None]:
-    if not is_key_file(data):
-        raise UsageError(f"{origin} doesn't say what the key in it is for.", hint="Give --role.")
-    try:
-        info = KeyFile.parse(data).info
-    except KeyFileInvalid as error:
-        raise KeyFileInvalid(f"{origin} can't be imported. {error.message}", hint=error.hint) from error
-    return info.role, info.gun, info.name
-
-
-def _signer(private_key: PrivateKeyTypes, info: KeyInfo) -> Signer:
+def signer(private_key: PrivateKeyTypes, info: KeyInfo) -> Signer:
+    """What signs with a key that is open."""
     public = info.public
     return CryptoSigner(private_key, SSlibKey(public.keyid, public.keytype, public.scheme, public.keyval))
 
 
-def _rank(info: KeyInfo) -> tuple[int, str, str]:
+def rank(info: KeyInfo) -> tuple[int, str, str]:
+    """The order of a store's list."""
     return (_ORDER.index(info.role), str(info.gun or info.name or ""), info.id)

@@ -19,6 +19,14 @@ VARIABLES: Mapping[KeyRole, tuple[str, ...]] = {
 }
 """Environment variables by kind of key, the first that is set counts; Docker's have one for all that isn't root."""
 
+NOTARYS: Mapping[KeyRole, str] = {
+    KeyRole.ROOT: "NOTARY_ROOT_PASSPHRASE",
+    KeyRole.REPOSITORY: "NOTARY_TARGETS_PASSPHRASE",
+    KeyRole.SNAPSHOT: "NOTARY_SNAPSHOT_PASSPHRASE",
+    KeyRole.SIGNER: "NOTARY_DELEGATION_PASSPHRASE",
+}
+"""Notary's, which count for files of Docker's and Notary's only."""
+
 
 class Subject(Protocol):
     """What a passphrase is wanted for; as text, the words for it in prompts and errors.
@@ -92,3 +100,32 @@ class BackupSubject:
 
     def __str__(self) -> str:
         return f"the backup {self.file}"
+
+
+@dataclass(frozen=True, slots=True)
+class DockerSubject:
+    """A key in a file of Docker's or Notary's, whose names of variables count too; the keyring isn't asked for it.
+
+    ``id`` is the one in the file's name.  ``export`` is for a file that is yet to be written, to which Docker's and
+    Notary's own variables alone apply: they are what will open it.
+    """
+
+    purpose: str
+    role: KeyRole
+    id: str
+    file: str = ""
+    place: str = ""
+    export: bool = False
+    key_id: str = field(default="", init=False)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        ours = () if self.export else (PER_KEY + self.id[:8], PER_KEY + self.id[:8].upper(), VARIABLES[self.role][0])
+        return (*dict.fromkeys(ours), VARIABLES[self.role][-1], NOTARYS[self.role])
+
+    @property
+    def facts(self) -> dict[str, str]:
+        return {"role": str(self.role), "key_id": self.id, "place": self.place, "file": self.file}
+
+    def __str__(self) -> str:
+        return f"{'the export of ' if self.export else ''}{self.purpose}" + (f" in {self.file}" if self.file else "")
