@@ -1,9 +1,9 @@
 """Command lines as processes of their own, without each of them loading Python and trustkit anew.
 
 A server process loads what the commands load, then forks for each command: own memory, environment, standard streams
-and exit status, as from a shell, in a fifth of the time.  One server for each process that runs tests.  Where the
-environment means something to Python's own start or the loader (``LD_PRELOAD`` of faketime), a command is started
-the ordinary way.
+and exit status, as from a shell, in a fifth of the time.  One server for each process that runs tests, and one more
+where a clock is shown by libfaketime.  Where the environment means anything else to Python's own start or the loader,
+a command is started the ordinary way.
 
 What scrypt computes is remembered for commands (see ``tests/remembered.py``).  Services come from the server as well,
 and nothing is remembered for them.
@@ -29,7 +29,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -50,6 +50,7 @@ LOADED = (
 NOT_LOADED = ("trustkit.__main__", "trustkit.store.migrations.")
 STREAMS = 3
 ORDINARY = ("LD_", "PYTHON", "FAKETIME", "DYLD_")
+_CLOCK = ("LD_PRELOAD", "FAKETIME_NO_CACHE", "FAKETIME_TIMESTAMP_FILE")
 _LONGEST, _MOST_FDS = 1 << 20, 4096
 
 
@@ -100,16 +101,20 @@ class Forked:
 
 
 class ForkServer:
-    """The server, seen from a test; started at the first command."""
+    """The servers, seen from a test; each is started for the first command that comes from it.
+
+    There is one more for each library that shows its processes another clock.  Which clock that is, each process
+    finds in its own environment (``FAKETIME_TIMESTAMP_FILE``).
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._path = ""
+        self._paths: dict[tuple[str, ...], str] = {}
 
-    def fits(self, environ: dict[str, str]) -> bool:
-        """Whether a command with this environment can come from the server."""
+    def fits(self, environ: Mapping[str, str]) -> bool:
+        """Whether a command with this environment can come from a server."""
         changed = {name for name in {*environ, *os.environ} if environ.get(name) != os.environ.get(name)}
-        return not any(name.startswith(ORDINARY) for name in changed)
+        return not any(name.startswith(ORDINARY) and name not in _CLOCK for name in changed)
 
     def run(self, arguments: list[str], environ: dict[str, str], feed: str, timeout: float) -> tuple[int, str, str]:
         """Runs ``trustkit ARGUMENTS`` in this process's folder; gives status, stdout and stderr.
@@ -141,7 +146,7 @@ class ForkServer:
 
     def _ask(self, arguments: list[str], environ: dict[str, str], files: list[Any], *, stays: bool) -> Forked:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.connect(self.started())
+        connection.connect(self.started(environ))
         asked = ascii([arguments, environ, str(Path.cwd()), stays]).encode()
         fds = array.array("i", [file.fileno() for file in files])
         header = len(asked).to_bytes(4, "big")
@@ -149,23 +154,29 @@ class ForkServer:
         connection.sendall(asked)
         return Forked(["trustkit", *arguments], connection)
 
-    def started(self) -> str:
-        """The socket of the server, which runs from now on."""
+    def started(self, environ: Mapping[str, str] | None = None) -> str:
+        """The socket of the server for commands with this environment, which runs from now on."""
+        its = {name: environ[name] for name in _CLOCK[:2] if name in environ} if environ else {}
         with self._lock:
-            if not self._path:
-                folder = tempfile.mkdtemp(prefix="trustkit-fork-")
-                self._path = str(Path(folder, "socket"))
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "tests.forkserver", self._path],
-                    cwd=Path(__file__).parent.parent,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                )
-                assert process.stdout is not None
-                assert process.stdout.readline() == b"ready\n"
-                assert process.stdin is not None
-                atexit.register(process.stdin.close)
-            return self._path
+            if (key := tuple(its.values())) not in self._paths:
+                self._paths[key] = _start(its)
+            return self._paths[key]
+
+
+def _start(environ: Mapping[str, str]) -> str:
+    path = str(Path(tempfile.mkdtemp(prefix="trustkit-fork-"), "socket"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.forkserver", path],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, **environ},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    atexit.register(process.stdin.close)
+    return path
 
 
 def serve(path: str) -> None:
