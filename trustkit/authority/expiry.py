@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 
 from tuf.api.metadata import Targets
 
+from trustkit.authority.notary_resign import named_by
 from trustkit.core.formats import tuf1
 from trustkit.core.names import Gun
-from trustkit.core.ports.service import Head, RoleExpiry, Store, Transaction
+from trustkit.core.ports.service import DOCKER, Head, RoleExpiry, Store, Transaction
 
 PEOPLE = ("root", "targets", "delegated")
 """What only people can renew: their keys are not here."""
@@ -91,17 +92,24 @@ class Expiries:
         return Expiry(roles)
 
     async def _delegated(self, tx: Transaction, head: Head) -> bool:
-        """Whether the collection's current targets name the role: a removed signer's file stays and may expire."""
-        key = (head.gun, head.targets)
+        """Whether the collection's current state has the role: a removed signer's file stays and may expire.
+
+        Targets say so or, in format ``docker``, the snapshot.
+        """
+        if head.format == DOCKER:
+            key, role = (head.gun, head.snapshot), "snapshot"
+        else:
+            key, role = (head.gun, head.targets), "targets"
         if key not in self._names:
-            file = await tx.collections.file(head.gun, "targets", head.targets)
-            self._names[key] = await asyncio.to_thread(_names, file.data) if file else frozenset()
+            file = await tx.collections.newest(head.gun, role)
+            names = named_by if role == "snapshot" else _delegated_by
+            self._names[key] = await asyncio.to_thread(names, file.data) if file else frozenset()
             while len(self._names) > KEEP_NAMES:
                 self._names.popitem(last=False)
         return head.role in self._names[key]
 
 
-def _names(targets: bytes) -> frozenset[str]:
+def _delegated_by(targets: bytes) -> frozenset[str]:
     """The roles that a stored targets file delegates to; it was judged before it was stored."""
     delegations = tuf1.read(targets, Targets, "targets").signed.delegations
     return frozenset(delegations.roles or ()) if delegations else frozenset()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -59,8 +59,18 @@ async def require_founder(tx: Transaction, gun: Gun, root: Metadata[Root]) -> No
     Raises:
         FounderNotAllowed: there is a list, and no key of it has signed; ``context["allowed"]`` has the list.
     """
+    await require_founder_key(tx, gun, root_signers(root), root.signed.roles["root"].keyids)
+
+
+async def require_founder_key(tx: Transaction, gun: Gun, signed: Set[str], named: Iterable[str]) -> None:
+    """As ``require_founder``, of a root in any format.
+
+    Args:
+        signed: the ids of the root keys that signed it.
+        named: those of all its root keys.
+    """
     founders = await founders_of(tx, gun.repository)
-    if founders is None or root_signers(root) & founders.key_ids:
+    if founders is None or signed & founders.key_ids:
         return
     allowed = sorted(founders.key_ids)
     raise FounderNotAllowed(
@@ -70,7 +80,7 @@ async def require_founder(tx: Transaction, gun: Gun, root: Metadata[Root]) -> No
         "or ask an operator: trustkit admin founders add.",
         pattern=str(founders.pattern),
         allowed=allowed,
-        root_keys=sorted(root.signed.roles["root"].keyids),
+        root_keys=sorted(named),
     )
 
 

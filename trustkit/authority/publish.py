@@ -25,9 +25,9 @@ from trustkit.core.formats.tuf1 import read
 from trustkit.core.judge import FOUNDING, Accepted, State, judge
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun, PrincipalName
-from trustkit.core.ports.service import AuditRow, CollectionRecord, Store, StoredFile, Transaction
+from trustkit.core.ports.service import TUF, AuditRow, CollectionRecord, Store, StoredFile, Transaction
 from trustkit.core.roots import ONLINE, check_root_keys
-from trustkit.errors import CollectionReset, NameTaken
+from trustkit.errors import CollectionReset, NameTaken, WrongFormat
 
 T = TypeVar("T")
 
@@ -133,7 +133,11 @@ class Publishing:
         else:
             accepted, files = prepare()
         if accepted.founding:
-            await (tx.collections.found(gun, now) if record is None else tx.upkeep.close(gun, None))
+            if record is None:
+                await tx.collections.found(gun, now)
+            else:
+                await tx.collections.set_format(gun, TUF)
+                await tx.upkeep.close(gun, None)
         await tx.collections.add_files(gun, files, now)
         if adopted := _adopted(accepted, waiting):
             await self._keys.adopt(tx, gun, adopted, now)
@@ -183,6 +187,7 @@ async def admit_publisher(tx: Transaction, gun: Gun, who: Requester) -> Collecti
 
     Raises:
         RoleMissing, NameTaken, TrustDisabled: as ``Publishing.online_keys``.
+        WrongFormat: it is in format ``docker``.
     """
     await require_content_trust(tx)
     await require(tx, who.principal, gun.repository, Operation.PUBLISH)
@@ -193,7 +198,19 @@ async def admit_publisher(tx: Transaction, gun: Gun, who: Requester) -> Collecti
             hint=f"Use that name: {there.gun}.",
             gun=str(there.gun),
         )
+    require_tuf(there)
     return there
+
+
+def require_tuf(record: CollectionRecord | None) -> None:
+    """Raises WrongFormat for an open collection in format ``docker``."""
+    if record is not None and record.closed is None and record.format != TUF:
+        raise WrongFormat(
+            f"{record.gun} is in format {record.format}, which is read and written under /_trust/tuf/.",
+            hint="Use Notary's API, or a client that does.",
+            gun=str(record.gun),
+            format=record.format,
+        )
 
 
 def closed(record: CollectionRecord) -> CollectionReset:

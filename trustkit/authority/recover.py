@@ -9,13 +9,15 @@ from datetime import datetime
 from securesystemslib.signer import Signer
 from tuf.api.metadata import Snapshot, Timestamp
 
+from trustkit.authority.notary_publish import change_of
+from trustkit.authority.notary_resign import renewed
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.resign import stored
 from trustkit.core.build import next_snapshot, next_timestamp
 from trustkit.core.formats.tuf1 import read, sign
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
-from trustkit.core.ports.service import AuditRow, Store, StoredFile, Transaction
+from trustkit.core.ports.service import DOCKER, AuditRow, Store, StoredFile, Transaction
 from trustkit.core.roots import ONLINE
 from trustkit.core.versions import LARGEST
 from trustkit.errors import InvalidSetting, NotFound, StateError, TrustkitError
@@ -85,6 +87,8 @@ class Recovery:
                 "the service takes it from there when it starts."
             )
         signers = await self.keys.signers(tx, gun)
+        if record.format == DOCKER:
+            return await self._docker(tx, gun, current, signers)
         files = self._ahead(gun, current, signers)
         await tx.collections.add_files(gun, files, self.now)
         ceilings = {
@@ -95,6 +99,19 @@ class Recovery:
         await tx.upkeep.set_jumps(gun, ceilings)
         versions = {file.role: file.version for file in files}
         detail = {"versions": versions, "jump": self.jump, "ceilings": ceilings}
+        await tx.audit.append(AuditRow(self.now, self.actor, "local", "recovered", str(gun), detail))
+        return versions
+
+    async def _docker(
+        self, tx: Transaction, gun: Gun, current: Mapping[str, StoredFile], signers: Mapping[str, Signer]
+    ) -> Mapping[str, int]:
+        """In format ``docker`` no publisher's version can jump: stock clients sign the next after what is served."""
+        life = self.lifetimes.default
+        files = renewed(current, signers, snapshot=True, now=self.now, lifetimes=life, ahead=self.jump)
+        await tx.collections.add_files(gun, files, self.now)
+        await tx.changefeed.append(change_of(gun, files[-1], self.now))
+        versions = {file.role: file.version for file in files}
+        detail = {"versions": versions, "jump": self.jump}
         await tx.audit.append(AuditRow(self.now, self.actor, "local", "recovered", str(gun), detail))
         return versions
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from securesystemslib.signer import Signer
 
+from trustkit.authority.notary_publish import change_of
+from trustkit.authority.notary_resign import renewed
 from trustkit.authority.onlinekeys import OnlineKeys, slow
 from trustkit.authority.resign import resign_snapshot, resign_timestamp
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
-from trustkit.core.ports.service import AuditRow, Store, StoredFile
+from trustkit.core.ports.service import DOCKER, AuditRow, Store, StoredFile, Transaction
 from trustkit.core.ports.signing import BehindService, SignerAhead
 from trustkit.errors import StateError, TrustkitError
 
@@ -79,10 +81,11 @@ class Renewal:
             )
         report = RenewalReport(now)
         await self._catch_up(report)
-        stale = set(snapshots)
-        for gun in sorted(set(timestamps) | stale):
+        stale, due = set(snapshots), set(timestamps)
+        for gun in sorted(due | stale):
+            roles = {role for role, guns in (("snapshot", stale), ("timestamp", due)) if gun in guns}
             try:
-                await self._settled(gun, now, snapshot=gun in stale)
+                await self._settled(gun, now, roles)
                 report.renewed += 1
             except TrustkitError as error:
                 report.failed[str(gun)] = error.message
@@ -108,29 +111,46 @@ class Renewal:
             except Exception as error:  # noqa: BLE001 - whatever befell one, the others must not expire for it
                 report.failed[str(gun)] = f"{type(error).__name__}: {error}"
 
-    async def _settled(self, gun: Gun, now: datetime, *, snapshot: bool) -> None:
+    async def _settled(self, gun: Gun, now: datetime, roles: Set[str]) -> None:
         try:
-            await self._renew(gun, now, snapshot=snapshot)
+            await self._renew(gun, now, roles)
         except (SignerAhead, BehindService):
             if self._settle is None:
                 raise
             await self._settle(gun)
-            await self._renew(gun, now, snapshot=snapshot)
+            await self._renew(gun, now, roles)
+        self._changed(gun)
 
-    async def _renew(self, gun: Gun, now: datetime, *, snapshot: bool) -> None:
+    async def _renew(self, gun: Gun, now: datetime, roles: Set[str]) -> None:
         async with self._store.write() as tx:
             current = await tx.collections.current(gun)
+            record = await tx.collections.get(gun)
+            if record is not None and record.format == DOCKER:
+                await self._renew_docker(tx, gun, current, now, roles)
+                return
             if missing := {"snapshot", "timestamp"} - current.keys():
                 raise StateError(f"The database has no current {', '.join(sorted(missing))} of {gun}.")
             signers = await self._keys.signers(tx, gun)
             if slow(signers):
-                files = await asyncio.to_thread(self._sign, gun, current, signers, now, snapshot=snapshot)
+                files = await asyncio.to_thread(self._sign, gun, current, signers, now, snapshot="snapshot" in roles)
             else:
-                files = self._sign(gun, current, signers, now, snapshot=snapshot)
+                files = self._sign(gun, current, signers, now, snapshot="snapshot" in roles)
             await tx.collections.add_files(gun, files, now)
             versions = {file.role: file.version for file in files}
             await tx.audit.append(AuditRow(now, "service", "renewal", "renewed", str(gun), {"versions": versions}))
-        self._changed(gun)
+
+    async def _renew_docker(
+        self, tx: Transaction, gun: Gun, current: Mapping[str, StoredFile], now: datetime, roles: Set[str]
+    ) -> None:
+        """The same for a collection in format ``docker``, whose snapshot may be its publishers' own to renew."""
+        signers, life = await self._keys.signers(tx, gun), self._lifetimes.default
+        files = renewed(current, signers, snapshot="snapshot" in roles, now=now, lifetimes=life)
+        if not roles & {file.role for file in files}:
+            return
+        await tx.collections.add_files(gun, files, now)
+        await tx.changefeed.append(change_of(gun, files[-1], now))
+        versions = {file.role: file.version for file in files}
+        await tx.audit.append(AuditRow(now, "service", "renewal", "renewed", str(gun), {"versions": versions}))
 
     def _sign(
         self,

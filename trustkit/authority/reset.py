@@ -11,7 +11,8 @@ from trustkit.authority.publish import Requester
 from trustkit.authority.settings import require_content_trust
 from trustkit.core.access import Operation
 from trustkit.core.names import Gun
-from trustkit.core.ports.service import AuditRow, Store
+from trustkit.core.ports.changefeed import DELETION, Change
+from trustkit.core.ports.service import DOCKER, AuditRow, Store
 from trustkit.errors import Conflict, Malformed, NoCollection
 
 
@@ -71,6 +72,8 @@ class Resetting:
             made = await self._keys.replace(tx, gun, now)
             await tx.upkeep.set_jumps(gun, {})
             await tx.upkeep.close(gun, why)
+            if record.format == DOCKER:
+                await tx.changefeed.append(Change(now, gun, 0, "", DELETION))
             detail = {"versions": last, "online_keys": {role: key.keyid for role, key in made.items()}}
             await tx.audit.append(
                 AuditRow(now, str(who.principal), who.source, f"collection-{why}", str(gun), detail)

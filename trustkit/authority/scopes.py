@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trustkit.authority.settings import content_trust, trust_only
 from trustkit.authority.tokens import Access
-from trustkit.core.access import GRANTS, Action, granted
+from trustkit.core.access import GRANTS, Action, Assignment, granted
 from trustkit.core.names import Gun, Host, PrincipalName, Repository, looks_like_host
 from trustkit.core.ports.service import Transaction
 from trustkit.errors import InvalidName, Malformed
@@ -75,7 +75,7 @@ class Granting:
         entries = []
         for scope in scopes:
             if scope.type == "registry" and scope.name == "catalog" and "*" in scope.actions:
-                if any(a.pattern.text == "*" and Action.PULL in GRANTS[a.role] for a in assignments):
+                if pulls_everything(assignments):
                     entries.append(CATALOG)
                 continue
             repository = repository_of(scope.name, self.hosts) if scope.type == "repository" else None
@@ -88,6 +88,11 @@ class Granting:
             if actions:
                 entries.append(Access(scope.type, scope.name, actions))
         return tuple(entries)
+
+
+def pulls_everything(assignments: Iterable[Assignment]) -> bool:
+    """Whether these roles are enough for the list of everything."""
+    return any(held.pattern.text == "*" and Action.PULL in GRANTS[held.role] for held in assignments)
 
 
 async def _past_the_gate(tx: Transaction, repository: Repository, allowed: frozenset[Action]) -> frozenset[Action]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from trustkit.core.names import Repository
 from trustkit.core.patterns import RepositoryPattern
-from trustkit.core.ports.service import AuditRow, Transaction
+from trustkit.core.ports.service import DOCKER, TUF, AuditRow, Transaction
 from trustkit.errors import Conflict, InvalidSetting, TrustDisabled
 
 CONTENT_TRUST = "content-trust"
+NOTARY_API = "notary-api"
+DEFAULT_FORMAT = "default-format"
 ENABLED, DISABLED = "enabled", "disabled"
+
+POLICIES: Mapping[str, tuple[str, ...]] = {NOTARY_API: (ENABLED, DISABLED), DEFAULT_FORMAT: (TUF, DOCKER)}
+"""What each of them may be, the default first."""
 
 
 async def content_trust(tx: Transaction) -> bool:
@@ -52,6 +58,34 @@ async def set_content_trust(
     await tx.settings.put(CONTENT_TRUST, value)
     detail = {"value": value, "forced": bool(unsafe_force and value == DISABLED), "trust_only": patterns}
     await tx.audit.append(AuditRow(now, actor, source, "policy-set", CONTENT_TRUST, detail))
+
+
+async def require_notary_api(tx: Transaction) -> None:
+    """Raises TrustDisabled while content trust is off, or Notary's API is."""
+    await require_content_trust(tx)
+    if (await tx.settings.get(NOTARY_API)) not in (None, ENABLED):
+        raise TrustDisabled(
+            "The API of Notary is switched off on this service.",
+            hint="An operator switches it on: trustkit admin policy set notary-api enabled.",
+        )
+
+
+async def default_format(tx: Transaction) -> str:
+    """The format of the collections that trustkit makes on this service."""
+    return await tx.settings.get(DEFAULT_FORMAT) or TUF
+
+
+async def set_policy(tx: Transaction, name: str, value: str, *, actor: str, source: str, now: datetime) -> None:
+    """Sets one of the policies that have no more to them than a value, with an audit row.
+
+    Raises:
+        InvalidSetting: no such policy, or another value than it can have.
+    """
+    if name not in POLICIES or value not in POLICIES[name]:
+        words = ", ".join(f"{each} {'|'.join(values)}" for each, values in POLICIES.items())
+        raise InvalidSetting(f"The policy {name!r} can't be {value!r}.", hint=f"Say {words}.")
+    await tx.settings.put(name, value)
+    await tx.audit.append(AuditRow(now, actor, source, "policy-set", name, {"value": value}))
 
 
 async def trust_only(tx: Transaction, repository: Repository) -> bool:

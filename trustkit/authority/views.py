@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from trustkit.core.evaluate import evaluate, evaluate_but_expiry
 from trustkit.core.names import Gun, Repository
 from trustkit.core.ports.service import Store
+from trustkit.core.rules import Formats
 from trustkit.core.view import SignedView
 from trustkit.errors import Expired
 
@@ -39,6 +39,7 @@ class Views:
         self._clock = clock
         self._entries: OrderedDict[Repository, _Entry] = OrderedDict()
         self._moves = 0
+        self._formats = Formats()
 
     def forget(self, gun: Gun) -> None:
         """Drops what is kept for this collection."""
@@ -73,7 +74,8 @@ class Views:
             if record is None or record.closed is not None:
                 return None
             files = {role: file.data for role, file in (await tx.collections.current(record.gun)).items()}
-        return await asyncio.to_thread(evaluate_but_expiry, files, record.gun, self._clock(), fresh=())
+        rules = self._formats(record.format)
+        return await asyncio.to_thread(rules.evaluate_but_expiry, files, record.gun, self._clock(), fresh=())
 
     def _keep(self, repository: Repository, entry: _Entry) -> None:
         """Keeps an entry that no publish overtook while it was loaded."""
@@ -90,8 +92,9 @@ class Views:
             if known and known.gun == record.gun and known.generation == record.generation:
                 return _Entry(record.gun, record.generation, known.view, now)
             files = {role: file.data for role, file in (await tx.collections.current(record.gun)).items()}
+        rules = self._formats(record.format)
         if sum(map(len, files.values())) > IN_LOOP_BYTES:
-            view = await asyncio.to_thread(evaluate, files, record.gun, now)
+            view = await asyncio.to_thread(rules.evaluate, files, record.gun, now)
         else:
-            view = evaluate(files, record.gun, now)
+            view = rules.evaluate(files, record.gun, now)
         return _Entry(record.gun, record.generation, view, now)

@@ -192,22 +192,26 @@ def policy() -> None:
 
 
 @policy.command("set")
-@click.argument("name", type=click.Choice(["content-trust"]))
-@click.argument("value", type=click.Choice(["enabled", "disabled"]))
+@click.argument("name", type=click.Choice(["content-trust", "notary-api", "default-format"]))
+@click.argument("value", type=click.Choice(["enabled", "disabled", "tuf", "docker"]))
 @click.option("--force", is_flag=True, help="Although repositories are trust-only: they refuse all pulls then.")
 @pass_service
 def policy_set(service: Service, name: str, value: str, *, force: bool) -> None:
-    """Switch content trust on or off.
+    """Set a policy: content-trust and notary-api are enabled or disabled, default-format is tuf or docker.
 
-    Nothing is deleted, and renewals go on.
+    content-trust is all of it, notary-api what docker and notary use; nothing is deleted, and renewals go on.
+    default-format is what trustkit makes collections in.
     """
     from trustkit.authority import settings
 
     async def change(store: Store) -> None:
         async with store.write() as tx:
-            await settings.set_content_trust(
-                tx, value, unsafe_force=force, actor=service.actor, source="local", now=now()
-            )
+            if name == settings.CONTENT_TRUST:
+                await settings.set_content_trust(
+                    tx, value, unsafe_force=force, actor=service.actor, source="local", now=now()
+                )
+            else:
+                await settings.set_policy(tx, name, value, actor=service.actor, source="local", now=now())
 
     service.run(change)
     output.note(f"{name} is {value}.")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trustkit.core.access import Action
-from trustkit.core.names import PrincipalName, Repository
+from trustkit.core.names import Gun, PrincipalName, Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +17,16 @@ class Caller:
         principal: None for somebody who sent no token.
         granted: what the token and the roles behind it grant in a repository.
         roles: what the roles alone grant, where that is known to be more.
+        trusted: as ``granted``, of a collection: a token for pushing that names it whole, with the registry's host,
+            is for signing, too.  Clients of Notary's API have no other word for it, and name images without the host.
+        catalog: whether token and roles are for the list of everything.
     """
 
     principal: PrincipalName | None
     granted: Callable[[Repository], frozenset[Action]]
     roles: Callable[[Repository], frozenset[Action]] = lambda _: frozenset()
+    trusted: Callable[[Gun], frozenset[Action]] = lambda _: frozenset()
+    catalog: bool = False
 
     def actions(self, repository: Repository) -> frozenset[Action]:
         """What this caller may do in this repository."""

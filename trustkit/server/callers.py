@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 
+from trustkit.authority.scopes import CATALOG, pulls_everything
 from trustkit.authority.tokens import TokenVerifier
 from trustkit.core.access import Action, Assignment, granted
-from trustkit.core.names import Host, PrincipalName, Repository
+from trustkit.core.names import Gun, Host, PrincipalName, Repository
 from trustkit.core.ports.service import Store
 from trustkit.errors import LoginRequired
 from trustkit.gateway.caller import Caller
@@ -57,7 +58,19 @@ class Callers:
             token = claims.actions(repository, self._hosts)
             return frozenset(action for action in granted(assignments, repository) if action.value in token)
 
-        return Caller(claims.principal, actions, roles=lambda repository: granted(assignments, repository))
+        def trusted(gun: Gun) -> frozenset[Action]:
+            token = claims.actions(gun.repository, self._hosts)
+            if Action.PUSH.value in claims.actions_on(str(gun)):
+                token |= {Action.SIGN.value}
+            return frozenset(action for action in granted(assignments, gun.repository) if action.value in token)
+
+        return Caller(
+            claims.principal,
+            actions,
+            roles=lambda repository: granted(assignments, repository),
+            trusted=trusted,
+            catalog=CATALOG in claims.access and pulls_everything(assignments),
+        )
 
     async def _assignments(self, name: PrincipalName) -> tuple[Assignment, ...] | None:
         """The roles of a principal; None for one who is disabled or isn't there."""

@@ -14,14 +14,16 @@ from trustkit.errors import Malformed, TooLarge
 MAX_PARTS = 64
 MAX_BODY = sum(MAX_BYTES.values()) + 64 * 1024
 _TYPE = re.compile(r"multipart/form-data; ?boundary=(\"?)([0-9A-Za-z'()+_,./:=?-]{1,70})\1\Z", re.IGNORECASE)
-_PART = re.compile(rb'form-data; ?name="files"; ?filename="([a-z0-9][a-z0-9_-]{0,127})\.json"\Z')
+PART = re.compile(rb'form-data; ?name="files"; ?filename="([a-z0-9][a-z0-9_-]{0,127})\.json"\Z')
+NOTARY_PART = re.compile(rb'form-data; ?name="files"; ?filename="([a-z0-9][a-z0-9_/-]{0,254})(?:\.json)?"\Z')
 """Whole headers in the one spelling that clients use: of a parameter that stands twice, nobody has to guess which."""
 
 
 class _Reader:
     """Collects the parts; the callbacks are python-multipart's."""
 
-    def __init__(self) -> None:
+    def __init__(self, part: re.Pattern[bytes]) -> None:
+        self._part = part
         self.files: dict[str, bytes] = {}
         self.ended = False
         self._name = b""
@@ -54,9 +56,9 @@ class _Reader:
         self._data += data[start:end]
 
     def on_part_end(self) -> None:
-        found = _PART.match(self._headers.get("content-disposition", b""))
+        found = self._part.match(self._headers.get("content-disposition", b""))
         if not found:
-            raise Malformed("A part of the upload is not form-data named files with a filename ROLE.json.")
+            raise Malformed("A part of the upload is not form-data named files with a role's file name.")
         if "content-transfer-encoding" in self._headers:
             raise Malformed("A part of the upload has a transfer encoding.")
         role = found[1].decode("ascii")
@@ -68,8 +70,11 @@ class _Reader:
         self.ended = True
 
 
-def read_upload(content_type: str, body: bytes) -> Mapping[str, bytes]:
+def read_upload(content_type: str, body: bytes, *, part: re.Pattern[bytes] = PART) -> Mapping[str, bytes]:
     """The uploaded files by role.
+
+    Args:
+        part: what the Content-Disposition of each has to be, the role in its one group.
 
     Raises:
         Malformed: not multipart, truncated, data after the end, a part that isn't a file of ours, one role twice.
@@ -79,7 +84,7 @@ def read_upload(content_type: str, body: bytes) -> Mapping[str, bytes]:
     if not found:
         raise Malformed("The upload is not multipart/form-data with a boundary.")
     boundary = found[2].encode("ascii")
-    reader = _Reader()
+    reader = _Reader(part)
     callbacks = {name: getattr(reader, name) for name in dir(reader) if name.startswith("on_")}
     try:
         parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]

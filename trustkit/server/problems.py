@@ -25,6 +25,7 @@ STATUS: tuple[tuple[type[TrustkitError], int, str], ...] = (
     (errors.SignerBehind, 409, "CONFLICT"),
     (errors.InUse, 403, "DENIED"),
     (errors.NameTaken, 409, "CONFLICT"),
+    (errors.WrongFormat, 409, "CONFLICT"),
     (errors.FounderNotAllowed, 403, "DENIED"),
     (errors.TooLarge, 413, "SIZE_INVALID"),
     (errors.Rejected, 400, "TRUST_REJECTED"),

@@ -15,6 +15,8 @@ from trustkit.asgi.listen import beside, bind, serve
 from trustkit.asgi.logs import AccessLog
 from trustkit.authority.expiry import Expiries
 from trustkit.authority.login import TokenService
+from trustkit.authority.notary import Notary
+from trustkit.authority.notary_publish import NotaryPublishing
 from trustkit.authority.passwords import Passwords
 from trustkit.authority.proposals import Proposing
 from trustkit.authority.renew import Renewal
@@ -37,12 +39,14 @@ from trustkit.gateway.exchange import Exchange
 from trustkit.server.callers import Callers, Challenges
 from trustkit.server.health import Health
 from trustkit.server.metrics import Metrics, MetricsApp
+from trustkit.server.notary_routes import NotaryRoutes
 from trustkit.server.online import Online, open_online, try_devices
 from trustkit.server.proposal_routes import ProposalRoutes
 from trustkit.server.settings import ServeSettings
 from trustkit.server.token_routes import TokenRoutes
 from trustkit.server.trust_routes import TrustRoutes
 from trustkit.server.upkeep_routes import UpkeepRoutes
+from trustkit.server.uploads import Uploads
 from trustkit.server.v2 import Application, Parts
 from trustkit.store.database import SqlStore
 
@@ -131,9 +135,11 @@ class Service:
         if settings.metrics:
             metrics = Metrics(report=lambda: online.renewal.report, expiry=kept.expiries.now)
         trust = _trust(Switches(kept.store, clock=clock), kept.views)
+        uploads = Uploads()
         parts = Parts(
             gateway=RegistryGateway(backend, trust=trust, challenge=challenges),
-            trust=self._trust_routes(kept, online, rotation, backend, hosts),
+            trust=self._trust_routes(kept, online, rotation, backend, hosts, uploads),
+            notary=self._notary_routes(kept, online, challenges, hosts, uploads),
             authenticate=Callers(kept.store, verifier, hosts=hosts, clock=clock).authenticate,
             challenge=challenges,
             come_by=challenges.come_by,
@@ -160,7 +166,13 @@ class Service:
         return _Kept(store, sealer, tokens, Views(store, clock=clock), Expiries(store, clock=clock))
 
     def _trust_routes(
-        self, kept: _Kept, online: Online, rotation: Rotation, backend: Backend, hosts: tuple[Host, ...]
+        self,
+        kept: _Kept,
+        online: Online,
+        rotation: Rotation,
+        backend: Backend,
+        hosts: tuple[Host, ...],
+        uploads: Uploads,
     ) -> TrustRoutes:
         store, publishing, lifetimes = kept.store, online.publishing, self._settings.lifetimes
         resetting = Resetting(store, online.keys, clock=clock, changed=kept.changed)
@@ -171,8 +183,23 @@ class Service:
             backend,
             upkeep=UpkeepRoutes(publishing, rotation, resetting),
             proposals=ProposalRoutes(proposing),
+            uploads=uploads,
             hosts=frozenset(hosts),
             view=kept.views.view,
+        )
+
+    def _notary_routes(
+        self, kept: _Kept, online: Online, challenges: Challenges, hosts: tuple[Host, ...], uploads: Uploads
+    ) -> NotaryRoutes:
+        store, keys = kept.store, online.keys
+        resetting = Resetting(store, keys, clock=clock, changed=kept.changed)
+        return NotaryRoutes(
+            store,
+            NotaryPublishing(store, keys, lifetimes=self._settings.lifetimes, clock=clock, changed=kept.changed),
+            Notary(store, keys, resetting, clock=clock),
+            uploads=uploads,
+            challenge=challenges,
+            hosts=frozenset(hosts),
         )
 
     async def _backend(self, stack: AsyncExitStack, issuer: TokenIssuer, services: frozenset[str]) -> Backend:

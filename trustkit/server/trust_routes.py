@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import assert_never
-from weakref import WeakValueDictionary
 
 from trustkit.authority.access import require
-from trustkit.authority.publish import Publishing, Requester, closed
-from trustkit.authority.settings import require_content_trust
+from trustkit.authority.publish import Publishing, Requester, closed, require_tuf
+from trustkit.authority.settings import default_format, require_content_trust
 from trustkit.core.access import Action, Operation
-from trustkit.core.names import Gun, Host, PrincipalName, Repository
+from trustkit.core.names import Gun, Host, Repository
 from trustkit.core.paths import Metadata, OneProposal, OnlineKeys, Proposals, Publish, Reset, Target, TrustRoute
 from trustkit.core.ports.images import Images
 from trustkit.core.ports.service import Store
 from trustkit.core.view import SignedView
-from trustkit.errors import LoginRequired, Malformed, NoCollection, NotFound, UsageError
+from trustkit.errors import LoginRequired, NoCollection, NotFound, UsageError
 from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange
-from trustkit.server.multipart import MAX_BODY, read_upload
 from trustkit.server.proposal_routes import ProposalRoutes
 from trustkit.server.upkeep_routes import JSON, NO_CACHE, UpkeepRoutes
+from trustkit.server.uploads import Uploads
 
 IMMUTABLE = ("cache-control", "private, max-age=31536000, immutable")
-UPLOADS_AT_ONCE = 16
-UPLOADS_OF_ONE = 4
-"""How many of them one principal may have, so that slow uploads of one don't keep everybody from publishing."""
-
 _METHODS: dict[type, frozenset[str]] = {
     Metadata: frozenset({"GET", "HEAD"}),
     Target: frozenset({"GET", "HEAD"}),
@@ -57,6 +50,7 @@ class TrustRoutes:
         images: the registry's own manifests, for ``targets/``.
         upkeep: new online keys and resets.
         proposals: changes that wait for signatures.
+        uploads: reads uploads, those of the other API too.
     """
 
     def __init__(
@@ -67,6 +61,7 @@ class TrustRoutes:
         *,
         upkeep: UpkeepRoutes,
         proposals: ProposalRoutes,
+        uploads: Uploads,
         hosts: frozenset[Host],
         view: Callable[[Repository], Awaitable[SignedView | None]],
     ) -> None:
@@ -77,8 +72,7 @@ class TrustRoutes:
         self._proposals = proposals
         self._hosts = hosts
         self._view = view
-        self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
-        self._turns: WeakValueDictionary[PrincipalName | None, asyncio.Semaphore] = WeakValueDictionary()
+        self._uploads = uploads
 
     async def handle(self, exchange: Exchange, route: TrustRoute, caller: Caller) -> None:
         """Answers one request; raises TrustkitError for every refusal."""
@@ -93,10 +87,10 @@ class TrustRoutes:
                 await self._target(exchange, route, caller)
             case OnlineKeys():
                 await self._admit(caller, route.gun, Operation.PUBLISH)
-                await self._upkeep.online_keys(exchange, route.gun, _requester(exchange, caller))
+                await self._upkeep.online_keys(exchange, route.gun, requester(exchange, caller))
             case Reset():
                 await self._admit(caller, route.gun, Operation.RESET_COLLECTION)
-                await self._upkeep.reset(exchange, route.gun, _requester(exchange, caller))
+                await self._upkeep.reset(exchange, route.gun, requester(exchange, caller))
             case Proposals() | OneProposal():
                 await self._proposal(exchange, route, caller)
             case Publish():
@@ -110,9 +104,11 @@ class TrustRoutes:
             await require_content_trust(tx)
             record = await tx.collections.get(route.gun)
             if record is None:
-                raise NoCollection(f"Nothing is signed under {route.gun}.", gun=str(route.gun))
+                made = await default_format(tx)
+                raise NoCollection(f"Nothing is signed under {route.gun}.", gun=str(route.gun), default_format=made)
             if record.closed is not None:
                 raise closed(record)
+            require_tuf(record)
             if route.version is None:
                 file = (await tx.collections.current(route.gun)).get(route.role)
             else:
@@ -141,16 +137,16 @@ class TrustRoutes:
 
     async def _publish(self, exchange: Exchange, route: Publish, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.PUBLISH)
-        async with self._uploaded(exchange, caller) as upload:
-            versions = await self._publishing.publish(route.gun, upload, _requester(exchange, caller))
+        async with self._uploads.read(exchange, caller) as upload:
+            versions = await self._publishing.publish(route.gun, upload, requester(exchange, caller))
         await exchange.reply(200, [JSON, NO_CACHE], json.dumps({"versions": dict(versions)}).encode())
 
     async def _proposal(self, exchange: Exchange, route: Proposals | OneProposal, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.PUBLISH)
         gun, identifier, routes = route.gun, getattr(route, "id", ""), self._proposals
-        who = _requester(exchange, caller)
+        who = requester(exchange, caller)
         if exchange.method == "POST":
-            async with self._uploaded(exchange, caller) as upload:
+            async with self._uploads.read(exchange, caller) as upload:
                 if identifier:
                     await routes.approve(exchange, gun, identifier, upload, who)
                 else:
@@ -161,16 +157,6 @@ class TrustRoutes:
             await routes.show(exchange, gun, identifier, who)
         else:
             await routes.list(exchange, gun, who)
-
-    @asynccontextmanager
-    async def _uploaded(self, exchange: Exchange, caller: Caller) -> AsyncIterator[Mapping[str, bytes]]:
-        """The uploaded files by role, once it is the caller's turn."""
-        if exchange.headers.get("content-encoding", "identity").strip().lower() != "identity":
-            raise Malformed("The upload has a content encoding.", hint="Send it as it is.")
-        turn = self._turns.setdefault(caller.principal, asyncio.Semaphore(UPLOADS_OF_ONE))
-        async with turn, self._uploads:
-            body = await exchange.body(MAX_BODY)
-            yield read_upload(exchange.headers.get("content-type", ""), body)
 
     async def _admit(self, caller: Caller, gun: Gun, operation: Operation) -> None:
         """A token is an upper bound; where it falls short, the roles say what to ask for (TRUST 8.1).
@@ -189,7 +175,8 @@ class TrustRoutes:
         raise InsufficientScope(gun, operation)
 
 
-def _requester(exchange: Exchange, caller: Caller) -> Requester:
+def requester(exchange: Exchange, caller: Caller) -> Requester:
+    """Who asks; raises LoginRequired for nobody."""
     if caller.principal is None:
         raise LoginRequired("Nobody is logged in.")
     return Requester(caller.principal, exchange.peer)

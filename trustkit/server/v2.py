@@ -11,12 +11,13 @@ from typing import get_args
 
 from trustkit.core.access import Action
 from trustkit.core.names import Repository
-from trustkit.core.paths import RegistryRoute, TrustRoute, parse_v2
+from trustkit.core.paths import NotaryRoute, RegistryRoute, TrustRoute, parse_v2
 from trustkit.errors import LoginRequired, NotFound, TrustkitError
 from trustkit.gateway.app import RegistryGateway
 from trustkit.gateway.caller import ANONYMOUS, Caller
 from trustkit.gateway.exchange import ClientGone, Exchange, Receive, Scope, Send
 from trustkit.gateway.problems import API_VERSION
+from trustkit.server.notary_routes import NotaryRoutes
 from trustkit.server.problems import refuse
 from trustkit.server.trust_routes import InsufficientScope, TrustRoutes
 
@@ -24,7 +25,7 @@ log = logging.getLogger("trustkit.service")
 
 KINDS: dict[type, str] = {
     route: re.sub(r"(?<!^)(?=[A-Z])", "_", route.__name__).lower()
-    for route in (*get_args(TrustRoute), *get_args(RegistryRoute))
+    for route in (*get_args(TrustRoute), *get_args(NotaryRoute), *get_args(RegistryRoute))
 }
 """What each route is called where requests are counted."""
 
@@ -45,6 +46,7 @@ class Parts:
 
     gateway: RegistryGateway
     trust: TrustRoutes
+    notary: NotaryRoutes
     authenticate: Callable[[str], Awaitable[Caller]]
     challenge: Challenge
     come_by: Callable[[str], None]
@@ -97,6 +99,8 @@ class Application:
         caller = await self._caller(exchange)
         if isinstance(route, TrustRoute):
             await self._parts.trust.handle(exchange, route, caller)
+        elif isinstance(route, NotaryRoute):
+            await self._parts.notary.handle(exchange, route, caller)
         else:
             await self._parts.gateway.handle(exchange, route, caller)
 

@@ -1,0 +1,253 @@
+"""Accepting an upload of Notary's clients: rights, judgement, the service's own files and the audit row, in one
+transaction; for collections in format ``docker`` what ``authority.publish`` is for the others."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from securesystemslib.signer import Signer
+
+from trustkit.authority.access import require
+from trustkit.authority.founders import require_founder_key
+from trustkit.authority.notary_resign import resigned, stored
+from trustkit.authority.onlinekeys import OnlineKeys
+from trustkit.authority.publish import IN_LOOP_BYTES, Requester
+from trustkit.authority.settings import require_notary_api
+from trustkit.core.access import Operation
+from trustkit.core.formats.docker.evaluate import evaluate_but_expiry
+from trustkit.core.formats.docker.judge import Accepted, State, chain, judge
+from trustkit.core.formats.docker.keys import DockerKey, canonical_ids, key_of
+from trustkit.core.formats.docker.roots import root_signers
+from trustkit.core.lifetimes import Lifetimes
+from trustkit.core.names import Gun
+from trustkit.core.ports.changefeed import UPDATE, Change
+from trustkit.core.ports.service import DOCKER, AuditRow, CollectionRecord, Store, StoredFile, Transaction
+from trustkit.core.roots import ONLINE
+from trustkit.core.view import SignedView
+from trustkit.errors import Conflict, NameTaken, NotTrusted, WrongFormat
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A new state: what there is to store, and what it says."""
+
+    accepted: Accepted
+    files: Sequence[StoredFile]
+    view: SignedView
+
+
+class NotaryPublishing:
+    """The use case.
+
+    Args:
+        changed: called after a commit with the GUN whose generation moved.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keys: OnlineKeys,
+        *,
+        lifetimes: Lifetimes,
+        clock: Callable[[], datetime],
+        changed: Callable[[Gun], None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._lifetimes = lifetimes
+        self._clock = clock
+        self._changed = changed
+
+    async def publish(self, gun: Gun, upload: Mapping[str, bytes], who: Requester) -> Mapping[str, int]:
+        """Makes an upload the collection's current state: all roles or none.  One that is empty changes nothing.
+
+        Returns:
+            The current version of each role of the new state.
+
+        Raises:
+            Rejected, Conflict: see ``formats.docker.judge``.
+            FounderNotAllowed: a first root that no listed key signed (TRUST 3.8).
+            RoleMissing, NameTaken, WrongFormat, TrustDisabled: as ``admit_to_notary``.
+            StateError: a new collection, where the service's online keys can't be of this format.
+        """
+        async with self._store.write() as tx:
+            record = await admit_to_notary(tx, gun, who)
+            if not upload and record is not None and record.closed is None:
+                return {role: file.version for role, file in (await tx.collections.current(gun)).items()}
+            versions = await self._accept(tx, gun, record, upload, who)
+        self._changed(gun)
+        return versions
+
+    async def _accept(
+        self, tx: Transaction, gun: Gun, record: CollectionRecord | None, upload: Mapping[str, bytes], who: Requester
+    ) -> Mapping[str, int]:
+        now = self._clock()
+        begins = record is None or record.closed is not None
+        if begins:
+            await self._keys.ensure_docker(tx, gun, now)
+        current = await tx.collections.current(gun)
+        signers, waiting = await self._keys.signers(tx, gun), await self._keys.pending_signers(tx, gun)
+        last = {role: file.data for role, file in current.items()}
+        online, pending = _public(signers), _public(waiting)
+        state = State(gun, {} if begins else chain(last), online, pending, {} if begins else last)
+        size = sum(map(len, upload.values())) + sum(map(len, state.files.values()))
+
+        def make() -> _Made:
+            return self._make(state, current, upload, (signers, waiting), now)
+
+        made = await asyncio.to_thread(make) if size > IN_LOOP_BYTES else make()
+        accepted = made.accepted
+        if begins:
+            await _require_founder(tx, gun, accepted, upload)
+            if record is None:
+                await tx.collections.found(gun, now, DOCKER)
+            else:
+                await tx.collections.set_format(gun, DOCKER)
+                await tx.upkeep.close(gun, None)
+        await tx.collections.add_files(gun, made.files, now)
+        if adopted := [role for role in waiting if _names(accepted, role, waiting[role])]:
+            await self._keys.adopt(tx, gun, adopted, now)
+        await tx.changefeed.append(change_of(gun, made.files[-1], now))
+        before = await asyncio.to_thread(_view, state, last, now)
+        versions = {file.role: file.version for file in made.files}
+        await tx.audit.append(_row(who, now, made, before, versions, adopted))
+        return dict(made.view.versions) | versions
+
+    def _make(
+        self,
+        state: State,
+        current: Mapping[str, StoredFile],
+        upload: Mapping[str, bytes],
+        keys: tuple[Mapping[str, Signer], Mapping[str, Signer]],
+        now: datetime,
+    ) -> _Made:
+        """Judges, signs, and then reads the new state as a client would, before any of it is stored.
+
+        What expired before may stay so, as in the other format: who renews one role can't wait for another.
+
+        Args:
+            keys: those in use, and those that wait for a root to name them.
+        """
+        try:
+            accepted = judge(state, upload, now=now, lifetimes=self._lifetimes)
+        except Conflict as error:
+            known = {role: file.version for role, file in current.items()}
+            error.context["versions"] = known | dict(_mapping(error.context.get("versions")))
+            raise
+        files = [
+            _numbered(stored(role, upload[role]), current, anew=accepted.founding or role in accepted.begins)
+            for role in sorted(upload)
+        ]
+        signers, waiting = keys
+        adopted = {role: signer for role, signer in waiting.items() if _names(accepted, role, signer)}
+        signers = {**signers, **adopted}
+        made = resigned(
+            accepted.files, current, signers, snapshot=accepted.ours, now=now, lifetimes=self._lifetimes.default
+        )
+        after = {**accepted.files, **{file.role: file.data for file in made}}
+        view = evaluate_but_expiry(after, state.gun, now, fresh={*upload, *ONLINE})
+        return _Made(accepted, [*files, *made], view)
+
+
+async def admit_to_notary(tx: Transaction, gun: Gun, who: Requester) -> CollectionRecord | None:
+    """The collection that somebody may publish to by Notary's API; None where there is none yet.
+
+    Raises:
+        RoleMissing: with every role that publishing takes and ``who`` lacks.
+        NameTaken: the repository's collection has another name.
+        WrongFormat: it is in format ``tuf``.
+        TrustDisabled: content trust is off, or Notary's API.
+    """
+    await require_notary_api(tx)
+    await require(tx, who.principal, gun.repository, Operation.PUBLISH)
+    there = await tx.collections.of_repository(gun.repository)
+    if there is not None and there.gun != gun:
+        raise NameTaken(
+            f"The collection of repository {gun.repository} is named {there.gun}.",
+            hint=f"Use that name: {there.gun}.",
+            gun=str(there.gun),
+        )
+    require_docker(there)
+    return there
+
+
+def require_docker(record: CollectionRecord | None) -> None:
+    """Raises WrongFormat for an open collection in format ``tuf``."""
+    if record is not None and record.closed is None and record.format != DOCKER:
+        raise WrongFormat(
+            f"{record.gun} is signed in format {record.format}, which Docker's and Notary's own clients can't read.",
+            hint="Use trustkit for it.",
+            gun=str(record.gun),
+            format=record.format,
+        )
+
+
+def change_of(gun: Gun, timestamp: StoredFile, now: datetime) -> Change:
+    """What the changefeed says of a new timestamp."""
+    return Change(now, gun, timestamp.version, hashlib.sha256(timestamp.data).hexdigest(), UPDATE)
+
+
+async def _require_founder(tx: Transaction, gun: Gun, accepted: Accepted, upload: Mapping[str, bytes]) -> None:
+    """The list may have the id of the key, or that of its certificate as ``docker trust inspect`` shows it."""
+    root = accepted.root
+    signed = root_signers(root, upload["root"])
+    bare = canonical_ids(root.signed.keys[key_id] for key_id in signed)
+    await require_founder_key(tx, gun, signed | bare, root.signed.roles["root"].keyids)
+
+
+def _public(signers: Mapping[str, Signer]) -> dict[str, DockerKey]:
+    return {role: key_of(signer.public_key) for role, signer in signers.items()}
+
+
+def _names(accepted: Accepted, role: str, signer: Signer) -> bool:
+    return signer.public_key.keyid in accepted.root.signed.roles[role].keyids
+
+
+def _numbered(file: StoredFile, current: Mapping[str, StoredFile], *, anew: bool) -> StoredFile:
+    """A file with its series: a new one where its versions begin anew at a number that was used."""
+    head = current.get(file.role)
+    if head is None or not anew or file.version > head.version:
+        return file
+    return replace(file, series=(head.series or 0) + 1)
+
+
+def _view(state: State, last: Mapping[str, bytes], now: datetime) -> SignedView | None:
+    """What was signed before; None where nothing was, or nothing that verifies."""
+    if not state.files:
+        return None
+    try:
+        return evaluate_but_expiry(last, state.gun, now, fresh=())
+    except NotTrusted:
+        return None
+
+
+def _mapping(value: object) -> Mapping[str, int]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _row(
+    who: Requester,
+    now: datetime,
+    made: _Made,
+    before: SignedView | None,
+    versions: Mapping[str, int],
+    adopted: Sequence[str],
+) -> AuditRow:
+    accepted, view = made.accepted, made.view
+    old = {tag: target.digest for tag, target in before.targets.items()} if before else {}
+    new = {tag: target.digest for tag, target in view.targets.items()}
+    tags = {str(tag): str(new[tag]) if tag in new else None for tag in {*old, *new} if old.get(tag) != new.get(tag)}
+    detail: dict[str, object] = {"versions": dict(versions), "tags": tags, "roles": sorted(accepted.uploaded)}
+    detail["format"] = DOCKER
+    if "root" in accepted.uploaded:
+        detail["root_keys"] = accepted.root.signed.roles["root"].keyids
+    if accepted.dropped:
+        detail["dropped"] = sorted(accepted.dropped)
+    if adopted:
+        detail["online_keys"] = {role: accepted.root.signed.roles[role].keyids[0] for role in adopted}
+    action = "collection-founded" if accepted.founding else "published"
+    return AuditRow(now, str(who.principal), who.source, action, str(view.gun), detail)

@@ -1,0 +1,96 @@
+"""The service's own roles in format ``docker``: the timestamp, and the snapshot where its key is the service's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from securesystemslib.signer import Signer
+from tuf.api.metadata import Root, Snapshot, Timestamp
+
+from trustkit.core.formats.docker.files import meta_name, meta_of, read, role_kind, sign
+from trustkit.core.formats.docker.judge import SNAPSHOT, TIMESTAMP, chain
+from trustkit.core.ports.service import StoredFile
+from trustkit.core.versions import LARGEST
+from trustkit.errors import StateError
+
+
+def stored(role: str, data: bytes) -> StoredFile:
+    """A file with its version and expiry, as the store keeps it."""
+    signed = read(data, role_kind(role)).signed
+    return StoredFile(role, signed.version, data, signed.expires)
+
+
+def resigned(
+    files: Mapping[str, bytes],
+    current: Mapping[str, StoredFile],
+    signers: Mapping[str, Signer],
+    *,
+    snapshot: bool,
+    now: datetime,
+    lifetimes: Mapping[str, timedelta],
+    ahead: int = 0,
+) -> list[StoredFile]:
+    """A new timestamp, and before it a new snapshot where that is asked for.
+
+    Args:
+        files: what the snapshot names: root, targets and delegations.  The snapshot itself, where it isn't made.
+        current: the last files of all roles, whose versions these follow.
+        lifetimes: by role.
+        ahead: versions to leave out, after the database came from a backup.
+    """
+    made = []
+    named = files.get(SNAPSHOT, b"")
+    if snapshot:
+        meta = {meta_name(role): meta_of(data) for role, data in sorted(files.items()) if role != SNAPSHOT}
+        version = _next(SNAPSHOT, current, ahead)
+        expires = (now + lifetimes[SNAPSHOT]).replace(microsecond=0)
+        made.append(_signed(SNAPSHOT, Snapshot(version, None, expires, meta), signers[SNAPSHOT]))
+        named = made[0].data
+    expires = (now + lifetimes[TIMESTAMP]).replace(microsecond=0)
+    timestamp = Timestamp(_next(TIMESTAMP, current, ahead), None, expires, meta_of(named))
+    return [*made, _signed(TIMESTAMP, timestamp, signers[TIMESTAMP])]
+
+
+def renewed(
+    current: Mapping[str, StoredFile],
+    signers: Mapping[str, Signer],
+    *,
+    snapshot: bool,
+    now: datetime,
+    lifetimes: Mapping[str, timedelta],
+    ahead: int = 0,
+) -> list[StoredFile]:
+    """As ``resigned``, of what is stored; a snapshot only where its key is the service's.
+
+    Raises:
+        StateError: a file is missing.
+    """
+    if missing := {"root", SNAPSHOT, TIMESTAMP} - current.keys():
+        raise StateError(f"The database has no current {', '.join(sorted(missing))}.")
+    files = chain({role: file.data for role, file in current.items()})
+    ours = snapshot and holds_snapshot(files["root"], signers)
+    return resigned(files, current, signers, snapshot=ours, now=now, lifetimes=lifetimes, ahead=ahead)
+
+
+def holds_snapshot(root: bytes, signers: Mapping[str, Signer]) -> bool:
+    """Whether a root gives the snapshot to the service's key."""
+    return read(root, Root).signed.roles[SNAPSHOT].keyids == [signers[SNAPSHOT].public_key.keyid]
+
+
+def named_by(snapshot: bytes) -> frozenset[str]:
+    """The roles that a stored snapshot names."""
+    return frozenset(name.removesuffix(".json") for name in read(snapshot, Snapshot).signed.meta)
+
+
+def _next(role: str, current: Mapping[str, StoredFile], ahead: int) -> int:
+    version = ahead + (current[role].version + 1 if role in current else 1)
+    if version >= LARGEST:
+        raise StateError(f"The versions of {role} are used up.")
+    return version
+
+
+def _signed(role: str, signed: Any, signer: Signer) -> StoredFile:
+    data = sign(signed, [(signer.public_key, signer)])
+    return StoredFile(role, signed.version, data, signed.expires)

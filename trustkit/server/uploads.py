@@ -1,0 +1,46 @@
+"""The uploads of both APIs of trust: how many at once, and of whom."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+from trustkit.core.names import PrincipalName
+from trustkit.errors import Malformed
+from trustkit.gateway.caller import Caller
+from trustkit.gateway.exchange import Exchange
+from trustkit.server.multipart import MAX_BODY, PART, read_upload
+
+UPLOADS_AT_ONCE = 16
+UPLOADS_OF_ONE = 4
+"""How many of them one principal may have, so that slow uploads of one don't keep everybody from publishing."""
+
+
+class Uploads:
+    """Reads uploads, each when it is its turn."""
+
+    def __init__(self) -> None:
+        self._all = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        self._turns: WeakValueDictionary[PrincipalName | None, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def read(
+        self, exchange: Exchange, caller: Caller, *, part: re.Pattern[bytes] = PART
+    ) -> AsyncIterator[Mapping[str, bytes]]:
+        """The uploaded files by role, once it is the caller's turn, which lasts until they are done with.
+
+        Args:
+            part: as ``read_upload``.
+
+        Raises:
+            Malformed, TooLarge: as ``read_upload``, and for a content encoding.
+        """
+        if exchange.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise Malformed("The upload has a content encoding.", hint="Send it as it is.")
+        turn = self._turns.setdefault(caller.principal, asyncio.Semaphore(UPLOADS_OF_ONE))
+        async with turn, self._all:
+            body = await exchange.body(MAX_BODY)
+            yield read_upload(exchange.headers.get("content-type", ""), body, part=part)
