@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from trustkit.engines.oci import LayoutImage
     from trustkit.home import Home
     from trustkit.home.policy import PolicyPins
+    from trustkit.keys.passphrase import PassphraseSource
     from trustkit.keys.store import FileKeyStore
     from trustkit.remote.clocks import Clocks
     from trustkit.remote.dockerconfig import DockerConfig
@@ -74,15 +75,18 @@ class Context:
 
     def key_store(self, passphrase_file: Path | None = None, passphrase_fd: int | None = None) -> FileKeyStore:
         """The keys under the home folder, with passphrases from the stated sources in their order."""
-        from trustkit.keys.passphrase import PassphraseSource
         from trustkit.keys.remote import RemoteKeys
         from trustkit.keys.store import FileKeyStore
 
-        source = PassphraseSource(
-            environ=self.environ, file=passphrase_file, descriptor=passphrase_fd, interactive=self.interactive
-        )
+        source = self.passphrases(passphrase_file, passphrase_fd)
         remote = RemoteKeys(self.environ, source)
         return FileKeyStore(self.home.keys, source, on_use=self._remind_of_backup, remote=remote)
+
+    def passphrases(self, file: Path | None = None, descriptor: int | None = None) -> PassphraseSource:
+        """Passphrases from the stated sources in their order."""
+        from trustkit.keys.passphrase import PassphraseSource
+
+        return PassphraseSource(environ=self.environ, file=file, descriptor=descriptor, interactive=self.interactive)
 
     def _remind_of_backup(self, info: KeyInfo) -> None:
         """Says of a root or repository key that no backup is known of, each time that it is made or signs."""

@@ -14,6 +14,7 @@ import click
 from trustkit.cli import output
 from trustkit.cli.context import Context
 from trustkit.cli.key_backup import backup, restore
+from trustkit.cli.key_docker import export_folder, import_folder
 from trustkit.cli.key_make import add, generate
 from trustkit.cli.key_options import FILE, ROLES, Command, describe, names, passphrase
 from trustkit.cli.key_remember import forget, remember
@@ -23,6 +24,9 @@ from trustkit.cli.keyrows import key_row
 if TYPE_CHECKING:
     from trustkit.core.ports.keys import KeyInfo
     from trustkit.keys.passphrase import PassphraseSource
+
+
+FOLDER = click.Path(path_type=Path)
 
 
 def _new_passphrase(command: Command) -> Command:
@@ -79,30 +83,47 @@ def show(ctx: Context, key_id: str) -> None:
 
 
 @command.command()
-@click.argument("key_id", metavar="ID")
+@click.argument("key_ids", metavar="[ID]...", nargs=-1)
 @click.option("-o", "--output", "target", type=FILE, metavar="FILE", help="Write to FILE, 0600, and never over one.")
 @click.option("--public", is_flag=True, help="The public half, PEM; asks for no passphrase.")
+@click.option(
+    "--docker",
+    type=FOLDER,
+    metavar="DIR",
+    help="Write into Docker's or Notary's trust folder; all keys unless named.",
+)
 @passphrase
 @_new_passphrase
 @click.pass_obj
 def export(
     ctx: Context,
-    key_id: str,
+    key_ids: tuple[str, ...],
     target: Path | None,
     public: bool,
+    docker: Path | None,
     passphrase_file: Path | None,
     passphrase_fd: int | None,
     new_passphrase_file: Path | None,
 ) -> None:
     """Write a key as encrypted PKCS#8 that openssl pkey opens.
 
-    The copy has the key's own passphrase, or the one of --new-passphrase-file.
+    The copy has the key's own passphrase, or the one of --new-passphrase-file. With --docker it is a file of
+    DIR/private that docker and notary read, under a passphrase from --new-passphrase-file, from their own variables,
+    or asked for.
     """
+    from trustkit.errors import UsageError
     from trustkit.keys import private
     from trustkit.keys.keypairs import public_pem
 
     store = ctx.key_store(passphrase_file, passphrase_fd)
-    info = store.resolve(key_id)
+    if docker is not None:
+        if target or public:
+            raise UsageError("--docker names the files itself: leave --output and --public out.")
+        export_folder(store, key_ids, docker, _new_source(ctx, new_passphrase_file, exported=True))
+        return
+    if len(key_ids) != 1:
+        raise UsageError("Name one key.", hint="Several go into a folder, --docker DIR, or a backup: key backup.")
+    info = store.resolve(key_ids[0])
     pem = public_pem(info.public).encode() if public else store.export(info, _new(ctx, new_passphrase_file))
     if target is None:
         output.data(pem.decode("ascii").rstrip("\n"))
@@ -112,32 +133,52 @@ def export(
 
 
 @command.command("import")
-@click.argument("file", type=FILE, metavar="FILE")
+@click.argument("file", type=FILE, metavar="[FILE]", required=False)
+@click.option("--docker", type=FOLDER, metavar="DIR", help="Take in all keys of Docker's or Notary's trust folder.")
+@click.option("--dry-run", is_flag=True, help="With --docker: only tell; asks for no passphrase.")
+@click.option("--json", "as_json", is_flag=True, help="With --docker: tell as JSON.")
 @click.option("--role", type=ROLES, help="What the key is for; trustkit's own files say it themselves.")
 @click.option("--gun", metavar="GUN", help="The collection of a repository key.")
 @click.option("--name", metavar="NAME", help="The name of a signer.")
 @passphrase
 @_new_passphrase
-@click.pass_obj
+@click.pass_context
 def import_key(
-    ctx: Context,
-    file: Path,
+    click_context: click.Context,
+    file: Path | None,
+    docker: Path | None,
     role: str | None,
     gun: str | None,
     name: str | None,
     passphrase_file: Path | None,
     passphrase_fd: int | None,
     new_passphrase_file: Path | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Take in a private key: PKCS#8, SEC1 or PKCS#1 in PEM, encrypted or not.
 
-    FILE may be - for stdin. An encrypted key keeps its passphrase unless --new-passphrase-file is given.
+    FILE may be - for stdin. An encrypted key keeps its passphrase unless --new-passphrase-file is given. With
+    --docker the files say what their keys are for; one that can't be read is told, and keeps no other from its turn.
     """
     from trustkit.core.ports.keys import KeyRole
     from trustkit.errors import UsageError
     from trustkit.keys import private
     from trustkit.keys.keyfile import MAX_BYTES
 
+    ctx: Context = click_context.obj
+    new = _new(ctx, new_passphrase_file)
+    if docker is not None:
+        if file or role or gun:
+            raise UsageError("The files in DIR say what they are: --docker goes with --name alone.")
+        source, called = ctx.passphrases(passphrase_file, passphrase_fd), names(None, name)[1]
+        import_folder(
+            click_context, docker, passphrases=source, new=new, name=called, dry_run=dry_run, as_json=as_json
+        )
+        return
+    if file is None or dry_run or as_json:
+        raise UsageError("Give a FILE, or --docker DIR; --dry-run and --json go with --docker.")
     if role is None and (gun or name):
         raise UsageError("--gun and --name belong to a role.", hint="Give --role.")
     piped = str(file) == "-"
@@ -151,7 +192,7 @@ def import_key(
         gun=parsed_gun,
         name=parsed_name,
         origin="stdin" if piped else str(file),
-        new=_new(ctx, new_passphrase_file),
+        new=new,
     )
     output.data(info.id)
     output.note(f"Imported {describe(info)}: {store.path(info.id)}")
@@ -200,11 +241,16 @@ def _new(ctx: Context, file: Path | None) -> PassphraseSource | None:
     return None if file is None else _new_source(ctx, file)
 
 
-def _new_source(ctx: Context, file: Path | None) -> PassphraseSource:
-    """Where a passphrase that replaces another comes from: the file or the prompt, never the old one's sources."""
+def _new_source(ctx: Context, file: Path | None, *, exported: bool = False) -> PassphraseSource:
+    """Where a passphrase that replaces another comes from: the file or the prompt, never the old one's sources.
+
+    Args:
+        exported: Docker's and Notary's variables count, which will open what is written.
+    """
     from trustkit.keys.passphrase import PassphraseSource
 
-    return PassphraseSource(environ={}, file=file, interactive=ctx.interactive, option="--new-passphrase-file")
+    environ = ctx.environ if exported else {}
+    return PassphraseSource(environ=environ, file=file, interactive=ctx.interactive, option="--new-passphrase-file")
 
 
 def _loss(info: KeyInfo) -> str:

@@ -34,8 +34,6 @@ def export(store: FileKeyStore, infos: Sequence[KeyInfo], folder: Path, new: Pas
         store.check_here(info)
         dockerkeys.check_usable(info)
     target = dockerfolder.target_folder(folder)
-    if not folder.exists():
-        private.ensure_folder(folder)
     ids = [in_docker(info).id for info in infos]
     paths = [dockerfolder.free_path(target, key_id) for key_id in ids]
     files: dict[Path, bytes] = {}
@@ -43,6 +41,9 @@ def export(store: FileKeyStore, infos: Sequence[KeyInfo], folder: Path, new: Pas
         opened = store.opened(info)
         passphrase = new.new(DockerSubject(str(KeySubject.of(info)), info.role, key_id, export=True))
         files[path] = dockerkeys.render(opened, passphrase.value, purpose_of(info))
+    if not folder.exists():
+        private.ensure_folder(folder)
+    private.ensure_folder(target)
     with private.placing(files):
         pass
     return paths

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from trustkit.core.names import SignerName
 from trustkit.errors import KeyExists, KeyFileInvalid, StateError, TrustkitError
-from trustkit.keys import dockerpem, private
+from trustkit.keys import dockerpem
 from trustkit.keys.dockerkeys import DockerKeyFile, Purpose
 
 PRIVATE = "private"
@@ -192,13 +192,12 @@ def _unreadable(folder: Path) -> Callable[[OSError], None]:
 
 
 def free_path(folder: Path, key_id: str) -> Path:
-    """Where a new key's file goes, the folder made 0700 where it is missing.
+    """Where a new key's file goes.
 
     Raises:
         KeyExists: the key is there, under any name; StateError.
     """
-    private.ensure_folder(folder)
-    there = load(folder, key_id)
+    there = load(folder, key_id) if folder.exists() else None
     path = folder / f"{key_id}{SUFFIX}"
     if there is not None or os.path.lexists(path):
         raise KeyExists(

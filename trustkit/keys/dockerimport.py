@@ -16,11 +16,11 @@ from trustkit.errors import StateError, TrustkitError
 from trustkit.keys import dockerfolder
 from trustkit.keys.dockerfolder import Place, Unusable
 from trustkit.keys.dockerkeys import Purpose
-from trustkit.keys.dockerstore import in_docker, remembered, unlocked
+from trustkit.keys.dockerstore import docker_subject, in_docker, remembered, unlocked
 from trustkit.keys.keyfile import KeyFile
 from trustkit.keys.passphrase import Passphrase, PassphraseSource, check_strength
 from trustkit.keys.store import FileKeyStore
-from trustkit.keys.subjects import DockerSubject, KeySubject
+from trustkit.keys.subjects import KeySubject
 
 
 class Outcome(enum.StrEnum):
@@ -114,12 +114,12 @@ class DockerImport:
         return Taken(found.path, outcome, found.id, purpose, info, warning=found.warning)
 
     def _imported(self, found: Place, purpose: Purpose) -> KeyInfo:
-        opened, passphrase = unlocked(found, self._passphrases, self._known)
+        opened, passphrase = unlocked(found, purpose, self._passphrases, self._known)
         self._known = remembered(self._known, passphrase)
         subject = KeySubject(purpose.role, purpose.gun, purpose.name)
         if self._new is not None or passphrase is None:
             passphrase = (self._new or self._passphrases).new(subject)
-        check_strength(passphrase, DockerSubject(f"the {purpose.role} key", purpose.role, found.id, found.path.name))
+        check_strength(passphrase, docker_subject(found, purpose))
         return self._store.add(
             KeyFile.seal(opened, passphrase.value, role=purpose.role, gun=purpose.gun, name=purpose.name)
         )

@@ -124,6 +124,7 @@ class DockerKeyStore:
         made = keypairs.generate(Algorithm.P256)
         public = docker_key(made)
         path = dockerfolder.free_path(self.folder, public.canonical_id)
+        private.ensure_folder(path.parent)
         private.write_new(path, dockerkeys.render(made, passphrase.value, Purpose(role, gun, name)))
         info = KeyInfo(public.canonical_id, role, public, gun, name)
         self._opened(info, made)
@@ -143,7 +144,7 @@ class DockerKeyStore:
                 raise KeyMissing(f"There is no key {info.id[:16]} in {self.place}.", key_id=info.id, place=self.place)
             if isinstance(file, Unusable):
                 raise file.named
-            opened, passphrase = unlocked(file, self._passphrases, self._known)
+            opened, passphrase = unlocked(file, file.purpose(), self._passphrases, self._known)
             self._known = remembered(self._known, passphrase)
             self._opened(info, opened)
         return self._open[info.id][1]
@@ -209,7 +210,7 @@ def in_docker(info: KeyInfo) -> KeyInfo:
 
 
 def unlocked(
-    place: Place, passphrases: PassphraseSource, known: Sequence[Passphrase] = ()
+    place: Place, purpose: Purpose, passphrases: PassphraseSource, known: Sequence[Passphrase] = ()
 ) -> tuple[PrivateKeyTypes, Passphrase | None]:
     """The key of a file and the passphrase that opened it, None for one that has none.
 
@@ -219,9 +220,14 @@ def unlocked(
     file, key_id = place.file, place.id
     if not file.is_encrypted:
         return file.open(None, stated=key_id), None
-    role = place.purpose(SignerName.parse("signer")).role
-    subject = DockerSubject(f"the {role} key {key_id[:16]}", role, key_id, place.path.name, str(place.path.parent))
+    subject = docker_subject(place, purpose)
     return passphrases.open_any(subject, lambda passphrase: file.open(passphrase, stated=key_id), known)
+
+
+def docker_subject(place: Place, purpose: Purpose) -> DockerSubject:
+    """What a passphrase is asked for."""
+    words = str(KeySubject(purpose.role, purpose.gun, purpose.name))
+    return DockerSubject(words, purpose.role, place.id, place.path.name, str(place.path.parent))
 
 
 def remembered(known: Sequence[Passphrase], passphrase: Passphrase | None) -> list[Passphrase]:

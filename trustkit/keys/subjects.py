@@ -128,4 +128,4 @@ class DockerSubject:
         return {"role": str(self.role), "key_id": self.id, "place": self.place, "file": self.file}
 
     def __str__(self) -> str:
-        return f"{'the export of ' if self.export else ''}{self.purpose}" + (f" in {self.file}" if self.file else "")
+        return f"the export of {self.purpose}" if self.export else f"{self.purpose} (Docker's id {self.id[:8]})"
