@@ -78,7 +78,7 @@ def consumer(ctx: Context) -> Trust:
 
     ask = ctx.ask if ctx.interactive else None
     pins = PolicyPins(ctx.home.pins, _rules(ctx, None))
-    return Trust(pins, ctx.source, ask=ask, warn=note, unsafe_trust_on_first_use=_first_use(ctx))
+    return Trust(pins, ctx.source, ask=ask, warn=note, unsafe_trust_on_first_use=_first_use(ctx), only="tuf")
 
 
 def _read_back(ctx: Context, path: Path, refs: list[ImageRef]) -> None:

@@ -25,13 +25,11 @@ ADMINISTRATOR = "Repo Admin"
 def command(ctx: Context, gun: str, output: str) -> None:
     """Show what the collection of GUN signs, and by which keys, verified against its pin.
 
-    The JSON form is the array of `docker trust inspect`, with the expiry and versions added.
+    The JSON form is the array of `docker trust inspect`, with the format, expiry and versions added.
     """
-    from trustkit.core.attribution import attributions
-
-    name, now = Gun.parse(gun), ctx.now()
-    current = ctx.trust().current(name, now)
-    signers = attributions(current.files, name, now)
+    name, now, trust = Gun.parse(gun), ctx.now(), ctx.trust(only=None)
+    current = trust.current(name, now)
+    signers = trust.attributions(current, now)
     if output == "json":
         data_json([as_json(current.view, signers)])
     else:
@@ -54,6 +52,7 @@ def as_json(view: SignedView, signers: Mapping[Tag, Set[str]]) -> dict[str, Any]
         "SignedTags": tags,
         "Signers": [{"Name": row.name, "Keys": _ids(row.key_ids)} for row in signer_rows(view)],
         "AdministrativeKeys": [{"Name": name, "Keys": _ids(ids)} for name, ids in keys.items()],
+        "Format": view.format,
         "Versions": dict(view.versions),
         "Expires": view.expires.isoformat(),
     }
@@ -79,6 +78,8 @@ def _table(view: SignedView, signers: Mapping[Tag, Set[str]]) -> None:
     data("")
     for row in signer_rows(view):
         data(f"Signer {row.name} ({', '.join(row.paths) or 'all other tags'}): {', '.join(row.key_ids)}")
+    if view.format != "tuf":
+        data(f"Format:           {view.format}")
     data(f"Root keys:        {', '.join(view.root_keys)}")
     data(f"Repository keys:  {', '.join(view.target_keys)}")
     data(f"Valid until:      {view.expires:%Y-%m-%d %H:%M} UTC")

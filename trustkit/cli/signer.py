@@ -141,7 +141,7 @@ def list_signers(ctx: Context, gun: str, output: str) -> None:
     """List the signers of GUN in the order in which they are asked, verified against its pin."""
     from trustkit.client.signers import signer_rows
 
-    view = ctx.trust().current(Gun.parse(gun), ctx.now()).view
+    view = ctx.trust(only=None).current(Gun.parse(gun), ctx.now()).view
     rows = signer_rows(view)
     if output == "json":
         data_json(

@@ -101,7 +101,7 @@ def status_of(ctx: Context, store: KeyStore, within: timedelta) -> Status:
     from trustkit.client.status import Status
     from trustkit.core.ports.keys import KeyRole
 
-    trust = ctx.trust(lambda: [info.id for info in store.list() if info.role is KeyRole.ROOT], ctx.looking)
+    trust = ctx.trust(lambda: [info.id for info in store.list() if info.role is KeyRole.ROOT], ctx.looking, only=None)
     return Status(
         trust, store, ctx.service, ctx.proposals, backups=ctx.home.backups.times, clock=ctx.now, within=within
     )

@@ -136,7 +136,9 @@ class AgedTrust(Trust):
         warn: Callable[[str], None] = lambda _: None,
         unsafe_trust_on_first_use: bool = False,
     ) -> None:
-        super().__init__(pins, source, ask=ask, warn=warn, unsafe_trust_on_first_use=unsafe_trust_on_first_use)
+        super().__init__(
+            pins, source, ask=ask, warn=warn, unsafe_trust_on_first_use=unsafe_trust_on_first_use, only="tuf"
+        )
         self._bundled = source
         self._max_age = max_age
 

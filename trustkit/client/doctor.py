@@ -91,6 +91,7 @@ class Collections:
                 hint=f"Get its root key ids over another channel, then: trustkit pin add {gun} --root-key ID",
             )
         kind = "a root file" if pin.root is not None else f"{pin.threshold} of {len(pin.key_ids)} root keys"
+        kind = "authorities" if pin.authorities is not None else kind
         yield fine(about, f"It is pinned by {kind}.")
         standing = self._status(gun)
         if standing.grade is Grade.EXPIRED:

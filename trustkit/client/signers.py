@@ -10,7 +10,6 @@ from securesystemslib.signer import Key
 from trustkit.client.outcome import Outcome
 from trustkit.client.publish import Publisher
 from trustkit.client.story import Story
-from trustkit.core.delegations import RELEASES
 from trustkit.core.difference import Difference
 from trustkit.core.draft import Draft
 from trustkit.core.names import Gun, SignerName
@@ -124,12 +123,11 @@ def signer_rows(view: SignedView) -> list[SignerRow]:
     counts: dict[str, int] = {}
     for target in view.targets.values():
         counts[target.role] = counts.get(target.role, 0) + 1
-    releases = counts.get(RELEASES, 0)
+    releases = counts.get(view.releases, 0)
     rows = []
-    for role in view.roles:
-        if not role.paths or role.name == RELEASES:
-            continue
+    for role in view.signers:
         own = tuple(key_id for key_id in role.key_ids if key_id not in view.target_keys)
         paths = role.paths if role.grants else ()
-        rows.append(SignerRow(role.name, own, paths, role.threshold, counts.get(role.name, 0) if paths else releases))
+        name = role.name.removeprefix("targets/")
+        rows.append(SignerRow(name, own, paths, role.threshold, counts.get(role.name, 0) if paths else releases))
     return rows

@@ -7,19 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tuf.api.metadata import Targets
-
 from trustkit.client.trust import Current, Trust
 from trustkit.core.clocks import words_of
-from trustkit.core.formats.tuf1 import read
-from trustkit.core.health import Health, RoleHealth, health
+from trustkit.core.health import CERTIFICATE, Health, RoleHealth, health
 from trustkit.core.names import Gun
 from trustkit.core.patterns import GunPattern
 from trustkit.core.ports.keys import KeyRole, KeyStore
 from trustkit.core.ports.proposing import ProposalService
 from trustkit.core.ports.remote import PinStore, TrustService
 from trustkit.core.proposals import Proposal
-from trustkit.core.view import SignedView
+from trustkit.core.rules import Formats
 from trustkit.errors import TrustkitError
 
 
@@ -103,7 +100,7 @@ class Status:
         pending, proposals, unheard = self._asked(gun) if ours else ({}, (), [])
         warnings = [
             *_clock(self._trust.clock_words(gun, current.view.issued, now)),
-            *(_due(gun, role, latest) for role in found.due),
+            *(_due(gun, role, latest, current.pin.format) for role in found.due),
             *_backup(keys),
             *(f"{gun.host} has a new {role} key waiting; the next root names it." for role in pending),
             *(_open(gun, proposal) for proposal in proposals),
@@ -136,8 +133,18 @@ def standing_of(current: Current, keys: KeyStore, *, now: datetime, within: time
     """The health of a state, with the keys of this home."""
     ids = {key_id for role in current.view.roles for key_id in role.key_ids}
     here = {info.id for info in keys.find(frozenset(ids))}
+    rules = Formats()(current.pin.format)
     return health(
-        current.view, now=now, within=within, here=here, attributed=_attributed(current.view, current.files)
+        current.view,
+        now=now,
+        within=within,
+        here=here,
+        attributed={
+            role.name: rules.expires(role.name, current.files[role.name])
+            for role in current.view.roles
+            if not role.grants and role.name in current.files
+        },
+        certified=rules.certified(current.files),
     )
 
 
@@ -148,26 +155,19 @@ def known_guns(keys: KeyStore, pins: PinStore) -> list[Gun]:
     return sorted(guns)
 
 
-def _attributed(view: SignedView, files: Mapping[str, bytes]) -> Mapping[str, datetime]:
-    return {
-        role.name: read(files[role.name], Targets, f"{role.name}.json").signed.expires
-        for role in view.roles
-        if not role.grants and role.name in files
-    }
-
-
 def _clock(words: str) -> list[str]:
     return [words] if words else []
 
 
-def _due(gun: Gun, role: RoleHealth, now: datetime) -> str:
+def _due(gun: Gun, role: RoleHealth, now: datetime, wire: str) -> str:
     assert role.expires is not None  # noqa: S101 - what is due has an expiry
     away = words_of(abs(role.expires - now))
     when = f"expired {away} ago" if role.expired else f"expires in {away}"
     if role.online:
         return f"{role.name} {when}: {gun.host} is late with renewing it; tell its operator."
     does = "breaks" if role.expired else "then breaks"
-    return f"{role.name} {when}; that {does} {role.breaks}. {_mending(gun, role)}"
+    mending = _mending(gun, role) if wire == "tuf" else _docker_mending(gun, role)
+    return f"{role.name} {when}; that {does} {role.breaks}. {mending}"
 
 
 def _mending(gun: Gun, role: RoleHealth) -> str:
@@ -175,6 +175,12 @@ def _mending(gun: Gun, role: RoleHealth) -> str:
         return f"Renew it: trustkit renew {gun}"
     ceremony = f"; a root that is kept offline: trustkit root propose {gun}" if role.name == "root" else ""
     return f"Its key isn't here; it takes {role.renewer}{ceremony}."
+
+
+def _docker_mending(gun: Gun, role: RoleHealth) -> str:
+    if role.name == CERTIFICATE:
+        return f"Its publisher rotates the root key: notary key rotate {gun} root"
+    return f"Its publisher signs it anew; it takes {role.renewer}."
 
 
 def _backup(keys: tuple[KeyStanding, ...]) -> Iterator[str]:

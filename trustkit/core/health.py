@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from trustkit.core.delegations import RELEASES
 from trustkit.core.roots import ONLINE
 from trustkit.core.view import RoleState, SignedView
 
 SERVICE = "the service"
+CERTIFICATE = "root certificate"
+"""What stands among the roles for the end of the root keys' certificates, in format ``docker``."""
 _EVERY = frozenset({"root", "timestamp", "snapshot", "targets"})
 _DAY = timedelta(days=1)
 
@@ -100,6 +101,7 @@ def health(
     within: timedelta,
     here: Collection[str],
     attributed: Mapping[str, datetime] | None = None,
+    certified: datetime | None = None,
 ) -> Health:
     """What a verified view comes to at ``now``.
 
@@ -107,6 +109,7 @@ def health(
         within: publishers' files that expire in less than this count as soon.
         here: the ids of the keys whose private halves are here.
         attributed: when the files expire that only say who signed what; the view doesn't have that.
+        certified: until when the certificates of the root keys are valid, where they have any.
     """
     names = _names(view)
     roles = []
@@ -129,6 +132,10 @@ def health(
                 {key_id: SERVICE if role.name in ONLINE else names.get(key_id, "") for key_id in role.key_ids},
             )
         )
+    if certified is not None:
+        root = next(role for role in roles if role.name == "root")
+        ended, soon = certified <= now, _less(certified, now, within)
+        roles.insert(1, replace(root, name=CERTIFICATE, expires=certified, expired=ended, soon=soon and not ended))
     return Health(tuple(roles))
 
 
@@ -155,8 +162,8 @@ def _breaks(view: SignedView, role: RoleState) -> str:
         return "every pull"
     if not role.grants:
         return f"no pull, only what says which tags {role.name} signed"
-    limited = [other for other in view.roles if other.paths and other.grants and other.name != RELEASES]
-    if role.name != RELEASES:
+    limited = [other for other in view.roles if other.paths and other.grants and other.name != view.releases]
+    if role.name != view.releases:
         return f"tags {', '.join(role.paths)} of {role.name}; behind a trust-only gateway every pull"
     if not limited:
         return "every pull"
@@ -166,9 +173,8 @@ def _breaks(view: SignedView, role: RoleState) -> str:
 def _names(view: SignedView) -> dict[str, str]:
     """By key id whose key it is: a signer's name, or what it is for."""
     names = dict.fromkeys(view.root_keys, "root key") | dict.fromkeys(view.target_keys, "repository key")
-    for role in view.roles:
-        if role.paths and role.name != RELEASES:
-            names |= {key_id: role.name for key_id in role.key_ids if key_id not in names}
+    for role in view.signers:
+        names |= {key_id: role.name for key_id in role.key_ids if key_id not in names}
     return names
 
 

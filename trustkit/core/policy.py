@@ -79,6 +79,8 @@ class Rule:
         root_keys: the ids of root keys that are accepted; empty where the home's pins decide.
         root_threshold: how many of them have to have signed a root.
         root: the bytes of a root file, in the place of ids.
+        authorities: the certificates of those who have to have issued the root keys', in PEM, in the place of ids.
+        format: of the collections that those are for.
         signers: who has to have signed a tag, beyond a valid signature.
         max_staleness: how old a verified state may be while the service can't be reached, counted from when the
             service signed it; none of its expiries is waived (TRUST 6.3).
@@ -96,6 +98,8 @@ class Rule:
     max_staleness: timedelta = timedelta(0)
     digests: bool = True
     detect: bool = False
+    format: str = "tuf"
+    authorities: bytes | None = None
 
     @property
     def name(self) -> str:
@@ -114,6 +118,8 @@ class Rule:
             return "any digest" if self.mode is Mode.DIGEST_ONLY else "anything, unsigned"
         parts = [f"{self.root_threshold} of {len(self.root_keys)} root keys" if self.root_keys else ""]
         parts += ["a root file" if self.root is not None else ""]
+        parts += ["root keys of authorities" if self.authorities is not None else ""]
+        parts += ["" if self.format == "tuf" else f"in format {self.format}"]
         parts += [f"signed by {self.signers_needed} of {', '.join(map(str, self.signers))}" if self.signers else ""]
         parts += ["" if self.digests else "no digests alone"]
         return "; ".join(part for part in parts if part) or "any valid signature, by the home's pins"
@@ -126,6 +132,8 @@ class Rule:
             "root_keys": list(self.root_keys),
             "root_threshold": self.root_threshold,
             "root_file": self.root is not None,
+            "ca_file": self.authorities is not None,
+            "format": self.format,
             "signers": [str(signer) for signer in self.signers],
             "signers_needed": self.signers_needed,
             "max_staleness": int(self.max_staleness.total_seconds()),
@@ -145,9 +153,11 @@ class Rule:
     def pin(self, gun: Gun) -> Pin | None:
         """The pin for a GUN that it matches; None where the home's own pins decide."""
         if self.root is not None:
-            return Pin(str(gun), root=self.root)
+            return Pin(str(gun), root=self.root, format=self.format)
+        if self.authorities is not None:
+            return Pin(str(gun), authorities=self.authorities, format=self.format)
         if self.root_keys:
-            return Pin(str(gun), key_ids=self.root_keys, threshold=self.root_threshold)
+            return Pin(str(gun), key_ids=self.root_keys, threshold=self.root_threshold, format=self.format)
         return None
 
 

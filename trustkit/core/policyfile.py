@@ -10,12 +10,13 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Any, NoReturn
 
 from trustkit.core.names import Gun, Host, Repository, SignerName, looks_like_host, shown
 from trustkit.core.offline import parse_age
 from trustkit.core.patterns import GunPattern
-from trustkit.core.pincheck import check_pin
+from trustkit.core.pincheck import FORMATS, check_pin
 from trustkit.core.policy import EVERYTHING, Demand, Mirror, Mode, Policy, Rule
 from trustkit.core.ports.remote import Pin
 from trustkit.errors import InvalidSetting, UsageError
@@ -31,6 +32,8 @@ _RULE = {
     "root_keys": list,
     "root_threshold": int,
     "root_file": str,
+    "ca_file": str,
+    "format": str,
     "signers": list,
     "signers_needed": int,
     "max_staleness": str,
@@ -129,6 +132,10 @@ class _File:
             root_keys=keys,
             root_threshold=self._count(place, table, "root_threshold", "root_keys", keys),
             root=self._root(place, table, pattern),
+            authorities=self._at(place, "ca_file", lambda: self._root_file(table["ca_file"]))
+            if "ca_file" in table
+            else None,
+            format=self._format(place, table),
             signers=signers,
             signers_needed=self._count(place, table, "signers_needed", "signers", signers),
             max_staleness=self._at(place, "max_staleness", lambda: parse_age(table["max_staleness"]))
@@ -142,15 +149,20 @@ class _File:
 
     def _check(self, place: Place, rule: Rule) -> None:
         """That pins and demands can be met."""
-        if rule.root_keys:
-            if rule.root is not None:
-                self._refuse((*place, "root_file"), "root_keys and root_file exclude each other")
+        given = {"root_keys": rule.root_keys or None, "root_file": rule.root, "ca_file": rule.authorities}
+        named = [name for name, value in given.items() if value is not None]
+        for one, other in pairwise(named):
+            self._refuse((*place, other), f"{one} and {other} exclude each other")
+        for name in named:
             pin = Pin(
-                rule.name if rule.pattern else "any.example/*", key_ids=rule.root_keys, threshold=rule.root_threshold
+                rule.name if rule.pattern else "any.example/*",
+                rule.root,
+                rule.root_keys,
+                rule.root_threshold,
+                rule.format,
+                rule.authorities,
             )
-            self._at(place, "root_keys", lambda: check_pin(pin))
-        if rule.root is not None:
-            self._at(place, "root_file", lambda: check_pin(Pin(rule.name, root=rule.root)))
+            self._at(place, name, partial(check_pin, pin))
         if rule.signers:
             self._at(place, "signers", lambda: Demand(rule.pattern, rule.signers, rule.signers_needed))
 
@@ -159,6 +171,14 @@ class _File:
             return Mode(table.get("mode", Mode.TRUST_ONLY))
         except ValueError:
             self._refuse((*place, "mode"), f"mode has to be one of {', '.join(Mode)}")
+
+    def _format(self, place: Place, table: Mapping[str, Any]) -> str:
+        word = str(table.get("format", "tuf"))
+        if word not in FORMATS:
+            self._refuse((*place, "format"), f"format has to be one of {', '.join(sorted(FORMATS))}")
+        if "format" in table and not table.keys() & {"root_keys", "root_file", "ca_file"}:
+            self._refuse((*place, "format"), "format means nothing without root_keys, root_file or ca_file")
+        return word
 
     def _digests(self, place: Place, table: Mapping[str, Any]) -> bool:
         word = table.get("digests", "signed")

@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from trustkit.core.delegations import RELEASES
 from trustkit.core.evaluate import evaluate, evaluate_but_expiry
 from trustkit.core.formats.tuf1 import read, role_kind
 from trustkit.core.names import Gun, Tag
@@ -23,13 +22,7 @@ TUF, DOCKER = "tuf", "docker"
 
 
 class Rules(Protocol):
-    """How collections of one format are judged, pure as all of ``core``.
-
-    Attributes:
-        releases: the delegation that signs for every path that no signer has to itself.
-    """
-
-    releases: str
+    """How collections of one format are judged, pure as all of ``core``."""
 
     def evaluate(
         self, files: Mapping[str, bytes], gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None
@@ -68,8 +61,6 @@ class Rules(Protocol):
 
 class TufRules:
     """The rules of format ``tuf``."""
-
-    releases = RELEASES
 
     def __init__(self, reader: Reader = read) -> None:
         self._reader = reader

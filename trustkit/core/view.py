@@ -62,6 +62,7 @@ class SignedView:
         versions: the version of each role's file.
         root_keys: the ids of the root role's keys.
         roles: every role that was looked at, the delegated ones in their order.
+        format: the collection's.
     """
 
     gun: Gun
@@ -72,6 +73,17 @@ class SignedView:
     root_keys: tuple[str, ...]
     target_keys: tuple[str, ...]
     roles: tuple[RoleState, ...] = ()
+    format: str = "tuf"
+
+    @property
+    def releases(self) -> str:
+        """The delegation that answers for what no signer has to itself."""
+        return "releases" if self.format == "tuf" else "targets/releases"
+
+    @property
+    def signers(self) -> tuple[RoleState, ...]:
+        """The roles of signers, in the order in which they are asked."""
+        return tuple(role for role in self.roles if role.paths and role.name != self.releases)
 
     @cached_property
     def named(self) -> Mapping[Digest, SignedTarget]:

@@ -15,6 +15,7 @@ from trustkit.home.documents import MIB, Document
 
 MAX_FILE = 16 * MIB
 _MEMBERS = frozenset({"pattern", "root", "root_keys", "threshold", "format"})
+_AUTHORITIES = "authorities"
 
 
 class FilePinStore:
@@ -59,12 +60,8 @@ class FilePinStore:
             there = pins.get(pattern)
             if there == pin:
                 return
-            if there is not None and not replace:
-                raise Conflict(
-                    f"{pattern} is pinned to another root.",
-                    hint="If the new root came to you from its publisher, repeat with --replace.",
-                    pattern=str(pattern),
-                )
+            if there is not None:
+                _check_replaced(pattern, there, pin, replace=replace)
             self._file.save({**pins, pattern: pin})
 
     def remove(self, pattern: str) -> None:
@@ -108,6 +105,22 @@ class FilePinStore:
         return self._file.load() or {}
 
 
+def _check_replaced(pattern: GunPattern, there: Pin, pin: Pin, *, replace: bool) -> None:
+    """Raises Conflict where a pin can't just take another one's place."""
+    if there.format == "tuf" and pin.format != "tuf":
+        raise Conflict(
+            f"{pattern} is pinned in format tuf, and what was pinned so is not taken in format {pin.format} again.",
+            hint=f"If it really is to be, first: trustkit pin remove {pattern}",
+            pattern=str(pattern),
+        )
+    if not replace:
+        raise Conflict(
+            f"{pattern} is pinned to another root.",
+            hint="If the new root came to you from its publisher, repeat with --replace.",
+            pattern=str(pattern),
+        )
+
+
 def read_document(data: bytes, where: str) -> list[Pin]:
     """The pins of a document that ``FilePinStore.document`` gave, ordered by pattern.
 
@@ -138,7 +151,8 @@ def _read(value: Any) -> Mapping[GunPattern, Pin]:
 
 
 def _written(pin: Pin) -> dict[str, object]:
-    return {
+    authorities = {} if pin.authorities is None else {_AUTHORITIES: pin.authorities.decode("ascii")}
+    return authorities | {
         "pattern": pin.pattern,
         "format": pin.format,
         "root": None if pin.root is None else pin.root.decode("ascii"),
@@ -148,7 +162,7 @@ def _written(pin: Pin) -> dict[str, object]:
 
 
 def _read_one(entry: Any) -> Pin:
-    if not isinstance(entry, dict) or entry.keys() != _MEMBERS:
+    if not isinstance(entry, dict) or entry.keys() - {_AUTHORITIES} != _MEMBERS:
         raise ValueError("a pin has other members than it should")
     root, keys, threshold = entry["root"], entry["root_keys"], entry["threshold"]
     texts = [entry["pattern"], entry["format"], *(keys if isinstance(keys, list) else [None])]
@@ -156,10 +170,14 @@ def _read_one(entry: Any) -> Pin:
         raise ValueError("a pin has a member of the wrong type")
     if root is not None and not (isinstance(root, str) and root.isascii()):
         raise ValueError("a pin has a root that is no ASCII text")
+    authorities = entry.get(_AUTHORITIES)
+    if _AUTHORITIES in entry and not (isinstance(authorities, str) and authorities.isascii()):
+        raise ValueError("a pin has authorities that are no ASCII text")
     return Pin(
         pattern=entry["pattern"],
         root=None if root is None else root.encode("ascii"),
         key_ids=tuple(keys),
         threshold=threshold,
         format=entry["format"],
+        authorities=None if authorities is None else authorities.encode("ascii"),
     )

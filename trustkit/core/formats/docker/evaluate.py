@@ -187,6 +187,7 @@ def _view(state: _State, gun: Gun, certified: datetime) -> SignedView:
         root_keys=tuple(root.roles["root"].keyids),
         target_keys=tuple(root.roles[TARGETS].keyids),
         roles=(*_top(root, signed), *_delegated(state)),
+        format="docker",
     )
 
 

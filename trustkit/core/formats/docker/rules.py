@@ -10,7 +10,6 @@ from tuf.api.metadata import Root
 from trustkit.core.formats.docker.evaluate import attributions, evaluate, evaluate_but_expiry
 from trustkit.core.formats.docker.files import read, role_kind
 from trustkit.core.formats.docker.pins import meets, signing_keys
-from trustkit.core.formats.docker.roles import RELEASES
 from trustkit.core.formats.docker.roots import check_root_at
 from trustkit.core.names import Gun, Tag
 from trustkit.core.ports.remote import Pin
@@ -20,8 +19,6 @@ from trustkit.core.view import SignedView
 
 class DockerRules:
     """Implements ``core.rules.Rules``."""
-
-    releases = RELEASES
 
     def __init__(self, reader: Reader = read) -> None:
         self._reader = reader
