@@ -145,9 +145,8 @@ class NotaryPublishing:
         signers, waiting = keys
         adopted = {role: signer for role, signer in waiting.items() if _names(accepted, role, signer)}
         signers = {**signers, **adopted}
-        made = resigned(
-            accepted.files, current, signers, snapshot=accepted.ours, now=now, lifetimes=self._lifetimes.default
-        )
+        life = self._lifetimes.default["timestamp"]
+        made = resigned(accepted.files, current, signers, snapshot=accepted.ours, now=now, life=life)
         after = {**accepted.files, **{file.role: file.data for file in made}}
         view = evaluate_but_expiry(after, state.gun, now, fresh={*upload, *ONLINE})
         return _Made(accepted, [*files, *made], view)

@@ -15,6 +15,12 @@ from trustkit.core.ports.service import StoredFile
 from trustkit.core.versions import LARGEST
 from trustkit.errors import StateError
 
+SNAPSHOT_LIFE = timedelta(days=365)
+"""Not the service's setting: stock clients warn of a snapshot that ends within six months, at every command.  What it
+says is no older for that, as the timestamp names it by its hash."""
+
+_SNAPSHOT_AGE = timedelta(days=30)
+
 
 def stored(role: str, data: bytes) -> StoredFile:
     """A file with its version and expiry, as the store keeps it."""
@@ -29,7 +35,7 @@ def resigned(
     *,
     snapshot: bool,
     now: datetime,
-    lifetimes: Mapping[str, timedelta],
+    life: timedelta,
     ahead: int = 0,
 ) -> list[StoredFile]:
     """A new timestamp, and before it a new snapshot where that is asked for.
@@ -37,7 +43,7 @@ def resigned(
     Args:
         files: what the snapshot names: root, targets and delegations.  The snapshot itself, where it isn't made.
         current: the last files of all roles, whose versions these follow.
-        lifetimes: by role.
+        life: that of the timestamp.
         ahead: versions to leave out, after the database came from a backup.
     """
     made = []
@@ -45,10 +51,10 @@ def resigned(
     if snapshot:
         meta = {meta_name(role): meta_of(data) for role, data in sorted(files.items()) if role != SNAPSHOT}
         version = _next(SNAPSHOT, current, ahead)
-        expires = (now + lifetimes[SNAPSHOT]).replace(microsecond=0)
+        expires = (now + SNAPSHOT_LIFE).replace(microsecond=0)
         made.append(_signed(SNAPSHOT, Snapshot(version, None, expires, meta), signers[SNAPSHOT]))
         named = made[0].data
-    expires = (now + lifetimes[TIMESTAMP]).replace(microsecond=0)
+    expires = (now + life).replace(microsecond=0)
     timestamp = Timestamp(_next(TIMESTAMP, current, ahead), None, expires, meta_of(named))
     return [*made, _signed(TIMESTAMP, timestamp, signers[TIMESTAMP])]
 
@@ -57,12 +63,11 @@ def renewed(
     current: Mapping[str, StoredFile],
     signers: Mapping[str, Signer],
     *,
-    snapshot: bool,
     now: datetime,
-    lifetimes: Mapping[str, timedelta],
+    life: timedelta,
     ahead: int = 0,
 ) -> list[StoredFile]:
-    """As ``resigned``, of what is stored; a snapshot only where its key is the service's.
+    """As ``resigned``, of what is stored; a snapshot only where its key is the service's, and it is a month old.
 
     Raises:
         StateError: a file is missing.
@@ -70,11 +75,13 @@ def renewed(
     if missing := {"root", SNAPSHOT, TIMESTAMP} - current.keys():
         raise StateError(f"The database has no current {', '.join(sorted(missing))}.")
     files = chain({role: file.data for role, file in current.items()})
-    ours = snapshot and holds_snapshot(files["root"], signers)
-    return resigned(files, current, signers, snapshot=ours, now=now, lifetimes=lifetimes, ahead=ahead)
+    life_left = current[SNAPSHOT].expires - now
+    aged = bool(ahead) or not SNAPSHOT_LIFE - _SNAPSHOT_AGE < life_left <= SNAPSHOT_LIFE + timedelta(days=1)
+    ours = aged and _holds_snapshot(files["root"], signers)
+    return resigned(files, current, signers, snapshot=ours, now=now, life=life, ahead=ahead)
 
 
-def holds_snapshot(root: bytes, signers: Mapping[str, Signer]) -> bool:
+def _holds_snapshot(root: bytes, signers: Mapping[str, Signer]) -> bool:
     """Whether a root gives the snapshot to the service's key."""
     return read(root, Root).signed.roles[SNAPSHOT].keyids == [signers[SNAPSHOT].public_key.keyid]
 

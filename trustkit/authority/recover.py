@@ -106,8 +106,8 @@ class Recovery:
         self, tx: Transaction, gun: Gun, current: Mapping[str, StoredFile], signers: Mapping[str, Signer]
     ) -> Mapping[str, int]:
         """In format ``docker`` no publisher's version can jump: stock clients sign the next after what is served."""
-        life = self.lifetimes.default
-        files = renewed(current, signers, snapshot=True, now=self.now, lifetimes=life, ahead=self.jump)
+        life = self.lifetimes.default["timestamp"]
+        files = renewed(current, signers, now=self.now, life=life, ahead=self.jump)
         await tx.collections.add_files(gun, files, self.now)
         await tx.changefeed.append(change_of(gun, files[-1], self.now))
         versions = {file.role: file.version for file in files}

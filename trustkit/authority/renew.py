@@ -143,8 +143,8 @@ class Renewal:
         self, tx: Transaction, gun: Gun, current: Mapping[str, StoredFile], now: datetime, roles: Set[str]
     ) -> None:
         """The same for a collection in format ``docker``, whose snapshot may be its publishers' own to renew."""
-        signers, life = await self._keys.signers(tx, gun), self._lifetimes.default
-        files = renewed(current, signers, snapshot="snapshot" in roles, now=now, lifetimes=life)
+        signers, life = await self._keys.signers(tx, gun), self._lifetimes.default["timestamp"]
+        files = renewed(current, signers, now=now, life=life)
         if not roles & {file.role for file in files}:
             return
         await tx.collections.add_files(gun, files, now)

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qs
 
 from trustkit.authority.login import Granted, TokenRequest, TokenService
+from trustkit.authority.scopes import parse_scopes
+from trustkit.core.names import looks_like_host
 from trustkit.errors import LoginRequired, Malformed, RateLimited, TooLarge, TrustkitError, UsageError
 from trustkit.gateway.exchange import Exchange
 
@@ -20,6 +22,9 @@ MAX_BODY = 16 * 1024
 MAX_FIELDS = 64
 FORM = "application/x-www-form-urlencoded"
 _NO_STORE = (("content-type", "application/json"), ("cache-control", "no-store"))
+
+NOBODY = json.dumps({"token": "nobody", "access_token": "nobody", "expires_in": 60}).encode("ascii")
+"""What is no token, and is refused like any other that isn't ours."""
 
 _REFUSALS: tuple[tuple[type[TrustkitError], int, str], ...] = (
     (LoginRequired, 401, "UNAUTHORIZED"),
@@ -42,6 +47,9 @@ class TokenRoutes:
     async def handle(self, exchange: Exchange) -> None:
         """One request, one reply; what the service refuses is a body in the OCI form, never a traceback."""
         try:
+            if exchange.method == "GET" and _is_notary(exchange):
+                await exchange.reply(200, _NO_STORE, NOBODY)
+                return
             if exchange.method == "GET":
                 granted = await self._get(exchange)
             elif exchange.method == "POST":
@@ -76,6 +84,21 @@ class TokenRoutes:
             case "refresh_token":
                 return await self._service.by_refresh(request, _one(fields, "refresh_token"))
         raise Malformed("The grant type is neither password nor refresh_token.")
+
+
+def _is_notary(exchange: Exchange) -> bool:
+    """Whether notary asks for a token to read with, before it shows who it is (cmd/notary/tuf.go).
+
+    It gives up where it gets none, and asks by name only where its first request for a file is refused.  Nobody else
+    asks for a whole GUN, with the registry's host, and sends no name.
+    """
+    if "authorization" in exchange.headers:
+        return False
+    scopes = parse_scopes(_fields(exchange.query).get("scope", ()))
+    return bool(scopes) and all(
+        scope.type == "repository" and scope.actions == {"pull"} and looks_like_host(scope.name.partition("/")[0])
+        for scope in scopes
+    )
 
 
 def _request(exchange: Exchange, fields: Fields, *, offline: bool) -> TokenRequest:
