@@ -116,16 +116,21 @@ class ForkServer:
         changed = {name for name in {*environ, *os.environ} if environ.get(name) != os.environ.get(name)}
         return not any(name.startswith(ORDINARY) and name not in _CLOCK for name in changed)
 
-    def run(self, arguments: list[str], environ: dict[str, str], feed: str, timeout: float) -> tuple[int, str, str]:
+    def run(
+        self, arguments: list[str], environ: dict[str, str], feed: str, timeout: float, *, first: str = ""
+    ) -> tuple[int, str, str]:
         """Runs ``trustkit ARGUMENTS`` in this process's folder; gives status, stdout and stderr.
 
         Whatever takes longer than ``timeout`` seconds is killed; its status is -9 then.
+
+        Args:
+            first: Python code that the process executes before.
         """
         with contextlib.ExitStack() as stack:
             files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(STREAMS)]
             files[0].write(feed.encode())
             files[0].seek(0)
-            forked = self._ask(arguments, environ, files, stays=False)
+            forked = self._ask(arguments, environ, files, first=first)
             try:
                 status = forked.wait(timeout)
             except subprocess.TimeoutExpired:
@@ -144,10 +149,18 @@ class ForkServer:
         forked.stdout = os.fdopen(read, "r", encoding="utf-8")
         return forked
 
-    def _ask(self, arguments: list[str], environ: dict[str, str], files: list[Any], *, stays: bool) -> Forked:
+    def _ask(
+        self,
+        arguments: list[str],
+        environ: dict[str, str],
+        files: list[Any],
+        *,
+        stays: bool = False,
+        first: str = "",
+    ) -> Forked:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.connect(self.started(environ))
-        asked = ascii([arguments, environ, str(Path.cwd()), stays]).encode()
+        asked = ascii([arguments, environ, str(Path.cwd()), stays, first]).encode()
         fds = array.array("i", [file.fileno() for file in files])
         header = len(asked).to_bytes(4, "big")
         connection.sendmsg([header], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
@@ -254,14 +267,14 @@ def _become(asked: bytes, fds: Iterable[int], shelf: Path) -> NoReturn:
     for number, fd in enumerate(fds):
         os.dup2(fd, number)
     os.closerange(STREAMS, _MOST_FDS)
-    arguments, environ, folder, stays = ast.literal_eval(asked.decode())
+    arguments, environ, folder, stays, first = ast.literal_eval(asked.decode())
     if not stays:
         remembered.opened(shelf)
         remembered.sealed(shelf)
-    _be(arguments, environ, folder)
+    _be(arguments, environ, folder, first)
 
 
-def _be(arguments: list[str], environ: dict[str, str], folder: str) -> NoReturn:
+def _be(arguments: list[str], environ: dict[str, str], folder: str, first: str) -> NoReturn:
     """Becomes ``trustkit ARGUMENTS``."""
     sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
@@ -271,6 +284,7 @@ def _be(arguments: list[str], environ: dict[str, str], folder: str) -> NoReturn:
     sys.argv = ["trustkit", *arguments]
     status = 1
     try:
+        exec(first, {})
         from trustkit.cli import main
 
         main()

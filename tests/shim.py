@@ -22,7 +22,7 @@ if asked != {environ!r} or os.geteuid() != {user}:
 stays = any(word in SERVES for word in sys.argv[1:3])
 line = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
 line.connect({path!r})
-body = ascii([sys.argv[1:], dict(os.environ), os.getcwd(), stays]).encode()
+body = ascii([sys.argv[1:], dict(os.environ), os.getcwd(), stays, ""]).encode()
 fds = b"".join(fd.to_bytes(4, sys.byteorder) for fd in range(3))
 line.sendmsg([len(body).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)])
 while body:

@@ -6,14 +6,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from tests.service import Person, Result, RunningService
+from tests.service import FORKS, SECONDS, Person, Result, RunningService
 
 numbers = count()
 
@@ -37,13 +36,9 @@ def crippled(person: Person, code: str, *arguments: str) -> Result:
         "from trustkit.home.rotations import FileRotations",
         "from trustkit.remote.trust import HttpTrustService",
         code,
-        "from trustkit.cli.app import main",
-        "main()",
     ]
-    command = [sys.executable, "-c", "\n".join(lines), *arguments]
     environ = {**os.environ, **person.environment()}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
-    return Result(done.returncode, done.stdout, done.stderr)
+    return Result(*FORKS.run(list(arguments), environ, "", SECONDS, first="\n".join(lines)))
 
 
 def state(person: Person, gun: str) -> tuple[str, str, int]:
