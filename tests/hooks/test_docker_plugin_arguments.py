@@ -34,6 +34,7 @@ Options:
   -p, --publish list               Publish a container's port(s)
       --pull string                Pull image before running (default "missing")
   -t, --tty                        Allocate a pseudo-TTY
+  -V, --verbose count              More, each time
 """
 FLAGS = Flags.of_help(HELP)
 IMAGE = "r.io/app:v1"
@@ -59,6 +60,7 @@ def read(*words: str, interspersed: bool = False) -> Line:
         (["--detach", IMAGE], 1),
         (["--detach=false", IMAGE], 1),
         (["--new-in-99", IMAGE], 1),
+        (["-VV", "--verbose", IMAGE], 2),
         (["--unknown=x", IMAGE], 1),
         (["--net", "host", IMAGE], 2),
         (["--disable-content-trust", IMAGE], 1),

@@ -47,7 +47,7 @@ class Flags:
             if not found:
                 continue
             letter, name, kind = found.groups()
-            values[name] = bool(kind) and not kind.startswith("[") and "[=" not in kind
+            values[name] = bool(kind) and kind != "count" and "[=" not in kind
             if letter:
                 short[letter] = name
         if len(values) == len(_HIDDEN):
