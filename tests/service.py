@@ -117,14 +117,19 @@ class RunningService:
 
 @dataclass
 class Person:
-    """Somebody with a home and a Docker configuration of their own; calling it runs one command line."""
+    """Somebody with a home and a Docker configuration of their own; calling it runs one command line.
+
+    Args:
+        first: Python code that each command's process executes before.
+    """
 
     name: str
     home: Path
     environ: dict[str, str] = field(default_factory=dict)
+    first: str = ""
 
     def __call__(self, *arguments: str, feed: str = "", environ: dict[str, str] | None = None) -> Result:
-        return run(list(arguments), {**self.environment(), **(environ or {})}, feed=feed)
+        return run(list(arguments), {**self.environment(), **(environ or {})}, feed=feed, first=self.first)
 
     def environment(self) -> dict[str, str]:
         return {
@@ -176,11 +181,11 @@ def start(arguments: list[str], environ: Mapping[str, str], stderr: IO[str]) -> 
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=whole)
 
 
-def run(arguments: list[str], environ: dict[str, str], *, feed: str = "") -> Result:
-    """Runs ``trustkit`` as a process of its own, with nobody at a terminal."""
+def run(arguments: list[str], environ: dict[str, str], *, feed: str = "", first: str = "") -> Result:
+    """Runs ``trustkit`` as a process of its own, with nobody at a terminal; ``first`` as for ``Person``."""
     whole = {**os.environ, **environ}
-    if FORKS.fits(whole):
-        return Result(*FORKS.run(arguments, whole, feed, SECONDS))
+    if first or FORKS.fits(whole):
+        return Result(*FORKS.run(arguments, whole, feed, SECONDS, first=first))
     done = subprocess.run(
         [sys.executable, "-m", "trustkit", *arguments],
         env=whole,

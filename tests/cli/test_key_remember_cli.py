@@ -63,13 +63,12 @@ def carol(tmp_path: Path) -> Person:
     """Has one root key, a keyring, and no passphrase in the environment."""
     (tmp_path / "keyring_of_tests.py").write_text(BACKEND)
     environ = {
-        "PYTHONPATH": str(tmp_path),
         "PYTHON_KEYRING_BACKEND": "keyring_of_tests.InFile",
         "KEYRING_TEST_FILE": str(tmp_path / "keyring.json"),
         "TRUSTKIT_ROOT_PASSPHRASE": "",
         "TRUSTKIT_KEYRING": "1",
     }
-    person = Person("carol", tmp_path, environ)
+    person = Person("carol", tmp_path, environ, first=f"import sys; sys.path.insert(0, {str(tmp_path)!r})")
     assert person("key", "generate", "--role", "root", environ={"TRUSTKIT_ROOT_PASSPHRASE": PASSPHRASE}).status == 0
     return person
 

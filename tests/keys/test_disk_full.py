@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.service import FORKS, SECONDS
 from trustkit.core.ports.keys import KeyRole
 from trustkit.errors import StateError
 from trustkit.keys import publicfile
@@ -34,14 +35,16 @@ ACTIONS = {
 
 def trustkit(home: Path, command: str, *, limit: int | None = None) -> subprocess.CompletedProcess[str]:
     """Runs a command; no file of it may grow over ``limit`` bytes, which a full disk looks like to whoever writes."""
+    environ = {**os.environ, **ENVIRON, "TRUSTKIT_HOME": str(home)}
+    if limit is None:
+        return subprocess.CompletedProcess(command, *FORKS.run(command.split(), environ, "", SECONDS))
 
     def full() -> None:
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     return subprocess.run(
         [sys.executable, "-m", "trustkit", *command.split()],
-        env={**os.environ, **ENVIRON, "TRUSTKIT_HOME": str(home)},
+        env=environ,
         capture_output=True,
         text=True,
         check=False,
