@@ -117,7 +117,10 @@ def sealed(data: bytes, pairs: Iterable[Pair], change: Callable[[dict[str, Any]]
 
 @dataclass
 class Forge:
-    """One collection.  ``signers`` by role; whatever is changed in ``root`` or ``roles`` is signed by ``files``."""
+    """One collection.  ``signers`` by role; whatever is changed in ``root`` or ``roles`` is signed by ``files``.
+
+    ``cosigners`` sign too, by role, and stand nowhere.
+    """
 
     gun: Gun = GUN
     signers: dict[str, list[Pair]] = field(default_factory=dict)
@@ -127,6 +130,8 @@ class Forge:
     thresholds: dict[str, int] = field(default_factory=dict)
     sha512: bool = True
     versions: Mapping[str, int] = field(default_factory=dict)
+    cosigners: Mapping[str, list[Pair]] = field(default_factory=dict)
+    ends: Mapping[str, datetime] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.signers = {
@@ -167,7 +172,8 @@ class Forge:
         def made(role: str, signed: Any) -> bytes:
             copied = copy.deepcopy(signed)
             copied.version = self.versions.get(role, copied.version)
-            return change.get(role, bytes)(files.sign(copied, self.signers[role]))
+            copied.expires = self.ends.get(role, copied.expires)
+            return change.get(role, bytes)(files.sign(copied, [*self.signers[role], *self.cosigners.get(role, ())]))
 
         found = {"root": made("root", self.root)}
         found |= {role: made(role, signed) for role, signed in self.roles.items()}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+from cryptography.hazmat.primitives.hashes import SHA224, SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from securesystemslib.exceptions import UnverifiedSignatureError
 from tuf.api.metadata import Root, TargetFile, Targets
@@ -194,7 +194,8 @@ def test_signatures_of_each_type_verify_and_no_other(pair: Pair):
     half = len(value) // 2
     order = {32: 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551}.get(half, 1 << (half * 8) - 1)
     wrong = [
-        b"", value[:-1], value + b"\0", bytes(len(value)), value[:half] + bytes(half), bytes(half) + value[half:],
+        b"", value[:-1], value + b"\0", value[:half] + b"\0" + value[half:],
+        bytes(len(value)), value[:half] + bytes(half), bytes(half) + value[half:],
         b"\xff" * len(value), value[half:] + value[:half],
         value[:half] + order.to_bytes(half, "big") if len(value) != 256 else value[::-1],
     ]  # fmt: skip
@@ -413,14 +414,29 @@ def test_two_signatures_by_one_key_are_refused():
 # root certificates
 
 
-def _usage(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
-    fresh = x509.CertificateBuilder(
-        builder._issuer_name, builder._subject_name, builder._public_key, builder._serial_number,
-        builder._not_valid_before, builder._not_valid_after,
-    )  # fmt: skip
-    return fresh.add_extension(
-        x509.KeyUsage(False, False, False, False, False, True, False, False, False), critical=True
-    ).add_extension(x509.BasicConstraints(True, None), critical=True)
+def _usage(*, signs: bool, ca: bool) -> Callable[[x509.CertificateBuilder], x509.CertificateBuilder]:
+    """Makes the certificate one of another use."""
+
+    def change(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+        fresh = x509.CertificateBuilder(
+            builder._issuer_name, builder._subject_name, builder._public_key, builder._serial_number,
+            builder._not_valid_before, builder._not_valid_after,
+        )  # fmt: skip
+        use = x509.KeyUsage(signs, False, False, False, False, ca, False, False, False)
+        return fresh.add_extension(use, critical=True).add_extension(x509.BasicConstraints(ca, None), critical=True)
+
+    return change
+
+
+def _over_sha224() -> Pair:
+    private = ec.generate_private_key(ec.SECP256R1())
+    builder = root_certificate(GUN, private.public_key(), now=NOW, serial=7)
+    return from_certificates([builder.sign(private, SHA224())]), RawSigner(private)
+
+
+def _with_another_leaf() -> Pair:
+    key, signer = certified()
+    return from_certificates([*key.certificates, *certified()[0].certificates]), signer
 
 
 @dataclass(frozen=True)
@@ -439,7 +455,12 @@ BAD = [
     Certificate("of a pattern", lambda: certified(gun="localhost:5000/team/*"), WrongCollection, notary=True),
     Certificate("of a longer name", lambda: certified(gun=f"{GUN}2"), WrongCollection),
     Certificate("of the name in capitals", lambda: certified(gun=str(GUN).upper()), WrongCollection),
-    Certificate("an authority", lambda: certified(change=_usage), SignatureInvalid),
+    Certificate("an authority", lambda: certified(change=_usage(signs=True, ca=True)), SignatureInvalid),
+    Certificate("two of them", _with_another_leaf, SignatureInvalid),
+    Certificate(
+        "for no signing", lambda: certified(change=_usage(signs=False, ca=False)), SignatureInvalid, notary=True
+    ),
+    Certificate("over SHA-224", _over_sha224, SignatureInvalid, notary=True),
     Certificate("expired", lambda: certified(now=NOW - timedelta(days=3651)), Expired),
     Certificate("of the future", lambda: certified(now=NOW + timedelta(days=2)), Expired),
     Certificate("none", ecdsa, SignatureInvalid),
@@ -481,6 +502,13 @@ def test_an_expired_certificate_does_not_count_beside_a_valid_one():
         evaluate(made.files(), GUN, NOW)
     made.thresholds["root"] = 1
     assert evaluate(made.files(), GUN, NOW).expires == made.expires
+
+
+def test_two_certificates_of_one_key_are_one_beside_an_expired_one():
+    expired = certified(now=NOW - timedelta(days=3651))
+    made = Forge(signers={"root": [*twice_certified(), expired]}, thresholds={"root": 2})
+    with pytest.raises(Expired):
+        evaluate(made.files(), GUN, NOW)
 
 
 def test_a_long_collection_has_a_long_common_name(recwarn: pytest.WarningsRecorder):
