@@ -99,6 +99,17 @@ def ours(notarys_keys: Path, tmp_path: Path) -> FileKeyStore:
     return FileKeyStore(tmp_path / "ours", PassphraseSource(environ=dict.fromkeys(ENVIRON, PASSPHRASE)))
 
 
+@pytest.fixture(scope="module")
+def exported(notarys_keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trust folder with those keys, written here."""
+    ours = FileKeyStore(notarys_keys, PassphraseSource(environ=dict.fromkeys(ENVIRON, PASSPHRASE)))
+    folder = tmp_path_factory.mktemp("exported") / "trust"
+    paths = export(ours, ours.list(), folder, PassphraseSource(environ=NOTARYS))
+    assert {oct(path.stat().st_mode & 0o777) for path in paths} == {"0o600"}
+    assert {oct(path.stat().st_mode & 0o777) for path in (folder, folder / "private")} == {"0o700"}
+    return folder
+
+
 def listed(notary: Notary, folder: Path) -> dict[str, str]:
     """By id the role, as the real notary lists a folder."""
     other = Notary(notary.binary, folder, notary.server, notary.ca)
@@ -189,13 +200,9 @@ def published(made: Made, folder: Path, tag: str) -> None:
     assert DIGEST in made.notary.must("lookup", str(GUN), tag)
 
 
-def test_what_is_written_here_signs_in_notary(made: Made, ours: FileKeyStore, tmp_path: Path) -> None:
-    paths = export(ours, ours.list(), tmp_path / "out", PassphraseSource(environ=NOTARYS))
+def test_what_is_written_here_signs_in_notary(made: Made, exported: Path, tmp_path: Path) -> None:
+    shutil.copytree(exported, tmp_path / "out")
     assert listed(made.notary, tmp_path / "out") == listed(made.notary, made.notary.folder)
-    assert {oct(path.stat().st_mode & 0o777) for path in paths} == {"0o600"}
-    assert {oct(path.stat().st_mode & 0o777) for path in (tmp_path / "out", tmp_path / "out" / "private")} == {
-        "0o700"
-    }
     published(made, tmp_path / "out", "exported")
 
 
@@ -222,9 +229,9 @@ def test_what_is_written_here_goes_through_an_export_and_import_of_notarys(
     assert {found.id for found in elsewhere.list()} == {info.id, other.id, third.id}
 
 
-def test_what_is_written_here_signs_in_docker(made: Made, ours: FileKeyStore, tmp_path: Path) -> None:
+def test_what_is_written_here_signs_in_docker(made: Made, exported: Path, tmp_path: Path) -> None:
     stranger = DockerTrust(made.docker.binary, tmp_path / "stranger", made.server.url, made.server.ca)
-    export(ours, ours.list(), tmp_path / "stranger" / "docker" / "trust", PassphraseSource(environ=DOCKERS))
+    shutil.copytree(exported, tmp_path / "stranger" / "docker" / "trust")
     done = stranger("trust", "signer", "add", "--key", str(made.alice), "alice", str(GUN))
     assert done.status == 0, done.output
     assert "targets/alice" in made.notary.must("delegation", "list", str(GUN))
