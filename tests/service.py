@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from tests.admission import admit
-from tests.forkserver import Forked, ForkServer
+from tests.forked import Forked
+from tests.forkserver import ForkServer
 from trustkit.cli.demo_images import write_image
 
 FORKS = ForkServer()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -56,16 +57,26 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A folder with a home, another home's keys and their backup, to be copied; and the ids of the two root keys."""
+    folder = tmp_path_factory.mktemp("prepared")
+    second, words = folder / "second", {}
+    for name, where in (("root", folder / "home"), ("other", second)):
+        words[name] = trustkit(where, "key generate --role root").stdout.strip()
+    assert trustkit(second, f"key backup --to {folder}/other.backup").returncode == 0
+    (second / "keys").rename(folder / "other")
+    (folder / "new").write_text("another passphrase")
+    return folder, words
+
+
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("limit", [0, 200])
-def test_nothing_is_lost_and_no_half_is_left(tmp_path: Path, action: str, limit: int) -> None:
-    home, second = tmp_path / "home", tmp_path / "second"
-    words = {"folder": str(tmp_path)}
-    for name, where in (("root", home), ("other", second)):
-        words[name] = trustkit(where, "key generate --role root").stdout.strip()
-    assert trustkit(second, f"key backup --to {tmp_path}/other.backup").returncode == 0
-    (second / "keys").rename(tmp_path / "other")
-    (tmp_path / "new").write_text("another passphrase")
+def test_nothing_is_lost_and_no_half_is_left(
+    tmp_path: Path, prepared: tuple[Path, dict[str, str]], action: str, limit: int
+) -> None:
+    shutil.copytree(prepared[0], tmp_path, dirs_exist_ok=True)
+    home, words = tmp_path / "home", {**prepared[1], "folder": str(tmp_path)}
     before = tree(tmp_path)
     done = trustkit(home, ACTIONS[action].format(**words), limit=limit)
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
