@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from securesystemslib.signer import Signer
 
+from tests.attacks.dockers import DockerStage
 from tests.attacks.evil import Stage
 from tests.attacks.insider import Insider
 from tests.attacks.two import Two
@@ -57,3 +58,11 @@ def who(_judged: tuple[RunningService, Person]) -> Two:
     """An insider with one of the two keys that each tag takes."""
     service, person = _judged
     return Two(service, person, f"judged/app{next(_numbers)}").begin()
+
+
+@pytest.fixture
+def docker_stage(tmp_path: Path) -> Iterator[DockerStage]:
+    """As ``stage``, with a collection in format docker."""
+    made = DockerStage.build(tmp_path)
+    yield made
+    made.server.close()

@@ -128,11 +128,15 @@ class Victim:
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
             try:
-                status = run(list(arguments), _Context(self))
+                status = run(list(arguments), self.context())
             except TrustkitError as error:
                 report(error)
                 status = exit_status(error)
         return Result(status, out.getvalue(), err.getvalue())
+
+    def context(self) -> Context:
+        """The wiring of one run."""
+        return _Context(self)
 
     def as_process(self, *arguments: str) -> Result:
         """The same command line as a process of its own, over the same home."""
