@@ -29,6 +29,7 @@ PAGES = [
     "sign-many",
     "upstream",
     "trust-only",
+    "docker-keys",
     "docker-registry-tokens",
     "founders",
     "hardware-keys",
