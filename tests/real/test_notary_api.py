@@ -183,7 +183,6 @@ def test_docker_pushes_and_pulls_what_is_signed(stand: NotaryStand, alice: Someo
     bobs = stand.gun("docker/bobs")
     stand.docker.make(f"{bobs}:v1", "of bob")
     assert NOT_AUTHORIZED in bob.docker("push", f"{bobs}:v1", fails=True)
-    assert NOT_AUTHORIZED in bob.docker("trust", "revoke", "-y", f"{first}:v1", fails=True)
 
 
 def test_docker_manages_signers(stand: NotaryStand, alice: Someone, signer: str) -> None:
