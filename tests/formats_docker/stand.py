@@ -179,6 +179,10 @@ class Hosted:
     roots: Mapping[int, bytes] = field(default_factory=dict)
 
 
+ABSENT = b'{"errors":[{"code":"METADATA_NOT_FOUND","message":"You have requested metadata that does not exist."}]}'
+"""What notary-server says of whatever it doesn't have."""
+
+
 class Attacker:
     """A trust server that serves what it is told to, whatever that is."""
 
@@ -190,9 +194,10 @@ class Attacker:
             def do_GET(self) -> None:
                 body = b"{}" if self.path == "/v2/" else outer.find(self.path)
                 self.send_response(200 if body is not None else 404)
-                self.send_header("Content-Length", str(len(body or b"")))
+                body = ABSENT if body is None else body
+                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body or b"")
+                self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
                 """Says nothing."""

@@ -150,6 +150,9 @@ def _spki(key: Any) -> bytes:
 
 
 POINT = ec.generate_private_key(ec.SECP256R1()).public_key()
+COMPRESSED = bytes.fromhex("3039301306072a8648ce3d020106082a8648ce3d030107032200") + POINT.public_bytes(
+    Encoding.X962, PublicFormat.CompressedPoint
+)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +164,7 @@ POINT = ec.generate_private_key(ec.SECP256R1()).public_key()
         ("ecdsa", _spki(RSA_2048.public_key())),
         ("rsa", _spki(POINT)),
         ("ecdsa", _spki(POINT) + b"\0"),
+        ("ecdsa", COMPRESSED),
         ("ecdsa", POINT.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)),
         ("ecdsa-x509", _spki(POINT)),
         ("rsa-x509", certified()[0].certificates[0].public_bytes(Encoding.PEM)),
@@ -171,7 +175,7 @@ POINT = ec.generate_private_key(ec.SECP256R1()).public_key()
         ("ecdsa-x509", certified()[0].certificates[0].public_bytes(Encoding.PEM) * 9),
         ("ECDSA", _spki(POINT)),
     ],
-    ids=["RSA-1024", "P-224", "secp256k1", "RSA as ECDSA", "ECDSA as RSA", "byte after", "PEM as DER",
+    ids=["RSA-1024", "P-224", "secp256k1", "RSA as ECDSA", "ECDSA as RSA", "byte after", "compressed", "PEM as DER",
          "no certificate", "ECDSA certificate as RSA", "DER as PEM", "line after", "text before", "CRLF",
          "nine", "capitals"],
 )  # fmt: skip
@@ -360,6 +364,26 @@ def test_a_role_has_a_name_that_notary_takes(name: str):
         lambda value: value["delegations"]["roles"].append({"keyids": [], "name": name, "threshold": 1}),
     )
     with pytest.raises(Malformed, match=r"delegat|control"):
+        docker_files.read(data, Targets)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda roles: roles.append(roles[0]), "twice"),
+        (lambda roles: roles[0].update(paths=["v", "v"]), "path twice"),
+        (lambda roles: roles[0].update(keyids=roles[0]["keyids"] * 2), "key id twice"),
+        (lambda roles: roles[0].update(paths=[]), "empty"),
+        (lambda roles: roles[0].update(terminating=True), "not known"),
+    ],
+    ids=["role", "path", "key id", "no path", "terminating"],
+)
+def test_a_delegation_says_each_thing_once(change: Callable[[list[Value]], Any], why: str):
+    made, key = Forge(), ecdsa()
+    made.delegate(role_of("targets/alice", key[0]), None, key)
+    by = made.signers["targets"]
+    data = sealed(made.files()["targets"], by, lambda value: change(value["delegations"]["roles"]))
+    with pytest.raises(Malformed, match=why):
         docker_files.read(data, Targets)
 
 
