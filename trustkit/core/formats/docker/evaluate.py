@@ -240,10 +240,11 @@ def _top(root: Root, signed: Mapping[str, Signed]) -> list[RoleState]:
 
 
 def _delegated(state: _State) -> list[RoleState]:
+    """With the canonical ids of the keys, as ``docker trust inspect`` shows those of signers."""
     return [
         RoleState(
             node.name,
-            node.key_ids,
+            node.canonical_ids,
             node.threshold,
             node.file.signed.version if node.file else 0,
             node.file.signed.expires if node.file else None,

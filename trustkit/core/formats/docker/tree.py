@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from tuf.api.metadata import DelegatedRole, Metadata, Root, Targets
 
+from trustkit.core.formats.docker.keys import key_of
 from trustkit.core.formats.docker.roles import RELEASES, TARGETS, parent
 from trustkit.core.readings import Reader
 from trustkit.core.records import dataclass
@@ -26,6 +27,7 @@ class Node:
     Attributes:
         paths: the prefixes that are left of its own after its parents' rules; empty means that it may sign nothing.
         file: as it was read; None where the collection has none of the role.
+        canonical_ids: those of a delegation's keys that its parent lists.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Node:
     threshold: int
     paths: tuple[str, ...]
     file: Metadata[Targets] | None
+    canonical_ids: tuple[str, ...] = ()
 
     def allows(self, name: str) -> bool:
         """Whether the role may sign a target of this name."""
@@ -86,7 +89,9 @@ def _children(node: Node, files: Mapping[str, bytes], reader: Reader) -> Iterato
     check_delegations(node.name, node.file.signed)
     for name, role in (node.file.signed.delegations.roles or {}).items():
         file = reader(files[name], Targets, f"{name}.json") if name in files else None
-        yield Node(name, tuple(role.keyids), role.threshold, _restricted(node, role), file)
+        keys = node.file.signed.delegations.keys
+        listed = dict.fromkeys(key_of(keys[key_id]).canonical_id for key_id in role.keyids if key_id in keys)
+        yield Node(name, tuple(role.keyids), role.threshold, _restricted(node, role), file, tuple(listed))
 
 
 def _restricted(node: Node, role: DelegatedRole) -> tuple[str, ...]:
