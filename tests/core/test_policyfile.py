@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from trustkit.core.names import Gun, ImageRef
 from trustkit.core.policy import Mode, Policy
-from trustkit.core.policyfile import locate, parse
+from trustkit.core.policyfile import parse
+from trustkit.core.policyplaces import locate
 from trustkit.errors import InvalidSetting, PolicyDenies
 from trustkit.home.policy import SCHEMA
 

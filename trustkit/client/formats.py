@@ -50,6 +50,10 @@ class FormatSource:
         """As ``KeptMetadata.kept``."""
         return self._of(pin.format).kept(gun, pin)
 
+    def verified_at(self, gun: Gun, pin: Pin) -> datetime | None:
+        """As ``KeptMetadata.verified_at``."""
+        return self._of(pin.format).verified_at(gun, pin)
+
 
 class FormatLooking:
     """A LookingSource for collections of both formats; as ``FormatSource``."""

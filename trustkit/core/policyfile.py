@@ -18,6 +18,7 @@ from trustkit.core.offline import parse_age
 from trustkit.core.patterns import GunPattern
 from trustkit.core.pincheck import FORMATS, check_pin
 from trustkit.core.policy import EVERYTHING, Demand, Mirror, Mode, Policy, Rule
+from trustkit.core.policyplaces import Place, locate, position
 from trustkit.core.ports.remote import Pin
 from trustkit.errors import InvalidSetting, UsageError
 
@@ -43,8 +44,6 @@ _RULE = {
 _MIRROR = {"location": str, "home": str}
 _KINDS = {int: "a whole number", str: "text", list: "a list", bool: "true or false", dict: "a table"}
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
-
-Place = tuple[str | int, ...]
 
 
 def parse(data: bytes, *, where: str, root_file: Callable[[str], bytes]) -> Policy:
@@ -72,7 +71,7 @@ class _File:
         try:
             self._text = data.decode()
         except UnicodeDecodeError as error:
-            line, column = _position(data[: error.start].decode(errors="replace"))
+            line, column = position(data[: error.start].decode(errors="replace"))
             self._refuse_at(line, column, "it is no UTF-8")
         try:
             self._document: dict[str, Any] = tomllib.loads(self._text)
@@ -234,7 +233,7 @@ class _File:
 
     def _refuse_toml(self, message: str) -> NoReturn:
         found = _AT.search(message)
-        line, column = (int(found[1]), int(found[2])) if found and found[1] else _position(self._text)
+        line, column = (int(found[1]), int(found[2])) if found and found[1] else position(self._text)
         what = _AT.sub("", message)
         self._refuse_at(line, column, what[:1].lower() + what[1:])
 
@@ -258,46 +257,3 @@ def _check_prefix(text: str) -> None:
     else:
         Gun.parse(text)
         Repository.parse(path)
-
-
-def locate(text: str, place: Place) -> tuple[int, int]:
-    """Line and column, from 1, of a member of a TOML document that can be parsed.
-
-    The parser says no places.  So it is given the first lines, one more each time: the member stands in the lines
-    with which it appears.
-
-    Args:
-        place: names and, for arrays of tables, numbers, from the outside in.
-    """
-    lines = text.splitlines(keepends=True)
-    began = 0
-    for end in range(1, len(lines) + 1):
-        try:
-            document: Any = tomllib.loads("".join(lines[:end]))
-        except (tomllib.TOMLDecodeError, RecursionError):
-            continue  # in the middle of a statement
-        if _has(document, place):
-            return began + 1, _column(lines[began], place)
-        began = end
-    return 1, 1
-
-
-def _has(document: Any, place: Place) -> bool:
-    for step in place:
-        if isinstance(step, int):
-            if not isinstance(document, list) or len(document) <= step:
-                return False
-        elif not isinstance(document, dict) or step not in document:
-            return False
-        document = document[step]
-    return True
-
-
-def _column(line: str, place: Place) -> int:
-    name = next((step for step in reversed(place) if isinstance(step, str)), "")
-    return max(line.find(name), 0) + 1
-
-
-def _position(text: str) -> tuple[int, int]:
-    """Where a text ends."""
-    return text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1

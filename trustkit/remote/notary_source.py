@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tuf.api.metadata import Root
@@ -111,6 +112,14 @@ class NotarySource:
             files = self._files_of(folder)
             return files if files.keys() >= set(TOP) else None
 
+    def verified_at(self, gun: Gun, pin: Pin) -> datetime | None:
+        """As ``KeptMetadata.verified_at``: no file of this format says when it was signed."""
+        with self._folder(gun, pin) as folder:
+            try:
+                return datetime.fromtimestamp((folder / "timestamp.json").stat().st_mtime, UTC)
+            except OSError:
+                return None
+
     def _check_not_tuf(self, gun: Gun) -> None:
         if self._seen_as_tuf(gun):
             raise FormatDowngraded(
@@ -163,6 +172,7 @@ class NotarySource:
         files = walk.files(root, attributions=attributions)
         self._judge(files, kept, turn)
         _keep(turn.folder, files, kept)
+        os.utime(turn.folder / "timestamp.json", times=(turn.at.timestamp(),) * 2)
         return files
 
     def _judge(self, files: Mapping[str, bytes], kept: Mapping[str, bytes], turn: _Turn) -> None:

@@ -108,6 +108,10 @@ class UpdaterSource:
             names = [role.name for role in delegations.roles] if delegations else []
             return files | dict(_read(folder, [name for name in names if (folder / f"{name}.json").exists()]))
 
+    def verified_at(self, gun: Gun, pin: Pin) -> datetime | None:  # noqa: ARG002 - the port's
+        """As ``KeptMetadata.verified_at``: a timestamp of format ``tuf`` says when it was signed."""
+        return None
+
     def _anchor(self, gun: Gun, pin: Pin, folder: Path, fetch: Fetch) -> bytes:
         kept = anchor_file(folder)
         if pin.root is None and kept.exists():

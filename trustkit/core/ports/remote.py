@@ -148,6 +148,10 @@ class KeptMetadata(Protocol):
         """The files that were verified last under a pin, by role, expired or not; None where there are none."""
         ...
 
+    def verified_at(self, gun: Gun, pin: Pin) -> datetime | None:
+        """When that was, by this machine's clock; None where only the files themselves can say how old they are."""
+        ...
+
 
 class MetadataSource(Protocol):
     """Fetches a collection's metadata and verifies it against a pin (TRUST 6)."""
