@@ -21,6 +21,7 @@ from trustkit.authority.settings import require_content_trust
 from trustkit.authority.stored import judged, state_of
 from trustkit.core.access import Operation
 from trustkit.core.evaluate import evaluate_but_expiry
+from trustkit.core.formats.docker.keys import DockerKey
 from trustkit.core.formats.tuf1 import read
 from trustkit.core.judge import FOUNDING, Accepted, State, judge
 from trustkit.core.lifetimes import Lifetimes
@@ -75,7 +76,8 @@ class Publishing:
         """
         async with self._store.read() as tx:
             await admit_publisher(tx, gun, who)
-            if there := await self._keys.public(tx, gun):
+            there = await self._keys.public(tx, gun)
+            if there and not any(isinstance(key, DockerKey) for key in there.values()):
                 return there
         async with self._store.write() as tx:
             await admit_publisher(tx, gun, who)
@@ -126,7 +128,8 @@ class Publishing:
         waiting = await self._keys.pending_signers(tx, gun) if "root" in upload else {}
         online, pending = _public(signers), _public(waiting)
         state = await state_of(tx, gun, record, current, online=online, pending=pending)
-        prepare = partial(self._prepare, state, current, upload, signers, waiting, now)
+        anew = record is not None and record.format != TUF
+        prepare = partial(self._prepare, state, current, upload, signers, waiting, now, anew=anew)
         size = sum(map(len, upload.values())) + sum(map(len, state.files.values()))
         if size > IN_LOOP_BYTES or slow(signers) or slow(waiting):
             accepted, files = await asyncio.to_thread(prepare)
@@ -155,6 +158,8 @@ class Publishing:
         signers: Mapping[str, Signer],
         waiting: Mapping[str, Signer],
         now: datetime,
+        *,
+        anew: bool,
     ) -> tuple[Accepted, Sequence[StoredFile]]:
         """Judges, signs, and then reads the new state as a client would, before any of it is stored.
 
@@ -169,11 +174,18 @@ class Publishing:
         gun, lifetimes = state.gun, self._lifetimes
         root = upload.get("root")
         snapshot = resign_snapshot(
-            gun, current, versions, signers["snapshot"], now=now, lifetimes=lifetimes, root=root
+            gun, current, versions, signers["snapshot"], now=now, lifetimes=lifetimes, root=root, anew=anew
         )
         files.append(snapshot)
         timestamp = resign_timestamp(
-            gun, current, snapshot.version, signers["timestamp"], now=now, lifetimes=lifetimes, changed=files
+            gun,
+            current,
+            snapshot.version,
+            signers["timestamp"],
+            now=now,
+            lifetimes=lifetimes,
+            changed=files,
+            anew=anew,
         )
         files.append(timestamp)
         after = {role: file.data for role, file in {**current, **_by_role(files)}.items()}

@@ -30,18 +30,20 @@ def resign_snapshot(
     now: datetime,
     lifetimes: Lifetimes,
     root: bytes | None = None,
+    anew: bool = False,
 ) -> StoredFile:
     """The next snapshot, with these versions put in.
 
     Args:
         root: the root of the new state, where that is new; a separate signer signs with the key that it names.
+        anew: the one before is in another format: nothing of it counts but its version.
 
     Raises:
         ServerFailed, StateError, SignerAhead: a separate signer that can't be reached, refuses, or has signed more.
     """
-    old = read(current["snapshot"].data, Snapshot).signed if "snapshot" in current else None
+    old = read(current["snapshot"].data, Snapshot).signed if "snapshot" in current and not anew else None
     snapshot = next_snapshot(gun, old, versions, now=now, life=lifetimes.default["snapshot"])
-    snapshot.version = max(snapshot.version, _used(signer) + 1)
+    snapshot.version = max(snapshot.version, _used(signer) + 1, _last("snapshot", current) + 1)
     if isinstance(signer, JudgedSigner) and root is not None:
         signer.files = {"root": root}
     return stored(snapshot, sign(snapshot, {signer.public_key.keyid: signer}))
@@ -56,21 +58,27 @@ def resign_timestamp(
     now: datetime,
     lifetimes: Lifetimes,
     changed: Sequence[StoredFile] = (),
+    anew: bool = False,
 ) -> StoredFile:
     """The next timestamp, naming this snapshot.
 
     Args:
         changed: the files that this state changes, the snapshot among them; a separate signer reads and keeps them.
+        anew: as ``resign_snapshot``.
 
     Raises:
         ServerFailed, StateError, SignerAhead: as ``resign_snapshot``.
     """
-    old = read(current["timestamp"].data, Timestamp).signed if "timestamp" in current else None
+    old = read(current["timestamp"].data, Timestamp).signed if "timestamp" in current and not anew else None
     timestamp = next_timestamp(gun, old, snapshot_version, now=now, life=lifetimes.default["timestamp"])
-    timestamp.version = max(timestamp.version, _used(signer) + 1)
+    timestamp.version = max(timestamp.version, _used(signer) + 1, _last("timestamp", current) + 1)
     if isinstance(signer, JudgedSigner):
         signer.files = {file.role: file.data for file in changed}
     return stored(timestamp, sign(timestamp, {signer.public_key.keyid: signer}))
+
+
+def _last(role: str, current: Mapping[str, StoredFile]) -> int:
+    return current[role].version if role in current else 0
 
 
 def _used(signer: Signer) -> int:
