@@ -25,7 +25,12 @@ from trustkit.keys.keypairs import Algorithm
 GUN = Gun.parse("registry.example.com:5000/team/app")
 NAME = SignerName.parse("alice")
 PASSPHRASE = b"correct horse"
-PURPOSES = [(KeyRole.ROOT, None, None), (KeyRole.REPOSITORY, GUN, None), (KeyRole.SIGNER, None, NAME)]
+PURPOSES = [
+    (KeyRole.ROOT, None, None),
+    (KeyRole.REPOSITORY, GUN, None),
+    (KeyRole.SNAPSHOT, GUN, None),
+    (KeyRole.SIGNER, None, NAME),
+]
 
 
 @cache

@@ -22,7 +22,7 @@ from trustkit.errors import (
     UsageError,
     WrongKeyRole,
 )
-from trustkit.keys import dockerkeys, dockerpem, keypairs, private
+from trustkit.keys import dockerpem, keypairs, private
 from trustkit.keys.folder import ELSEWHERE, HERE, files, load
 from trustkit.keys.keyfile import KeyFile, check_purpose, is_key_file, stated_purpose
 from trustkit.keys.keypairs import Algorithm
@@ -276,10 +276,11 @@ class FileKeyStore:
                 file = KeyFile.parse(data)
                 return self._passphrases.open(dataclasses.replace(subject, key_id=file.info.id), file.open)
             if dockerpem.is_notarys(data):
-                notarys = dockerkeys.DockerKeyFile.parse(data)
-                if not notarys.is_encrypted:
-                    return notarys.open(None), None
-                return self._passphrases.open(subject, notarys.open)
+                from trustkit.keys.dockerkeys import DockerKeyFile  # X.509 takes 20 ms to load
+
+                notarys = DockerKeyFile.parse(data)
+                closed = notarys.is_encrypted
+                return self._passphrases.open(subject, notarys.open) if closed else (notarys.open(None), None)
             if not keypairs.is_encrypted(data):
                 return keypairs.read_foreign(data, None), None
             return self._passphrases.open(subject, lambda passphrase: keypairs.read_foreign(data, passphrase))
