@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from trustkit.config import kek_uri, lifetimes
+from trustkit.config import kek_uri, lifetimes, trust_servers
 from trustkit.core.lifetimes import Lifetimes
+from trustkit.core.names import Host
 from trustkit.errors import InvalidSetting
 
 
@@ -50,3 +51,59 @@ def test_which_key_wraps_the_key_encryption_key(
 def test_an_empty_uri_and_two_places_are_refused(flag: str, file: Path | None) -> None:
     with pytest.raises(InvalidSetting, match="--kek-uri"):
         kek_uri(flag, {}, file=file)
+
+
+@pytest.mark.parametrize(
+    ("environ", "host", "url"),
+    [
+        ({}, "r.example", None),
+        ({"DOCKER_CONTENT_TRUST_SERVER": "https://n.example"}, "r.example", "https://n.example"),
+        (
+            {"TRUSTKIT_TRUST_SERVERS": "r.example=https://n.example:4443/trust/"},
+            "r.example",
+            "https://n.example:4443/trust",
+        ),
+        ({"TRUSTKIT_TRUST_SERVERS": "r.example=https://n.example"}, "r.example:5000", None),
+        (
+            {"TRUSTKIT_TRUST_SERVERS": " a.example=https://x.example, r.example:5000=http://localhost:4443 ,"},
+            "r.example:5000",
+            "http://localhost:4443",
+        ),
+        (
+            {
+                "TRUSTKIT_TRUST_SERVERS": "r.example=https://n.example",
+                "DOCKER_CONTENT_TRUST_SERVER": "https://o.example",
+            },
+            "r.example",
+            "https://n.example",
+        ),
+    ],
+)
+def test_where_the_trust_server_of_a_host_is(environ: dict[str, str], host: str, url: str | None) -> None:
+    assert trust_servers(environ).value.url(Host.parse(host)) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "r.example",
+        "r.example=",
+        "r.example=n.example",
+        "r.example=http://n.example",
+        "r.example=ftp://n.example",
+        "r.example=https://me:pw@n.example",
+        "r.example=https://n.example?x=1",
+        "r.example=https://n.example/a/../b",
+        "r.example=https://n example",
+        "r/x=https://n.example",
+        "r.example=https://a.example,r.example=https://b.example",
+    ],
+)
+def test_a_trust_server_is_named_by_an_https_url(text: str) -> None:
+    with pytest.raises(InvalidSetting, match="TRUSTKIT_TRUST_SERVERS"):
+        trust_servers({"TRUSTKIT_TRUST_SERVERS": text})
+
+
+def test_dockers_variable_is_held_to_the_same() -> None:
+    with pytest.raises(InvalidSetting, match="DOCKER_CONTENT_TRUST_SERVER"):
+        trust_servers({"DOCKER_CONTENT_TRUST_SERVER": "http://n.example"})

@@ -100,7 +100,7 @@ def token_hosts(environ: Mapping[str, str]) -> Setting[frozenset[Host]]:
 
 _TRUST_SERVERS = "TRUSTKIT_TRUST_SERVERS"
 _DOCKER_TRUST_SERVER = "DOCKER_CONTENT_TRUST_SERVER"
-_SERVER = re.compile(r"(?P<scheme>https?)://(?P<host>[^/?#@]+)(?:/[A-Za-z0-9._~-]+)*/?\Z")
+_SERVER = re.compile(r"(?P<scheme>https?)://(?P<host>[^/?#@]+)(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,13 @@ from trustkit.core.names import Gun, ImageRef
 from trustkit.core.policy import Mode, Policy
 from trustkit.core.policyfile import parse
 from trustkit.core.policyplaces import locate
+from trustkit.core.ports.remote import Pin
 from trustkit.errors import InvalidSetting, PolicyDenies
 from trustkit.home.policy import SCHEMA
 
 KEY = "a" * 64
 OTHER = "b" * 64
+CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
 WHOLE = f"""\
 version = 1
 
@@ -44,6 +46,17 @@ detect = true
 pattern = "r.example/team/app"
 root_file = "app.root.json"
 
+[[rule]]
+pattern = "d.example/*"
+format = "docker"
+ca_file = "ca.crt"
+max_staleness = "2h"
+
+[[rule]]
+pattern = "d.example/app"
+format = "docker"
+root_keys = ["{KEY}"]
+
 [[mirror]]
 location = "mirror.local:5000"
 home = "docker.io"
@@ -55,11 +68,15 @@ home = "r.example"
 
 
 def read(text: str) -> Policy:
-    return parse(text.encode(), where="policy.toml", root_file=lambda name: f'{{"root": "{name}"}}'.encode())
+    return parse(text.encode(), where="policy.toml", root_file=_file)
+
+
+def _file(name: str) -> bytes:
+    return CERTIFICATE if name.endswith(".crt") else f'{{"root": "{name}"}}'.encode()
 
 
 def test_every_member_is_read() -> None:
-    everything, team, app = read(WHOLE).rules
+    everything, team, app, authority, docker = read(WHOLE).rules
     assert (everything.name, everything.mode, everything.digests) == ("*", Mode.DIGEST_ONLY, True)
     assert (team.root_keys, team.root_threshold, team.signers_needed) == ((KEY, OTHER), 1, 1)
     assert (team.max_staleness, team.digests, team.detect) == (timedelta(hours=12), False, True)
@@ -67,7 +84,16 @@ def test_every_member_is_read() -> None:
     assert app.root == b'{"root": "app.root.json"}'
     pin = app.pin(Gun.parse("r.example/team/app"))
     assert pin is not None
-    assert (pin.root, pin.pattern) == (app.root, "r.example/team/app")
+    assert (pin.root, pin.pattern, pin.format) == (app.root, "r.example/team/app", "tuf")
+    pins = [rule.pin(Gun.parse("d.example/app")) for rule in (authority, docker)]
+    assert pins == [
+        Pin("d.example/app", format="docker", authorities=CERTIFICATE),
+        Pin("d.example/app", key_ids=(KEY,), threshold=1, format="docker"),
+    ]
+    assert (authority.words, docker.words) == (
+        "root keys of authorities; in format docker",
+        "1 of 1 root keys; in format docker",
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,6 +157,17 @@ BAD = {
     "none of the keys": (f'{RULE}root_keys = ["{KEY}"]\nroot_threshold = 0\n', 4, 1, "can't be met"),
     "a threshold of nothing": (f"{RULE}root_threshold = 1\n", 4, 1, "without root_keys"),
     "keys and a file": (f'{RULE}root_keys = ["{KEY}"]\nroot_file = "r"\n', 5, 1, "exclude"),
+    "an unknown format": (f'{RULE}root_keys = ["{KEY}"]\nformat = "notary"\n', 5, 1, "docker, tuf"),
+    "a format of nothing": (f'{RULE}format = "docker"\n', 4, 1, "means nothing without"),
+    "an authority of format tuf": (f'{RULE}ca_file = "ca.crt"\n', 4, 1, "format docker"),
+    "an authority that is none": (f'{RULE}format = "docker"\nca_file = "root.json"\n', 5, 1, "PEM"),
+    "keys and an authority": (
+        f'{RULE}format = "docker"\nroot_keys = ["{KEY}"]\nca_file = "ca.crt"\n',
+        6,
+        1,
+        "exclude",
+    ),
+    "a tuf root for docker": (f'{RULE}format = "docker"\nroot_file = "r"\n', 5, 1, "not of format docker"),
     "a file for many": ('version = 1\n[[rule]]\npattern = "*"\nroot_file = "r"\n', 4, 1, "one repository"),
     "a signer that is none": (f'{RULE}signers = [\n  "ci",\n  "A b",\n]\n', 4, 1, "signer"),
     "a signer twice": (f'{RULE}signers = ["ci", "ci"]\n', 4, 1, "named once"),
@@ -196,6 +233,8 @@ BEYOND_A_SCHEMA = {
     "a pin where nobody is asked",
     "more keys than there are",
     "a file for many",
+    "an authority that is none",
+    "a tuf root for docker",
     "more signers than there are",
     "a mirror that is no host",
     "a mirror twice",

@@ -138,7 +138,36 @@ def test_a_pin_isnt_replaced_by_accident(tmp_path: Path) -> None:
         pins.remove("registry.example/*")
 
 
+def test_a_pin_of_format_tuf_gives_way_to_no_older_format(tmp_path: Path) -> None:
+    """TRUST 5.4: who wants that has to remove it first; the other way is an ordinary replacement."""
+    pins = FilePinStore(tmp_path / "pins.json")
+    docker = keyed("registry.example/app", format_="docker")
+    pins.add(keyed("registry.example/app"))
+    for replace in (False, True):
+        with pytest.raises(Conflict, match="not taken in format docker"):
+            pins.add(docker, replace=replace)
+    pins.remove("registry.example/app")
+    pins.add(docker)
+    with pytest.raises(Conflict, match="another root"):
+        pins.add(keyed("registry.example/app"))
+    pins.add(keyed("registry.example/app"), replace=True)
+    assert [pin.format for pin in pins.list()] == ["tuf"]
+
+
+def test_a_pin_by_authority_is_found_as_it_was(tmp_path: Path) -> None:
+    pins, pin = FilePinStore(tmp_path / "pins.json"), Pin("registry.example/*", format="docker", authorities=PEM)
+    pins.add(pin)
+    pins.add(keyed("registry.example/app"))
+    assert pins.find(Gun.parse("registry.example/other")) == pin
+    assert pin_identity(pin) != pin_identity(Pin("registry.example/*", format="docker", authorities=PEM + b"\n"))
+    entries = {entry["pattern"]: entry for entry in json.loads((tmp_path / "pins.json").read_text())["pins"]}
+    assert entries["registry.example/*"]["authorities"] == PEM.decode()
+    assert "authorities" not in entries["registry.example/app"]  # as versions without it read it
+
+
+PEM = b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
 ROOT = b'{"signatures":[],"signed":{}}'
+DOCKER_ROOT = b'{"signed":{"_type":"Root"},"signatures":[]}'
 
 
 @pytest.mark.parametrize(
@@ -154,6 +183,13 @@ ROOT = b'{"signatures":[],"signed":{}}'
         (keyed("registry.example/*", KEY, KEY, threshold=2), InvalidSetting),
         (keyed("registry.example/*", "A" * 64), InvalidSetting),
         (keyed("registry.example/*", format_="x"), InvalidSetting),
+        (Pin("registry.example/app", root=DOCKER_ROOT), InvalidSetting),
+        (Pin("registry.example/app", root=ROOT, format="docker"), InvalidSetting),
+        (Pin("registry.example/*", authorities=PEM), InvalidSetting),
+        (Pin("registry.example/*", authorities=b"", format="docker"), InvalidSetting),
+        (Pin("registry.example/*", authorities=PEM * 2000, format="docker"), InvalidSetting),
+        (Pin("registry.example/*", authorities=PEM, threshold=1, format="docker"), InvalidSetting),
+        (Pin("registry.example/*", authorities=PEM, key_ids=(KEY,), threshold=1, format="docker"), InvalidSetting),
         (keyed("*"), InvalidName),
         (keyed("*/app"), InvalidName),
     ],
@@ -182,6 +218,8 @@ GOOD = {"pattern": "h.x/a", "format": "tuf", "root": None, "root_keys": [KEY], "
         json.dumps({"version": 1, "pins": [{**GOOD, "root_keys": "ab"}]}),
         json.dumps({"version": 1, "pins": [{**GOOD, "pattern": "*"}]}),
         json.dumps({"version": 1, "pins": [{**GOOD, "root": 7}]}),
+        json.dumps({"version": 1, "pins": [{**GOOD, "authorities": None}]}),
+        json.dumps({"version": 1, "pins": [{**GOOD, "authorities": "x"}]}),
     ],
 )
 def test_a_damaged_file_is_an_error_and_no_absence_of_pins(tmp_path: Path, text: str) -> None:
@@ -212,6 +250,7 @@ def test_metadata_folders_belong_to_one_gun_and_pin(tmp_path: Path) -> None:
     names = ["h.x/a", "h.x/a-b", "h.x/a/b", "h.x:5000/a", "h.x/a.b", "h.x/a__b", "h.x/" + "a" * 200]
     guns = [Gun.parse(name) for name in names]
     pins = [keyed("h.x/*"), keyed("h.x/*", OTHER), keyed("h.x/*", KEY, OTHER), keyed("h.x/*", format_="docker")]
+    pins += [Pin("h.x/*", authorities=PEM, format="docker")]
     pins += [keyed("h.x/*", KEY, OTHER, threshold=2), Pin("h.x/a", root=ROOT), Pin("h.x/a", root=ROOT + b" ")]
     made = {folders.metadata_folder(gun, pin) for gun in guns for pin in pins}
     assert len(made) == len(guns) * len(pins)
