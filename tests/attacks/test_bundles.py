@@ -98,6 +98,24 @@ def test_the_age_counts_from_the_signed_moment_and_has_no_default(stage: Stage) 
     trusts(stage, file, "2d")
 
 
+def test_a_policy_may_say_the_age_and_what_it_does_not_say_is_no_age(stage: Stage) -> None:
+    file, policy = bundle(stage), stage.folder / "policy.toml"
+    stage.server.seen.clear()
+
+    def asked(rule: str, *flags: str) -> Result:
+        policy.write_text(f'version = 1\n[[rule]]\npattern = "{stage.gun}"\n{rule}\n')
+        return stage.victim("verify", "--policy", str(policy), "--bundle", str(file), *flags, stage.ref)
+
+    assert asked('max_staleness = "1d"').out == f"{stage.trusted}"
+    for none in ("", 'max_staleness = "0d"'):
+        assert (asked(none).status, asked(none).out) == (2, ""), none
+    assert asked("", "--max-age", "1d").status == 0
+    stage.victim.clock = at(stage.honest.moment + DAY + timedelta(seconds=1))
+    assert asked('max_staleness = "1d"').slug == "too-old"
+    assert asked('max_staleness = "1d"', "--max-age", "2d").status == 0, "what a person says here counts"
+    assert stage.server.seen == []
+
+
 def test_the_online_roles_expiry_may_be_passed_within_the_age(stage: Stage) -> None:
     file = bundle(stage)
     stage.victim.clock = at(stage.honest.moment + LIFE["snapshot"] + 30 * DAY)

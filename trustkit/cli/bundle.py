@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -24,8 +23,9 @@ if TYPE_CHECKING:
     from trustkit.client.enforce import Enforce
     from trustkit.client.trust import Trust
     from trustkit.client.verify import Trusted
-    from trustkit.core.names import Digest
+    from trustkit.core.names import Digest, Gun, Tag
     from trustkit.core.policy import Policy
+    from trustkit.core.view import SignedView
     from trustkit.engines.bundle import Bundle
 
 
@@ -86,7 +86,7 @@ def _read_back(ctx: Context, path: Path, refs: list[ImageRef]) -> None:
     from trustkit.engines.bundle import opened_bundle
 
     with TemporaryDirectory(prefix="trustkit-bundle-") as scratch, opened_bundle(path) as bundle:
-        offline = _offline(ctx, bundle, MAX_AGE, scratch=Path(scratch))
+        offline = _offline(ctx, bundle, lambda _gun: MAX_AGE, _rules(ctx, None), scratch=Path(scratch))
         for ref in refs:
             offline.trusted(ref)
 
@@ -109,25 +109,50 @@ def verifying(ctx: Context, path: Path | None, age: str | None, policy: str | No
     """The verify use case on a bundle, open for a block.
 
     Raises:
-        UsageError: no age is given, or none that can be read.
+        UsageError: no age is given, here or in the policy, or none that can be read.
         BadBundle, StateError: the file.
     """
     from trustkit.engines.bundle import opened_bundle
 
     if path is None:
         raise UsageError("--max-age is the age of a bundle; name one with --bundle FILE.")
-    if age is None:
-        raise UsageError(
-            "--bundle needs --max-age: how long ago the bundle's timestamp may have been signed.",
-            hint="There is no default. Write for example --max-age 14d.",
-        )
-    max_age = parse_age(age)
+    rules = _rules(ctx, policy)
+    max_age = _max_age(age, rules)
     with opened_bundle(path) as bundle:
-        yield _offline(ctx, bundle, max_age, policy=policy)
+        yield _offline(ctx, bundle, max_age, rules)
+
+
+def _max_age(age: str | None, rules: Policy | None) -> Callable[[Gun], timedelta]:
+    """What a bundle's age may be: as a person says here, or else as the policy says of the GUN; never unsaid."""
+    if age is not None:
+        given = parse_age(age)
+        return lambda _gun: given
+    if rules is None:
+        raise _no_age("no policy is here that says it")
+
+    def by_rule(gun: Gun) -> timedelta:
+        rule = rules.rule(gun)
+        if not rule.max_staleness:
+            raise _no_age(f"the policy's rule {rule.name} has no max_staleness")
+        return rule.max_staleness
+
+    return by_rule
+
+
+def _no_age(why: str) -> UsageError:
+    return UsageError(
+        f"--bundle needs --max-age: how long ago the bundle's timestamp may have been signed; {why}.",
+        hint="There is no default. Write for example --max-age 14d.",
+    )
 
 
 def _offline(
-    ctx: Context, bundle: Bundle, max_age: timedelta, *, policy: str | None = None, scratch: Path | None = None
+    ctx: Context,
+    bundle: Bundle,
+    max_age: Callable[[Gun], timedelta],
+    rules: Policy | None,
+    *,
+    scratch: Path | None = None,
 ) -> Offline:
     from trustkit.client.bundle import AgedTrust, VerifyBundled
     from trustkit.client.enforce import Enforce
@@ -136,9 +161,13 @@ def _offline(
     from trustkit.home.policy import PolicyPins
     from trustkit.remote.bundled import BundledSource
 
-    rules = _rules(ctx, policy)
     folders = MetadataFolders(scratch) if scratch else ctx.home.metadata
-    judge = partial(evaluate_aged, max_age=max_age)
+
+    def judge(
+        files: Mapping[str, bytes], gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None
+    ) -> SignedView:
+        return evaluate_aged(files, gun, now, max_age=max_age(gun), tags=tags)
+
     trust = AgedTrust(
         PolicyPins(ctx.home.pins, rules),
         BundledSource(fetcher=bundle.fetcher, folder=folders.locked, judge=judge),

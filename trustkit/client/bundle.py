@@ -123,7 +123,7 @@ class AgedTrust(Trust):
     """Pins and a bundle's state: an age in the place of the expiry of timestamp and snapshot (TRUST 6.3).
 
     Args:
-        max_age: how long ago the timestamp may have been signed.
+        max_age: how long ago the timestamp of a GUN may have been signed.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class AgedTrust(Trust):
         pins: PinStore,
         source: MetadataSource,
         *,
-        max_age: timedelta,
+        max_age: Callable[[Gun], timedelta],
         ask: Ask | None = None,
         warn: Callable[[str], None] = lambda _: None,
         unsafe_trust_on_first_use: bool = False,
@@ -145,7 +145,7 @@ class AgedTrust(Trust):
     def under(self, pin: Pin, gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None) -> Current:
         """As ``Trust.under``, of the bundle."""
         files = self._bundled.refresh(gun, pin, now, tags=tags).files
-        return Current(pin, files, evaluate_aged(files, gun, now, max_age=self._max_age, tags=tags))
+        return Current(pin, files, evaluate_aged(files, gun, now, max_age=self._max_age(gun), tags=tags))
 
 
 def check_signed(top: ManifestBytes, trusted: Trusted) -> None:
