@@ -18,6 +18,7 @@ from trustkit.engines import engine
 from trustkit.engines.docker import DockerEngine
 from trustkit.engines.layout import REF_NAME, Layout
 from trustkit.engines.oci import LayoutImage, OciEngine
+from trustkit.engines.podman import PodmanEngine
 from trustkit.engines.skopeo import SkopeoEngine
 from trustkit.errors import (
     DigestMismatch,
@@ -268,7 +269,40 @@ def test_no_engine_is_told_a_tag_alone(tools: dict[str, str], registry: MemoryRe
             used.pull(ref())
 
 
-@pytest.mark.parametrize("to", ["", "podman", "skopeo:", "skopeo:x", "skopeo:--help:x", "oci:", "docker:x"])
+PODMAN = """#!/bin/sh
+case "$1" in
+  pull) echo "$PULLED";;
+  image) printf '[{"Id": "%s", "Digest": "%s", "RepoDigests": null}]' "${HELD:-$PULLED}" "$DIGEST";;
+esac
+"""
+
+
+def podman(tmp_path: Path, **says: str) -> PodmanEngine:
+    (tmp_path / "podman").write_text(PODMAN)
+    (tmp_path / "podman").chmod(stat.S_IRWXU)
+    return PodmanEngine({"PATH": f"{tmp_path}:/usr/bin:/bin", **says}, plain_http=lambda _: True)
+
+
+@pytest.mark.parametrize(
+    ("says", "expected"),
+    [
+        ({"PULLED": "", "DIGEST": str(Digest.of(AMD))}, EngineFailed),
+        ({"PULLED": f"{GUN}:v1", "DIGEST": str(Digest.of(AMD))}, EngineFailed),
+        ({"PULLED": "a" * 64, "DIGEST": str(Digest.of(ARM))}, DigestMismatch),
+        ({"PULLED": "a" * 64, "DIGEST": ""}, DigestMismatch),
+        ({"PULLED": "a" * 64, "DIGEST": "sha512:1"}, EngineFailed),
+        ({"PULLED": "a" * 64, "DIGEST": '"'}, EngineFailed),
+        ({"PULLED": "a" * 64, "HELD": "b" * 64, "DIGEST": str(Digest.of(AMD))}, DigestMismatch),
+    ],
+    ids=["no-id", "a-name", "another-digest", "no-digest", "another-algorithm", "no-json", "another-under-the-tag"],
+)
+def test_what_podman_has_stored_is_compared(tmp_path: Path, says: dict[str, str], expected: type[Exception]) -> None:
+    with pytest.raises(expected):
+        podman(tmp_path, **says).pull(ref(AMD))
+    podman(tmp_path, PULLED="a" * 64, DIGEST=str(Digest.of(AMD))).pull(ref(AMD))
+
+
+@pytest.mark.parametrize("to", ["", "podman:x", "nerdctl", "skopeo:", "skopeo:x", "skopeo:--help:x", "oci:", "docker:x"])
 def test_nowhere_to_pull_to(to: str, registry: MemoryRegistry) -> None:
     with pytest.raises(InvalidReference):
         engine(to, registry=registry, environ={}, plain_http=lambda _: False)

@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import free_port
 from tests.real.pages import Stage, steps
 from tests.real.parts import Docker
+from tests.real.podmans import Podman, podman_in_short_folder
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -42,6 +43,7 @@ PAGES = [
     "renew",
     "resolve-builds",
     "online-keys-by-uri",
+    "podman-skopeo-crio",
     "policy",
     "pull-with-docker",
     "pull-with-skopeo",
@@ -55,15 +57,23 @@ PAGES = [
 PORTS = (5000, 5001, 5080, 5081, 8443)
 
 
+@pytest.fixture(scope="module")
+def podman(need: Callable[[str, str], Path]) -> Iterator[Podman]:
+    with podman_in_short_folder(need("podman", "podman")) as made:
+        yield made
+
+
 @pytest.fixture
-def stage(tmp_path: Path, docker: Docker, skopeo: Path, need: Callable[[str, str], Path]) -> Iterator[Stage]:
+def stage(
+    tmp_path: Path, docker: Docker, skopeo: Path, podman: Podman, need: Callable[[str, str], Path]
+) -> Iterator[Stage]:
     need("docker-registry", "docker-registry")
     need("softhsm2-util", "softhsm2")
     need("faketime", "faketime")
     docker.make("app:build", "what alice has built")
     docker.make("app:other", "another build")
     shutil.copy(HOW_TO.parent / "deploy" / "ci" / "shell" / "release.sh", tmp_path)
-    made = Stage(tmp_path, {port: free_port() for port in PORTS}, {"DOCKER_HOST": docker.host})
+    made = Stage(tmp_path, {port: free_port() for port in PORTS}, {"DOCKER_HOST": docker.host, **podman.environ})
     yield made
     made.close()
 

@@ -1,63 +1,192 @@
-"""podman through the gate: a store of its own, stock configuration, and no hook anywhere."""
+"""podman and skopeo, which have no hook: through the gate with stock configuration, and by ``pull --to podman``."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.real.parts import Stand, Tool
-from tests.service import Person, Result
+from tests.real.parts import Docker, Skopeo, Stand
+from tests.real.podmans import Podman, podman_in_short_folder
+from tests.service import Result
 
 pytestmark = pytest.mark.real
 
 
-class Podman:
-    """podman as a program, with everything it stores in one folder."""
+@pytest.fixture(scope="module")
+def podman(need: Callable[[str, str], Path]) -> Iterator[Podman]:
+    with podman_in_short_folder(need("podman", "podman")) as made:
+        yield made
 
-    def __init__(self, program: Path, folder: Path) -> None:
-        self._tool = Tool(program, {"TMPDIR": str(folder)})
-        self._where = ["--root", str(folder / "root"), "--runroot", str(folder / "run"), "--storage-driver", "vfs"]
 
-    def __call__(self, who: Person, *arguments: str) -> Result:
-        return self._tool(who, *self._where, "--cgroup-manager", "cgroupfs", *arguments)
+@dataclass(frozen=True)
+class Signed:
+    """``v1`` is signed, and the registry's tag has moved afterwards; ``dev`` is unsigned; all is trust-only."""
 
-    def pull(self, who: Person, reference: str) -> Result:
-        auth = str(who.home / "docker" / "config.json")
-        return self(who, "pull", "--quiet", "--tls-verify=false", "--authfile", auth, reference)
-
-    def digest(self, who: Person, reference: str) -> str:
-        done = self(who, "image", "inspect", reference)
-        assert done.status == 0, done.err
-        return str(json.loads(done.out)[0]["Digest"])
+    name: str
+    digest: str
+    moved: str
 
 
 @pytest.fixture(scope="module")
-def podman(need: Callable[[str, str], Path]) -> Iterator[Podman]:
-    """podman takes no runroot of more than 50 characters, which pytest's folders often have."""
-    program = need("podman", "podman")
-    with tempfile.TemporaryDirectory(prefix="tk-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        yield Podman(program, Path(folder))
-
-
-def test_a_signed_tag_comes_and_an_unsigned_one_is_refused_with_the_reason(upstream: Stand, podman: Podman) -> None:
-    gun, carol = f"{upstream.host}/podman/app", upstream.carol
+def signed(upstream: Stand) -> Signed:
+    name = f"{upstream.host}/podman/app"
     upstream.trust_only("podman/*")
-    digest = upstream.alice.push(f"{gun}:v1", "signed")
-    assert upstream.alice("sign", f"{gun}:v1").status == 0
-    moved = upstream.bob.push(f"{gun}:v1", "moved afterwards")
-    upstream.bob.push(f"{gun}:dev", "never signed")
+    digest = upstream.alice.push(f"{name}:v1", "signed")
+    assert upstream.alice("sign", f"{name}:v1").status == 0
+    moved = upstream.bob.push(f"{name}:v1", "moved afterwards")
+    upstream.bob.push(f"{name}:dev", "never signed")
+    upstream.pinned(upstream.carol, name)
+    return Signed(name, digest, moved)
 
-    pulled = podman.pull(carol, f"{gun}:v1")
+
+def test_a_signed_tag_comes_and_an_unsigned_one_is_refused_with_the_reason(
+    upstream: Stand, podman: Podman, signed: Signed
+) -> None:
+    carol = upstream.carol
+    pulled = podman.pull(carol, f"{signed.name}:v1")
     assert pulled.status == 0, pulled.err
-    assert podman.digest(carol, f"{gun}:v1") == digest
+    assert podman.digest(carol, f"{signed.name}:v1") == signed.digest
 
-    refused = podman.pull(carol, f"{gun}:dev")
+    refused = podman.pull(carol, f"{signed.name}:dev")
     assert refused.status != 0
     assert "podman/app:dev is not signed." in refused.err
-    refused = podman.pull(carol, f"{gun}@{moved}")
+    refused = podman.pull(carol, f"{signed.name}@{signed.moved}")
     assert refused.status != 0
     assert "is not signed, and no signed index lists it." in refused.err
+
+
+def pull(stand: Stand, podman: Podman, *arguments: str, **environ: str) -> Result:
+    return stand.carol("pull", "--to", "podman", *arguments, environ={**podman.environ, **environ})
+
+
+def test_pull_to_podman_stores_the_signed_digest_and_tags_it(upstream: Stand, podman: Podman, signed: Signed) -> None:
+    """An image that has the name already is no answer: what was there before keeps none of it."""
+    carol, name = upstream.carol, f"{signed.name}:v1"
+    podman(carol, "image", "rm", "--force", name)
+    evil = upstream.bob.push(f"{upstream.host}/other/app:v1", "evil")
+    assert podman.pull(carol, f"{upstream.host}/other/app:v1").status == 0
+    assert podman(carol, "tag", f"{upstream.host}/other/app:v1", name).status == 0
+    assert podman.digest(carol, name) == evil
+
+    done = pull(upstream, podman, name)
+    assert (done.status, done.out.strip()) == (0, f"{name}@{signed.digest}"), done.err
+    assert podman.digest(carol, name) == signed.digest
+    assert podman.digest(carol, f"{signed.name}@{signed.digest}") == signed.digest
+
+
+def test_pull_to_podman_refuses_what_is_not_signed(upstream: Stand, podman: Podman, signed: Signed) -> None:
+    done = pull(upstream, podman, f"{signed.name}:dev", f"{signed.name}@{signed.moved}")
+    assert (done.status, done.out) == (3, "")
+    assert f"{signed.name}:dev is not signed. [unsigned]" in done.err
+
+
+def test_an_index_is_one_image_of_podman_s_under_its_own_digest(
+    upstream: Stand, podman: Podman, docker: Docker
+) -> None:
+    """What is signed is the index; podman stores this machine's image of it, and knows both digests."""
+    name, alice = f"{upstream.host}/index/app", upstream.alice
+    docker.push(alice, f"{name}:one", "one")
+    auth = str(alice.home / "docker" / "config.json")
+    for words in (
+        ("manifest", "create", "multi"),
+        ("manifest", "add", "--tls-verify=false", "--authfile", auth, "multi", f"docker://{name}:one"),
+        ("manifest", "push", "--all", "--tls-verify=false", "--authfile", auth, "multi", f"docker://{name}:v1"),
+    ):
+        done = podman(alice, *words)
+        assert done.status == 0, done.err
+    assert alice("sign", f"{name}:v1").status == 0
+    upstream.pinned(upstream.carol, name)
+    done = pull(upstream, podman, f"{name}:v1")
+    assert done.status == 0, done.err
+    found = json.loads(podman(upstream.carol, "image", "inspect", f"{name}:v1").out)[0]
+    assert f"{name}@{done.out.strip().rpartition('@')[2]}" in found["RepoDigests"]
+
+
+def test_a_registries_conf_that_sends_the_name_elsewhere_brings_nothing_else(
+    upstream: Stand, podman: Podman, signed: Signed, tmp_path: Path
+) -> None:
+    conf = tmp_path / "registries.conf"
+    conf.write_text(f'[[registry]]\nprefix = "{signed.name}"\nlocation = "{upstream.host}/other/app"\n')
+    upstream.bob.push(f"{upstream.host}/other/app:v1", "evil")
+    done = pull(upstream, podman, f"{signed.name}:v1", CONTAINERS_REGISTRIES_CONF=str(conf))
+    assert (done.status, "[engine-failed]" in done.err) == (1, True), done.err
+
+
+def test_a_bundle_goes_into_podman_as_well(upstream: Stand, podman: Podman, signed: Signed, tmp_path: Path) -> None:
+    carol, name, file = upstream.carol, f"{signed.name}:v1", str(tmp_path / "app.tkb")
+    assert carol("bundle", "create", name, "-o", file, "--images").status == 0
+    podman(carol, "image", "rm", "--force", name, f"{signed.name}@{signed.digest}")
+    done = pull(upstream, podman, "--bundle", file, "--max-age", "1h", name)
+    assert done.status == 0, done.err
+    assert podman.digest(carol, name) == signed.digest
+
+
+GATE = """\
+[[registry]]
+prefix = "registry.example.com/podman"
+location = "{gate}/podman"
+insecure = true
+"""
+MIRROR = """\
+[[registry]]
+prefix = "registry.example.com/podman"
+location = "{behind}/podman"
+insecure = true
+
+[[registry.mirror]]
+location = "{gate}/podman"
+insecure = true
+"""
+
+
+def test_registries_conf_sends_a_name_to_the_gate(
+    upstream: Stand, podman: Podman, skopeo_tool: Skopeo, signed: Signed, tmp_path: Path
+) -> None:
+    """As a location: all that podman and skopeo get under the name is what the gate gives."""
+    carol, folder = upstream.carol, tmp_path / ".config" / "containers"
+    folder.mkdir(parents=True)
+    (folder / "registries.conf").write_text(GATE.format(gate=upstream.host))
+    named = {"HOME": str(tmp_path)}
+    done = podman.pull(carol, "registry.example.com/podman/app:v1", **named)
+    assert done.status == 0, done.err
+    assert podman.digest(carol, "registry.example.com/podman/app:v1") == signed.digest
+    refused = podman.pull(carol, "registry.example.com/podman/app:dev", **named)
+    assert (refused.status != 0, "is not signed." in refused.err) == (True, True), refused.err
+    auth = f"--authfile={carol.home / 'docker' / 'config.json'}"
+    environ = {**carol.environment(), **named}
+    copied = skopeo_tool(environ, "inspect", "--no-tags", auth, "docker://registry.example.com/podman/app:v1")
+    assert copied.status == 0, copied.err
+    assert json.loads(copied.out)["Digest"] == signed.digest
+    refused = skopeo_tool(environ, "inspect", "--no-tags", auth, "docker://registry.example.com/podman/app:dev")
+    assert (refused.status != 0, "is not signed." in refused.err) == (True, True), refused.err
+
+
+def test_a_mirror_that_refuses_is_passed_by_so_the_gate_must_not_be_one(
+    upstream: Stand, podman: Podman, signed: Signed, tmp_path: Path
+) -> None:
+    """What docs/how-to/podman-skopeo-crio.md warns of."""
+    conf = tmp_path / "registries.conf"
+    conf.write_text(MIRROR.format(gate=upstream.host, behind=upstream.behind))
+    done = podman.pull(upstream.carol, "registry.example.com/podman/app:dev", CONTAINERS_REGISTRIES_CONF=str(conf))
+    assert done.status == 0, done.err
+
+
+def test_policy_json_goes_by_the_name_that_was_asked_for(
+    upstream: Stand, podman: Podman, signed: Signed, tmp_path: Path
+) -> None:
+    """So that nothing comes but by names that registries.conf sends to the gate."""
+    carol, conf, policy = upstream.carol, tmp_path / "registries.conf", tmp_path / "policy.json"
+    conf.write_text(GATE.format(gate=upstream.host))
+    taken = {"docker": {"registry.example.com/podman": [{"type": "insecureAcceptAnything"}]}}
+    policy.write_text(json.dumps({"default": [{"type": "reject"}], "transports": taken}))
+    auth = f"--authfile={carol.home / 'docker' / 'config.json'}"
+    words = ("pull", "--quiet", "--tls-verify=false", auth, f"--signature-policy={policy}")
+    named = {"CONTAINERS_REGISTRIES_CONF": str(conf)}
+    done = podman(carol, *words, "registry.example.com/podman/app:v1", **named)
+    assert done.status == 0, done.err
+    refused = podman(carol, *words, f"{signed.name}:v1", **named)
+    assert (refused.status != 0, "rejected by policy" in refused.err) == (True, True), refused.err

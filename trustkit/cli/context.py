@@ -342,14 +342,17 @@ class Context:
         )
 
     def engine(self, to: str) -> Engine:
-        """The engine that ``--to`` names: ``docker``, ``skopeo:DEST`` or ``oci:DIR``."""
+        """The engine that ``--to`` names: ``docker``, ``podman``, ``skopeo:DEST`` or ``oci:DIR``."""
         from trustkit.engines import engine
+        from trustkit.remote.tls import docker_folder
 
+        logins = docker_folder(self.environ) / "config.json"
         return engine(
             to,
             registry=self.registry,
             environ=self.environ,
             plain_http=self.plain_http,
+            logins=logins if self.environ.get("DOCKER_CONFIG") and logins.exists() else None,
         )
 
     def plain_http(self, host: Host) -> bool:

@@ -15,7 +15,7 @@ from trustkit.core.names import ImageRef
 
 @click.command("pull")
 @click.argument("refs", metavar="REF...", nargs=-1, required=True)
-@click.option("--to", "to", default="docker", show_default=True, metavar="docker|skopeo:DEST|oci:DIR")
+@click.option("--to", "to", default="docker", show_default=True, metavar="docker|podman|skopeo:DEST|oci:DIR")
 @bundle_options
 @policy_option
 @click.pass_context
@@ -29,8 +29,8 @@ def command(
 ) -> None:
     """Pull the signed digest of each REF, then give it the tag.
 
-    With --to docker the engine pulls by digest and tags; skopeo:DEST copies with skopeo to any of its destinations;
-    oci:DIR needs no engine and writes an OCI layout. What isn't signed is not pulled.
+    With --to docker or podman the engine pulls by digest and tags; skopeo:DEST copies with skopeo to any of its
+    destinations; oci:DIR needs no engine and writes an OCI layout. What isn't signed is not pulled.
     """
     ctx: Context = click_context.obj
     if bundle is not None or max_age is not None:

@@ -11,11 +11,13 @@ from trustkit.core.manifests import Descriptor, blobs
 from trustkit.core.names import Digest, Host, ImageRef
 from trustkit.core.ports.engines import Engine
 from trustkit.core.strictjson import serialise
+from trustkit.engines import PLACES
 from trustkit.engines.archive import pack
 from trustkit.engines.bundle import Bundle, BundleRegistry
 from trustkit.engines.command import pinned, run
 from trustkit.engines.layout import Layout
 from trustkit.engines.oci import OciEngine
+from trustkit.engines.podman import PodmanEngine
 from trustkit.engines.skopeo import SkopeoEngine
 from trustkit.errors import EngineFailed, InvalidReference, StateError
 
@@ -31,7 +33,7 @@ def bundled_engine(
     """The engine that ``--to`` names, fed from a bundle.
 
     Args:
-        to: ``docker``, ``skopeo:DESTINATION`` or ``oci:DIR``.
+        to: ``docker``, ``podman``, ``skopeo:DESTINATION`` or ``oci:DIR``.
         types: the media types of the manifests that were verified; filled as they are.
         environ, plain_http: as for ``engine``.
 
@@ -47,7 +49,9 @@ def bundled_engine(
     if kind == "skopeo" and rest:
         skopeo = SkopeoEngine(rest, environ, plain_http=plain_http)
         return _ByWayOfLayout(registry, lambda folder, _: skopeo.copy_layout(folder))
-    raise InvalidReference(f"{to!r} is nowhere to pull to.", hint="Write docker, skopeo:DESTINATION or oci:DIR.")
+    if to == "podman":
+        return _ByWayOfLayout(registry, PodmanEngine(environ, plain_http=plain_http).copy_layout)
+    raise InvalidReference(f"{to!r} is nowhere to pull to.", hint=PLACES)
 
 
 class _ByWayOfLayout:
