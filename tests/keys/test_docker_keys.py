@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tuf.api.metadata import Metadata, Root
 
 from tests.conftest import Need
@@ -24,7 +27,7 @@ from trustkit.core.formats.tuf1 import sign as sign_tuf
 from trustkit.core.names import Gun, SignerName
 from trustkit.core.ports.keys import KeyInfo, KeyRole
 from trustkit.errors import KeyExists, KeyUnsupported, NoPassphrase, WrongPassphrase
-from trustkit.keys import dockerkeys
+from trustkit.keys import dockerkeys, keypairs
 from trustkit.keys.dockerexport import export
 from trustkit.keys.dockerfolder import Place, look
 from trustkit.keys.dockerimport import DockerImport, Outcome, Taken
@@ -219,11 +222,7 @@ def test_what_is_written_here_goes_through_an_export_and_import_of_notarys(
     second.must("key", "import", str(tmp_path / "bundle.pem"))
     assert sorted(listed(made.notary, tmp_path / "again").values()) == ["bob", "carol", "dave"]
     for key_id in listed(made.notary, tmp_path / "again"):
-        new = {**os.environ, **NOTARYS}
-        ran = subprocess.run(
-            [second.binary, "-d", second.folder, "key", "passwd", key_id], env=new, capture_output=True, check=False
-        )
-        assert ran.returncode == 0, ran.stdout  # opened, and written by notary
+        changed(made, second.folder, key_id)
     elsewhere = FileKeyStore(tmp_path / "elsewhere", PassphraseSource(environ={}))
     assert {found.error for found in taken(elsewhere, tmp_path / "again", NOTARYS)} == {None}
     assert {found.id for found in elsewhere.list()} == {info.id, other.id, third.id}
@@ -349,6 +348,53 @@ def test_the_layouts_and_encryption_before_0_4(
         (moved,) = look(tmp_path / "old" / "private")
         assert isinstance(moved, Place)
         assert moved.purpose().role is expected[0]
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.RSA, Algorithm.ED25519])
+def test_traditional_files_of_each_kind(made: Made, tmp_path: Path, algorithm: Algorithm) -> None:
+    """Encrypted by openssl, and opened by the real notary as by us."""
+    private = keypairs.generate(algorithm, rsa_bits=2048)
+    iv = os.urandom(16).hex()
+    if isinstance(private, rsa.RSAPrivateKey):
+        label = "RSA"
+        plain = private.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    else:
+        label = "ED25519"
+        raw = keypairs.private_der(private)[-32:]
+        public = bytes.fromhex(str(keypairs.public_half(private.public_key()).keyval["public"]))
+        plain = public + raw + public
+    key = re.search(
+        rb"key=([0-9A-F]{64})",
+        openssl("enc", "-aes-256-cbc", "-md", "md5", "-S", iv[:16], "-pass", f"pass:{PASSPHRASE}", "-P"),
+    )
+    assert key
+    body = openssl("enc", "-aes-256-cbc", "-K", key[1].decode(), "-iv", iv, feed=plain)
+    key_id = dockerkeys.docker_key(private).canonical_id
+    head = f"Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,{iv}\nrole: erin\n\n"
+    text = f"-----BEGIN {label} PRIVATE KEY-----\n{head}{base64.encodebytes(body).decode()}"
+    path = tmp_path / "old" / "private" / f"{key_id}.key"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{text}-----END {label} PRIVATE KEY-----\n")
+    path.chmod(0o600)
+    opened = dockerkeys.DockerKeyFile.parse(path.read_bytes()).open(PASSPHRASE.encode(), stated=key_id)
+    assert keypairs.private_der(opened) == keypairs.private_der(private)
+    changed(made, tmp_path / "old", key_id)  # notary opens it, and writes it in today's form
+    again = dockerkeys.DockerKeyFile.parse(path.read_bytes())
+    assert again.sealed is not None
+    assert keypairs.private_der(again.open(PASSPHRASE.encode(), stated=key_id)) == keypairs.private_der(private)
+
+
+def openssl(*arguments: str, feed: bytes = b"") -> bytes:
+    return subprocess.run(["openssl", *arguments], input=feed, capture_output=True, check=True).stdout
+
+
+def changed(made: Made, folder: Path, key_id: str) -> None:
+    """The real notary opens a key, and writes it again under the same passphrase."""
+    ran = subprocess.run(
+        [made.notary.binary, "-d", folder, "key", "passwd", key_id],
+        env={**os.environ, **NOTARYS}, capture_output=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout
 
 
 def test_ids_are_the_hashes_of_public_keys(made: Made) -> None:
