@@ -302,7 +302,9 @@ def test_what_podman_has_stored_is_compared(tmp_path: Path, says: dict[str, str]
     podman(tmp_path, PULLED="a" * 64, DIGEST=str(Digest.of(AMD))).pull(ref(AMD))
 
 
-@pytest.mark.parametrize("to", ["", "podman:x", "nerdctl", "skopeo:", "skopeo:x", "skopeo:--help:x", "oci:", "docker:x"])
+@pytest.mark.parametrize(
+    "to", ["", "podman:x", "nerdctl", "skopeo:", "skopeo:x", "skopeo:--help:x", "oci:", "docker:x"]
+)
 def test_nowhere_to_pull_to(to: str, registry: MemoryRegistry) -> None:
     with pytest.raises(InvalidReference):
         engine(to, registry=registry, environ={}, plain_http=lambda _: False)
