@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from trustkit.core.names import Gun, Host
 from trustkit.core.records import dataclass
-from trustkit.errors import CouldNotCheck, Garbage, NoCollection, NotAllowed, NotFound
+from trustkit.errors import CouldNotCheck, Garbage, NoCollection, NotAllowed, NotFound, WrongFormat
 from trustkit.remote.auth import Session
 from trustkit.remote.messages import Response
 from trustkit.remote.refusals import refusal
@@ -75,26 +75,32 @@ class HttpNotary:
         scope = f"repository:{gun}:pull"  # a trust server knows collections by their whole name
         answer = self._sessions(server.host).request("GET", path, scope=scope, max_body=limit)
         if answer.status != 200:
-            raise self._refused(answer, server.host, file_name)
+            raise _refused(answer, server.host, gun, file_name)
         if len(answer.body) > max_length:
             raise Garbage(f"{server.host} sends more than the {max_length} bytes that {file_name} may have.")
         return answer.body
 
-    @staticmethod
-    def _refused(answer: Response, host: Host, file_name: str) -> Exception:
-        told = refusal(answer, host)
-        if isinstance(told, NoCollection | NotFound):
-            return told
-        if answer.status == 404:
-            if _code(answer.body) == _ABSENT:
-                return NotFound(f"{host} has no {file_name}.")
-            return Garbage(
-                f"{host} answered 404 for {file_name}, and not as a trust server of Docker does.",
-                hint="Does it have one? Another place for it is named by TRUSTKIT_TRUST_SERVERS.",
-            )
-        if isinstance(told, _TOLD_OF_METADATA):
-            return told
-        return Garbage(f"{host} refuses {file_name} in a way that says nothing ({told.slug}): {told.message}")
+
+def _refused(answer: Response, host: Host, gun: Gun, file_name: str) -> Exception:
+    told = refusal(answer, host)
+    if isinstance(told, WrongFormat):
+        return NoCollection(
+            f"{gun} has no collection in format docker: {told.message}",
+            hint="Pin the root keys that its publisher has for format tuf.",
+            format="tuf",
+        )
+    if isinstance(told, NoCollection | NotFound):
+        return told
+    if answer.status == 404:
+        if _code(answer.body) == _ABSENT:
+            return NotFound(f"{host} has no {file_name}.")
+        return Garbage(
+            f"{host} answered 404 for {file_name}, and not as a trust server of Docker does.",
+            hint="Does it have one? Another place for it is named by TRUSTKIT_TRUST_SERVERS.",
+        )
+    if isinstance(told, _TOLD_OF_METADATA):
+        return told
+    return Garbage(f"{host} refuses {file_name} in a way that says nothing ({told.slug}): {told.message}")
 
 
 def _code(body: bytes) -> object:

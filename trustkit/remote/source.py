@@ -167,6 +167,8 @@ def gone(gun: Gun, told: NoCollection) -> CollectionGone:
             f"trustkit pin add {gun} --root-key ID --replace. Who founds it anew first: trustkit pin remove {gun}",
             reset=True,
         )
+    if "format" in told.context:
+        return CollectionGone(told.message, hint=told.hint)
     return CollectionGone(
         f"The service says that {gun} has no collection, but it had one.",
         hint="Ask the service's operator; nothing is believed until it is back.",

@@ -21,6 +21,7 @@ from trustkit.errors import (
     NotAllowed,
     NotFound,
     TrustkitError,
+    WrongFormat,
 )
 from trustkit.remote.auth import Session, json_object, scope
 from trustkit.remote.messages import Response
@@ -157,6 +158,12 @@ class HttpTrustService:
 
 def _of_metadata(told: TrustkitError, gun: Gun, file_name: str) -> TrustkitError:
     """What a refusal of a metadata file may mean: signatures give a verdict on trust, an answer alone never does."""
+    if isinstance(told, WrongFormat):
+        return NoCollection(
+            f"{gun} has no collection in format tuf: {told.message}",
+            hint=f"If its publisher says so, too: trustkit pin remove {gun}, then pin it with --format docker.",
+            format="docker",
+        )
     if isinstance(told, _TOLD_OF_METADATA):
         return told
     return Garbage(f"{gun.host} refuses {file_name} in a way that says nothing ({told.slug}): {told.message}")
