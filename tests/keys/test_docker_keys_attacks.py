@@ -353,6 +353,16 @@ def test_a_folder_without_keys_is_said_to_be_none(tmp_path: Path, home: FileKeyS
         list(DockerImport(home, source())(tmp_path / name))
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "loop/private"])
+def test_a_folder_that_cannot_be_looked_at_is_no_traceback(tmp_path: Path, home: FileKeyStore, name: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    known = PassphraseSource(environ={"TRUSTKIT_ROOT_PASSPHRASE": "a passphrase"})
+    with pytest.raises(StateError, match=r"can't be read|no keys"):
+        list(DockerImport(home, source())(tmp_path / name))
+    with pytest.raises(StateError):
+        DockerKeyStore(tmp_path / name, known).generate(KeyRole.ROOT)
+
+
 def test_a_folder_that_is_too_deep_is_no_key_folder(private: Path) -> None:
     write(private.joinpath("tuf_keys", *"abcdefghijklmnopqr", f"{ID}.key"))
     with pytest.raises(StateError, match="no key folder"):

@@ -14,7 +14,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -28,6 +28,7 @@ SUFFIX = ".key"
 MAX_FILES = 10_000
 MAX_DEPTH = 16
 _NAME = re.compile(r"(?P<id>[0-9a-f]{64})(?:_(?P<role>[a-z0-9_-]{1,64}))?\.key\Z")
+_ID_DIGITS = 64
 _ROOT_KEYS, _TUF_KEYS = "root_keys", "tuf_keys"
 
 
@@ -96,29 +97,43 @@ def private_folder(folder: Path) -> Path | None:
     Raises:
         StateError: it is a link, or the folder can't be read.
     """
+    try:
+        return _private_folder(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StateError(f"{_short(folder)} can't be read: {error.strerror}.") from error
+
+
+def _private_folder(folder: Path) -> Path | None:
     for below in (PRIVATE, f"trust/{PRIVATE}"):
         if (found := folder / below).is_symlink():
             raise StateError(f"{found} is a link, and isn't followed.", hint="Name the folder that it leads to.")
         if found.is_dir():
             return found
-    try:
-        itself = folder.name == PRIVATE or any(name.suffix == SUFFIX for name in folder.iterdir())
-        return folder if itself and folder.is_dir() else None
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise StateError(f"{folder} can't be read: {error.strerror}.") from error
+    itself = folder.name == PRIVATE or any(name.suffix == SUFFIX for name in folder.iterdir())
+    return folder if itself and folder.is_dir() else None
 
 
 def target_folder(folder: Path) -> Path:
     """The same where there may be none yet: ``private`` below it, then; raises StateError."""
+    if found := private_folder(folder):
+        return found
     if folder.exists() and not folder.is_dir():
         raise StateError(f"{folder} is no folder.")
-    return private_folder(folder) or (folder if folder.name == PRIVATE else folder / PRIVATE)
+    return folder if folder.name == PRIVATE else folder / PRIVATE
 
 
-def look(folder: Path) -> Iterator[Place | Unusable]:
+def _short(folder: Path) -> str:
+    text = str(folder)
+    return text if len(text) < 200 else f"{text[:80]}..."
+
+
+def look(folder: Path, ids: Collection[str] | None = None) -> Iterator[Place | Unusable]:
     """Every file ``*.key`` in a folder of private keys, in order; other files are none of a key.
+
+    Args:
+        ids: read the files of these keys alone; unless given, all.
 
     Raises:
         StateError: the folder can't be read, or holds more than anybody's keys.
@@ -133,14 +148,14 @@ def look(folder: Path) -> Iterator[Place | Unusable]:
             raise StateError(f"{folder} has over {MAX_FILES} files, or folders over {MAX_DEPTH} deep: no key folder.")
         yield from (Unusable(path, _link()) for name in folders if (path := Path(root, name)).is_symlink())
         for name in sorted(names):
-            if name.endswith(SUFFIX) and not name.startswith("."):
+            wanted = ids is None or name[:_ID_DIGITS] in ids
+            if wanted and name.endswith(SUFFIX) and not name.startswith("."):
                 yield _read(Path(root, name), below / name, descriptor)
 
 
 def load(folder: Path, key_id: str) -> Place | Unusable | None:
     """The file of one key, wherever it lies in the folder; raises StateError."""
-    flat = [found for found in look(folder) if found.path.name.startswith(key_id)]
-    return flat[0] if flat else None
+    return next((found for found in look(folder, (key_id,)) if found.path.name.startswith(key_id)), None)
 
 
 def _read(path: Path, inside: PurePosixPath, descriptor: int) -> Place | Unusable:

@@ -104,7 +104,7 @@ class DockerKeyStore:
             KeyFileInvalid, InvalidName: one of them is here and can't be used; StateError.
         """
         found = []
-        for file in self._look():
+        for file in self._look(key_ids):
             if file.path.name[:64] in key_ids:
                 info = self._info(file)
                 if isinstance(info, Unusable):
@@ -154,8 +154,8 @@ class DockerKeyStore:
         self._open[info.id] = (docker_key(opened), signer(opened, public))
         self._on_use(info)
 
-    def _look(self) -> Sequence[Place | Unusable]:
-        return tuple(dockerfolder.look(self.folder)) if self.folder.exists() else ()
+    def _look(self, ids: frozenset[str] | None = None) -> Sequence[Place | Unusable]:
+        return tuple(dockerfolder.look(self.folder, ids)) if self.folder.exists() else ()
 
     def _info(self, found: Place | Unusable) -> KeyInfo | Unusable:
         if isinstance(found, Unusable):
