@@ -46,6 +46,7 @@ PAGES = [
     "podman-skopeo-crio",
     "policy",
     "pull-with-docker",
+    "read-docker-collections",
     "pull-with-skopeo",
     "restore-the-service",
     "rotate-online-keys",
