@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from tuf.api.metadata import Snapshot
 
 from tests.authority.anvil import Anvil
 from tests.authority.conftest import Play, Scene
@@ -284,11 +285,31 @@ def test_a_publishers_snapshot_is_not_the_services_to_renew(play: Play) -> None:
     play(scene)
 
 
-def _snapshot(office: Office, up: Mapping[str, bytes]) -> bytes:
-    from tuf.api.metadata import Snapshot
+def test_a_key_that_signed_is_not_taken_again_when_the_snapshot_comes_back(play: Play) -> None:
+    async def scene(it: Scene) -> None:
+        office = await Office(it).ready()
+        await office.found()
+        first = await office.notary.key(GUN, "snapshot", ALICE)
+        forge = office.forge
+        forge.version, forge.signers["snapshot"] = 2, [ecdsa()]
+        up = office.upload("root")
+        up["snapshot"] = _snapshot(office, {**up, "targets": (await office.stored())["targets"]}, version=2)
+        await office.publishing.publish(GUN, up, ALICE)
+        assert await office.tags() == {"v1"}
+        second = await office.notary.next_key(GUN, "snapshot", ALICE)
+        assert second.keyid != first.keyid
+        assert await office.notary.key(GUN, "snapshot", ALICE) == second
+        forge.version = 3
+        await office.names("snapshot")
+        versions = await office.publishing.publish(GUN, office.upload("root"), ALICE)
+        assert versions == {"root": 3, "targets": 1, "snapshot": 3, "timestamp": 3}
 
+    play(scene)
+
+
+def _snapshot(office: Office, up: Mapping[str, bytes], version: int = 1) -> bytes:
     meta = {files.meta_name(role): files.meta_of(data) for role, data in up.items()}
-    return files.sign(Snapshot(1, None, office.forge.expires, meta), office.forge.signers["snapshot"])
+    return files.sign(Snapshot(version, None, office.forge.expires, meta), office.forge.signers["snapshot"])
 
 
 def test_deleted_and_founded_anew_it_is_another_collection(play: Play) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from securesystemslib.signer import Signer
+from tuf.api.metadata import Root
 
 from trustkit.authority.access import require
 from trustkit.authority.founders import require_founder_key
@@ -19,13 +20,15 @@ from trustkit.authority.publish import IN_LOOP_BYTES, Requester
 from trustkit.authority.settings import require_notary_api
 from trustkit.core.access import Operation
 from trustkit.core.formats.docker.evaluate import evaluate_but_expiry
-from trustkit.core.formats.docker.judge import Accepted, State, chain, judge
+from trustkit.core.formats.docker.files import read
+from trustkit.core.formats.docker.judge import SNAPSHOT, Accepted, State, chain, judge
 from trustkit.core.formats.docker.keys import DockerKey, canonical_ids, key_of
 from trustkit.core.formats.docker.roots import root_signers
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.ports.changefeed import UPDATE, Change
 from trustkit.core.ports.service import DOCKER, AuditRow, CollectionRecord, Store, StoredFile, Transaction
+from trustkit.core.readings import Reader, Readings
 from trustkit.core.roots import ONLINE
 from trustkit.core.view import SignedView
 from trustkit.errors import Conflict, NameTaken, NotTrusted, WrongFormat
@@ -95,9 +98,10 @@ class NotaryPublishing:
         online, pending = _public(signers), _public(waiting)
         state = State(gun, {} if begins else chain(last), online, pending, {} if begins else last)
         size = sum(map(len, upload.values())) + sum(map(len, state.files.values()))
+        reader = Readings(read)
 
         def make() -> _Made:
-            return self._make(state, current, upload, (signers, waiting), now)
+            return self._make(state, current, upload, (signers, waiting), now, reader)
 
         made = await asyncio.to_thread(make) if size > IN_LOOP_BYTES else make()
         accepted = made.accepted
@@ -111,8 +115,10 @@ class NotaryPublishing:
         await tx.collections.add_files(gun, made.files, now)
         if adopted := [role for role in waiting if _names(accepted, role, waiting[role])]:
             await self._keys.adopt(tx, gun, adopted, now)
+        if not accepted.ours and _named_before(state, signers[SNAPSHOT], reader):
+            await self._keys.remake_docker(tx, gun, SNAPSHOT, now)
         await tx.changefeed.append(change_of(gun, made.files[-1], now))
-        before = await asyncio.to_thread(_view, state, last, now)
+        before = await asyncio.to_thread(_view, state, last, now, reader)
         versions = {file.role: file.version for file in made.files}
         await tx.audit.append(_row(who, now, made, before, versions, adopted))
         return dict(made.view.versions) | versions
@@ -124,6 +130,7 @@ class NotaryPublishing:
         upload: Mapping[str, bytes],
         keys: tuple[Mapping[str, Signer], Mapping[str, Signer]],
         now: datetime,
+        reader: Reader,
     ) -> _Made:
         """Judges, signs, and then reads the new state as a client would, before any of it is stored.
 
@@ -133,13 +140,13 @@ class NotaryPublishing:
             keys: those in use, and those that wait for a root to name them.
         """
         try:
-            accepted = judge(state, upload, now=now, lifetimes=self._lifetimes)
+            accepted = judge(state, upload, now=now, lifetimes=self._lifetimes, reader=reader)
         except Conflict as error:
             known = {role: file.version for role, file in current.items()}
             error.context["versions"] = known | dict(_mapping(error.context.get("versions")))
             raise
         files = [
-            _numbered(stored(role, upload[role]), current, anew=accepted.founding or role in accepted.begins)
+            _numbered(stored(role, upload[role], reader), current, anew=accepted.founding or role in accepted.begins)
             for role in sorted(upload)
         ]
         signers, waiting = keys
@@ -148,7 +155,7 @@ class NotaryPublishing:
         life = self._lifetimes.default["timestamp"]
         made = resigned(accepted.files, current, signers, snapshot=accepted.ours, now=now, life=life)
         after = {**accepted.files, **{file.role: file.data for file in made}}
-        view = evaluate_but_expiry(after, state.gun, now, fresh={*upload, *ONLINE})
+        view = evaluate_but_expiry(after, state.gun, now, fresh={*upload, *ONLINE}, reader=reader)
         return _Made(accepted, [*files, *made], view)
 
 
@@ -206,6 +213,13 @@ def _names(accepted: Accepted, role: str, signer: Signer) -> bool:
     return signer.public_key.keyid in accepted.root.signed.roles[role].keyids
 
 
+def _named_before(state: State, signer: Signer, reader: Reader) -> bool:
+    """Whether the root that was stored gave the snapshot to this key; what signed once isn't taken again later."""
+    root = state.files.get("root")
+    named = reader(root, Root).signed.roles[SNAPSHOT].keyids if root else ()
+    return signer.public_key.keyid in named
+
+
 def _numbered(file: StoredFile, current: Mapping[str, StoredFile], *, anew: bool) -> StoredFile:
     """A file with its series: a new one where its versions begin anew at a number that was used."""
     head = current.get(file.role)
@@ -214,12 +228,12 @@ def _numbered(file: StoredFile, current: Mapping[str, StoredFile], *, anew: bool
     return replace(file, series=(head.series or 0) + 1)
 
 
-def _view(state: State, last: Mapping[str, bytes], now: datetime) -> SignedView | None:
+def _view(state: State, last: Mapping[str, bytes], now: datetime, reader: Reader) -> SignedView | None:
     """What was signed before; None where nothing was, or nothing that verifies."""
     if not state.files:
         return None
     try:
-        return evaluate_but_expiry(last, state.gun, now, fresh=())
+        return evaluate_but_expiry(last, state.gun, now, fresh=(), reader=reader)
     except NotTrusted:
         return None
 

@@ -12,6 +12,7 @@ from tuf.api.metadata import Root, Snapshot, Timestamp
 from trustkit.core.formats.docker.files import meta_name, meta_of, read, role_kind, sign
 from trustkit.core.formats.docker.judge import SNAPSHOT, TIMESTAMP, chain
 from trustkit.core.ports.service import StoredFile
+from trustkit.core.readings import Reader
 from trustkit.core.versions import LARGEST
 from trustkit.errors import StateError
 
@@ -22,9 +23,9 @@ says is no older for that, as the timestamp names it by its hash."""
 _SNAPSHOT_AGE = timedelta(days=30)
 
 
-def stored(role: str, data: bytes) -> StoredFile:
+def stored(role: str, data: bytes, reader: Reader) -> StoredFile:
     """A file with its version and expiry, as the store keeps it."""
-    signed = read(data, role_kind(role)).signed
+    signed = reader(data, role_kind(role)).signed
     return StoredFile(role, signed.version, data, signed.expires)
 
 

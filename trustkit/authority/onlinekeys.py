@@ -189,6 +189,11 @@ class OnlineKeys:
         await tx.upkeep.drop_pending_keys(gun, ONLINE)
         await tx.upkeep.replace_online_keys(gun, await self._make(gun, ONLINE, docker=True), now)
 
+    async def remake_docker(self, tx: Transaction, gun: Gun, role: str, now: datetime) -> None:
+        """A new key of format ``docker`` in the place of one that no root names any more."""
+        await tx.upkeep.drop_pending_keys(gun, [role])
+        await tx.upkeep.replace_online_keys(gun, await self._make(gun, [role], docker=True), now)
+
     def place(self, gun: Gun, key: SealedKey, *, opened: bool) -> str:
         """Where a key lies: ``database``, ``signer`` or ``device``; with ``opened`` the URI of what is on a device.
 

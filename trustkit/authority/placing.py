@@ -19,7 +19,7 @@ from trustkit.authority.publish import closed
 from trustkit.core.formats.tuf1 import read
 from trustkit.core.names import Gun
 from trustkit.core.ports.places import KeyPlaces
-from trustkit.core.ports.service import AuditRow, Store, StoredFile, Transaction
+from trustkit.core.ports.service import TUF, AuditRow, Store, StoredFile, Transaction
 from trustkit.core.publickeys import check_key
 from trustkit.core.roots import ONLINE
 from trustkit.errors import Conflict, NotFound, StateError
@@ -91,6 +91,11 @@ class Placing:
             raise NotFound(f"There is no collection {gun}.", hint="Its publisher founds it with: trustkit init GUN")
         if record.closed is not None:
             raise closed(record)
+        if record.format != TUF:
+            raise StateError(
+                f"{gun} is in format {record.format}, whose online keys lie in the service's database.",
+                hint="Its publisher has new ones made: notary key rotate GUN timestamp -r",
+            )
         if await self._keys.are_elsewhere(tx, gun):
             raise StateError(
                 f"The online keys of {gun} are at a separate signer, which has keys of its own only.",

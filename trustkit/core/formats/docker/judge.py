@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from tuf.api.exceptions import LengthOrHashMismatchError
-from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets
 
 from trustkit.core.formats.docker.files import meta_name, read, role_kind
 from trustkit.core.formats.docker.keys import DockerKey, canonical_ids
@@ -21,6 +21,7 @@ from trustkit.core.formats.docker.roots import check_root, check_root_at, check_
 from trustkit.core.formats.docker.tree import Node, read_tree
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun, shown
+from trustkit.core.readings import Reader
 from trustkit.errors import (
     BadDelegation,
     BadExpiry,
@@ -32,8 +33,6 @@ from trustkit.errors import (
     Malformed,
     WrongOnlineKeys,
 )
-
-S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
 
 FIRST = 2
 """The highest version that a role may begin with: stock clients sign once at ``init`` and again when they publish."""
@@ -90,26 +89,31 @@ def chain(files: Mapping[str, bytes]) -> dict[str, bytes]:
     return {role: data for role, data in files.items() if role == SNAPSHOT or meta_name(role) in named}
 
 
-def judge(state: State, upload: Mapping[str, bytes], *, now: datetime, lifetimes: Lifetimes) -> Accepted:
+def judge(
+    state: State, upload: Mapping[str, bytes], *, now: datetime, lifetimes: Lifetimes, reader: Reader = read
+) -> Accepted:
     """Holds an upload against the stored state.
 
     Args:
         upload: bytes by role.
+        reader: reads the files, where the caller has one that remembers them.
 
     Raises:
         Rejected: a leaf for each rule broken; nothing may be stored.
         Conflict: a version that somebody else has taken; the context has the current ones.
     """
-    return _Judging(state, upload, now, lifetimes)()
+    return _Judging(state, upload, now, lifetimes, reader)()
 
 
 class _Judging:
-    def __init__(self, state: State, upload: Mapping[str, bytes], now: datetime, lifetimes: Lifetimes) -> None:
+    def __init__(
+        self, state: State, upload: Mapping[str, bytes], now: datetime, lifetimes: Lifetimes, reader: Reader
+    ) -> None:
         self._state = state
         self._upload = upload
         self._now = now
         self._lifetimes = lifetimes
-        self._seen: dict[bytes, Metadata[Any]] = {}
+        self._reader = reader
         _check_roles(state, upload)
 
     def __call__(self) -> Accepted:
@@ -138,12 +142,6 @@ class _Judging:
             ours=ours,
             founding=not state.files,
         )
-
-    def _reader(self, data: bytes, kind: type[S], what: str = "") -> Metadata[S]:
-        """Reads each file once."""
-        if data not in self._seen:
-            self._seen[data] = read(data, kind, what)
-        return self._seen[data]
 
     def _file(self, role: str) -> Metadata[Any]:
         return self._reader(self._upload[role], role_kind(role), f"{role}.json")
