@@ -30,6 +30,7 @@ class Podman:
             "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
             "CONTAINERS_CONF": str(folder / "containers.conf"),
         }
+        self.folder = folder
         self._program = program
 
     def __call__(self, who: Person, *arguments: str, **environ: str) -> Result:
@@ -43,6 +44,12 @@ class Podman:
         done = self(who, "image", "inspect", reference)
         assert done.status == 0, done.err
         return str(json.loads(done.out)[0]["Digest"])
+
+    def names(self, who: Person, reference: str) -> list[str]:
+        """Every tag that the image has here."""
+        done = self(who, "image", "inspect", reference)
+        assert done.status == 0, done.err
+        return list(json.loads(done.out)[0]["RepoTags"])
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.parts import Docker, Skopeo, Stand
+from tests.real.parts import Docker, Skopeo, Stand, archive
 from tests.real.podmans import Podman, podman_in_short_folder
 from tests.service import Result
+from trustkit.cli.demo_images import write_image
 
 pytestmark = pytest.mark.real
 
@@ -120,9 +123,68 @@ def test_a_bundle_goes_into_podman_as_well(upstream: Stand, podman: Podman, sign
     carol, name, file = upstream.carol, f"{signed.name}:v1", str(tmp_path / "app.tkb")
     assert carol("bundle", "create", name, "-o", file, "--images").status == 0
     podman(carol, "image", "rm", "--force", name, f"{signed.name}@{signed.digest}")
-    done = pull(upstream, podman, "--bundle", file, "--max-age", "1h", name)
+    scratch = podman.folder / "No_-Name"
+    scratch.mkdir()
+    done = pull(upstream, podman, "--bundle", file, "--max-age", "1h", name, TMPDIR=str(scratch))
     assert done.status == 0, done.err
     assert podman.digest(carol, name) == signed.digest
+    assert podman.names(carol, name) == [name]
+    assert list(scratch.iterdir()) == []
+
+
+def test_an_index_in_a_bundle_keeps_its_digest_and_gets_no_second_name(
+    upstream: Stand, podman: Podman, tmp_path: Path
+) -> None:
+    carol, name, file = upstream.carol, f"{upstream.host}/index/bundled:v1", str(tmp_path / "app.tkb")
+    digest = upstream.alice.push(name, "two platforms", architectures=("amd64", "arm64"))
+    assert upstream.alice("sign", name).status == 0
+    upstream.pinned(carol, f"{upstream.host}/index/bundled")
+    assert carol("bundle", "create", name, "-o", file, "--images").status == 0
+    done = pull(upstream, podman, "--bundle", file, "--max-age", "1h", name)
+    assert done.status == 0, done.err
+    assert podman.digest(carol, name) == digest
+    assert podman.names(carol, name) == [name]
+
+
+def test_an_image_of_the_same_id_with_other_layers_is_not_taken_for_the_signed_one(
+    upstream: Stand, podman: Podman, skopeo_tool: Skopeo, tmp_path: Path
+) -> None:
+    """podman's id is the configuration's digest, and it takes layers that the configuration doesn't list."""
+    carol, repository = upstream.carol, f"{upstream.host}/same-id/app"
+    name, layout = f"{repository}:v1", tmp_path / "layout"
+    write_image(layout, "t", "signed, of an id that something else has")
+    assert skopeo_tool.push(upstream.alice, layout, name).status == 0
+    assert upstream.alice("sign", name).status == 0
+    upstream.pinned(carol, repository)
+    other_layers(layout, gzip.compress(archive("evil")))
+    assert skopeo_tool.push(upstream.bob, layout, f"{repository}:evil").status == 0
+    evil = podman.pull(carol, f"{repository}:evil")
+    assert evil.status == 0, evil.err
+
+    file = str(tmp_path / "app.tkb")
+    assert carol("bundle", "create", name, "-o", file, "--images").status == 0
+    for arguments in ((name,), ("--bundle", file, "--max-age", "1h", name)):
+        done = pull(upstream, podman, *arguments)
+        assert (done.status, done.out, done.slug) == (1, "", "engine-failed"), done.err
+        assert podman(carol, "image", "exists", name).status == 1
+    assert podman(carol, "image", "rm", "--force", evil.out.strip()).status == 0
+    assert pull(upstream, podman, name).status == 0
+
+
+def other_layers(layout: Path, layer: bytes) -> None:
+    """Has the one image of a layout keep its configuration, and have this one layer."""
+
+    def put(data: bytes) -> dict[str, object]:
+        digest = hashlib.sha256(data).hexdigest()
+        (layout / "blobs" / "sha256" / digest).write_bytes(data)
+        return {"digest": f"sha256:{digest}", "size": len(data)}
+
+    index = json.loads((layout / "index.json").read_text())
+    (top,) = index["manifests"]
+    manifest = json.loads((layout / "blobs" / "sha256" / top["digest"][7:]).read_text())
+    manifest["layers"] = [{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", **put(layer)}]
+    top.update(put(json.dumps(manifest).encode()))
+    (layout / "index.json").write_text(json.dumps(index))
 
 
 GATE = """\

@@ -50,7 +50,8 @@ def bundled_engine(
         skopeo = SkopeoEngine(rest, environ, plain_http=plain_http)
         return _ByWayOfLayout(registry, lambda folder, _: skopeo.copy_layout(folder))
     if to == "podman":
-        return _ByWayOfLayout(registry, PodmanEngine(environ, plain_http=plain_http).copy_layout)
+        podman = PodmanEngine(environ, plain_http=plain_http)
+        return _ByWayOfLayout(registry, lambda folder, ref: podman.take_archive(_nameless(folder, ref, types), ref))
     raise InvalidReference(f"{to!r} is nowhere to pull to.", hint=PLACES)
 
 
@@ -90,3 +91,17 @@ def _load(folder: Path, ref: ImageRef, types: Mapping[Digest, str], environ: Map
         if not config and not error.hint:
             error.hint = f"This engine may load no index. skopeo takes its platform: --to skopeo:docker-daemon:{name}"
         raise
+
+
+def _nameless(folder: Path, ref: ImageRef, types: Mapping[Digest, str]) -> Path:
+    """An archive of the layout in which the image has no name.
+
+    podman makes a name of its own of a layout's folder, or refuses it: the path has to be a repository's name.
+    """
+    digest = pinned(ref)
+    size = (folder / "blobs" / "sha256" / digest.hex).stat().st_size
+    top = {"mediaType": types[digest], "digest": str(digest), "size": size}
+    (folder / "index.json").write_bytes(serialise({"schemaVersion": 2, "manifests": [top]}))
+    file = folder.with_suffix(".tar")
+    pack(folder, file)
+    return file

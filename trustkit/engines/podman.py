@@ -47,13 +47,16 @@ class PodmanEngine:
         plain = not remote and ref.gun.host.loopback and self._plain_http(ref.gun.host)
         self._take([*self._logins, *(["--tls-verify=false"] if plain else []), name], ref)
 
-    def copy_layout(self, folder: Path, ref: ImageRef) -> None:
-        """Takes the one image of an OCI layout and tags it.
+    def take_archive(self, file: Path, ref: ImageRef) -> None:
+        """Takes the one image of an archive of an OCI layout and tags it.
+
+        Args:
+            file: names the image nowhere, or podman gives it that name before it is compared.
 
         Raises:
             As ``pull``.
         """
-        self._take([f"oci:{folder}"], ref)
+        self._take([f"oci-archive:{file}"], ref)
 
     def _take(self, source: list[str], ref: ImageRef) -> None:
         said = self._podman("pull", "--quiet", *source).split()
