@@ -120,16 +120,20 @@ class LocalServer:
                 if not believed(connection):
                     log.warning("Another user's process asked, and got no answer.")
                     return
-                request = self._request(connection)
-                answer = self._answer(request)
-                connection.settimeout(SECONDS)
-                connection.sendall(answer)
+                self._talk(connection)
         except OSError:
             pass  # it went away, or took too long
         except Exception as error:  # noqa: BLE001 - one question must not end the others
             log.warning("A question could not be answered: %s", type(error).__name__)
         finally:
             self._slots.release()
+
+    def _talk(self, connection: socket.socket) -> None:
+        """All that is said over a connection to who is believed; it is closed afterwards, whatever is raised."""
+        request = self._request(connection)
+        answer = self._answer(request)
+        connection.settimeout(SECONDS)
+        connection.sendall(answer)
 
     def _request(self, connection: socket.socket) -> bytes:
         ends, line = time.monotonic() + SECONDS, bytearray()

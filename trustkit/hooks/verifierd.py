@@ -6,82 +6,34 @@ anew as soon as their files change.
 
 from __future__ import annotations
 
-import gc
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from trustkit.client.enforce import Enforce, Verdict
 from trustkit.config import policy_file
-from trustkit.core.names import Digest, ImageRef
-from trustkit.errors import TimedOut, TrustkitError
-from trustkit.hooks.cache import MAX_AGE, REFUSAL_AGE, Enforcing, VerdictCache
+from trustkit.errors import TrustkitError
+from trustkit.hooks.cache import MAX_AGE
 from trustkit.hooks.containerd import SECONDS, read_flags
-from trustkit.hooks.gate import now, open_gate
 from trustkit.hooks.judging import MAX_DESCRIPTOR, judge, refusal
+from trustkit.hooks.verdicts import Verdicts
 
 LONGEST = 8 * MAX_DESCRIPTOR
 """Bytes of a request: a descriptor in which each byte is an escape, and some flags."""
 REQUEST_SECONDS = SECONDS - 1
 """How long a request to a trust service may take."""
 _NOT_MINE = 2
-_ROUNDS = 3
-_Stamp = tuple[object, ...]
 
 
 class _NotMineError(Exception):
     """No question for this helper: the verifier has another home or policy, or another version."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Door:
-    """The use case as it was opened, and the state of the files that it was opened by."""
-
-    stamp: _Stamp
-    opened: float
-    enforce: Enforce
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A verdict, and the state of the files that it was given by."""
-
-    verdict: Verdict
-    stamp: _Stamp
-
-    @property
-    def allowed(self) -> bool:
-        return self.verdict.allowed
-
-    @property
-    def error(self) -> TrustkitError | None:
-        return self.verdict.error
-
-    @property
-    def expires(self) -> datetime | None:
-        return self.verdict.expires
-
-
 class Helper:
     """The answers, for ``LocalServer``.  Safe to use from several threads.
 
-    - A verdict counts for ``max_age`` seconds, never past an expiry, and not after a change of policy or pins.
-    - Where a registry has sent something else than a kept verdict names, the tag may have been signed anew: nothing
-      is refused by a verdict that is older than a second.
-
-    Args:
-        home: absolute.
-        policy: as an option of the command line.
-        warn: says one line.
-
-    Raises:
-        InvalidSetting: a policy that is none, or another setting.
-        StateError: a home that can't be used.
+    Args, Raises: as ``Verdicts``.
     """
 
     def __init__(
@@ -94,17 +46,10 @@ class Helper:
         warn: Callable[[str], None],
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._environ, self._home, self._policy = environ, home, policy
-        self._max_age, self._warn, self._ticks = max_age, warn, ticks
-        self._lock = threading.Lock()
-        self._opened: _Door | None = None
-        self._cache: VerdictCache[_Kept] = VerdictCache(
-            self._ask, clock=now, max_age=max_age, ticks=ticks, together=self._together
+        self._home, self._ticks = home, ticks
+        self._verdicts = Verdicts(
+            environ, home=home, policy=policy, max_age=max_age, seconds=REQUEST_SECONDS, warn=warn, ticks=ticks
         )
-        self._door()  # refuses here and now; the first question opens it again, for what is frozen is never freed
-        self._opened = None
-        gc.collect()
-        gc.freeze()  # the modules that are loaded by now stay, and no later look for garbage has to pass them
 
     def __call__(self, line: bytes) -> bytes:
         """The answer to a request, both as lines of JSON."""
@@ -119,7 +64,7 @@ class Helper:
         flags: dict[str, str] = {}
         try:
             flags = read_flags(arguments)
-            return judge(flags, given, partial(self._verdict, ends=self._ticks() + seconds))
+            return judge(flags, given, partial(self._verdicts.held, ends=self._ticks() + seconds))
         except TrustkitError as error:
             return refusal(flags.get("name", ""), error)
 
@@ -131,76 +76,11 @@ class Helper:
             given, seconds = str(asked["input"]).encode("latin-1"), float(asked["seconds"])
             home, policy = Path(asked["home"]), asked["policy"]
             named = {} if policy is None else {"TRUSTKIT_POLICY": str(policy)}
-            same = home.resolve() == self._home.resolve() and policy_file(None, named, home).value == self._file()
+            same = (
+                home.resolve() == self._home.resolve() and policy_file(None, named, home).value == self._verdicts.file
+            )
         except (ValueError, TypeError, KeyError, RecursionError, OSError, TrustkitError) as error:
             raise _NotMineError("not read") from error
         if not same or not 0 < seconds <= 600:
             raise _NotMineError("another home or policy")
         return arguments, given, seconds - min(0.2, seconds / 10)
-
-    def _file(self) -> Path | None:
-        return policy_file(self._policy, self._environ, self._home).value
-
-    def _verdict(self, ref: ImageRef, *, length: int, found: Digest, ends: float) -> Verdict:
-        door = self._door()
-        kept = self._current(ref, door.stamp, None, ends)
-        verdict = door.enforce.held_to(kept, found, length)
-        if kept.error is None and verdict.error is not None:
-            kept = self._current(ref, door.stamp, self._ticks() - min(REFUSAL_AGE, self._max_age), ends)
-            verdict = door.enforce.held_to(kept, found, length)
-        return verdict
-
-    def _current(self, ref: ImageRef, stamp: _Stamp, since: float | None, ends: float) -> Verdict:
-        """The verdict by the files as they are; raises TimedOut."""
-        for _ in range(_ROUNDS):
-            try:
-                kept = self._cache.future(ref, since=since).result(max(0.0, ends - self._ticks()))
-            except TimeoutError:
-                break
-            if kept.stamp == stamp:
-                return kept.verdict
-            since = self._ticks()
-        raise TimedOut(
-            f"There is no verdict on {ref} in time.", hint="See whether the trust service answers: trustkit doctor"
-        )
-
-    def _ask(self, ref: ImageRef, *, length: int | None = None) -> _Kept:
-        door = self._door()
-        return _Kept(door.enforce(ref, length=length), door.stamp)
-
-    def _together(self) -> Enforcing[_Kept]:
-        door = self._door()
-        enforce = door.enforce.together()
-
-        def ask(ref: ImageRef, *, length: int | None = None) -> _Kept:
-            return _Kept(enforce(ref, length=length), door.stamp)
-
-        return ask
-
-    def _door(self) -> _Door:
-        """The use case by the files as they are.  Opened again after a while in any case, for what has no stamp:
-        root files that a policy names, credentials, certificates."""
-        with self._lock:
-            began, file = self._ticks(), self._file()
-            stamp = (file, _state(file), _state(self._home / "pins.json"))
-            door = self._opened
-            if door is None or door.stamp != stamp or began - door.opened >= self._max_age:
-                enforce = open_gate(
-                    self._environ,
-                    home=str(self._home),
-                    policy=self._policy,
-                    warn=self._warn,
-                    seconds=REQUEST_SECONDS,
-                )
-                self._opened = door = _Door(stamp, began, enforce)
-                gc.collect()  # the one before has connections, and cycles that would keep them open for long
-            return door
-
-
-def _state(path: Path | None) -> tuple[int, ...] | None:
-    """What changes where a file does; None for no file."""
-    try:
-        found = path.stat() if path is not None else None
-    except OSError:
-        return None
-    return found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
