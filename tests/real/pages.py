@@ -24,7 +24,10 @@ from tests.shim import write_shim
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"([a-z]+)\$ (.*)")
-_REFUSED = re.compile(r"\[[a-z-]+\]$|^Error|^error|^denied|level=fatal", re.MULTILINE)
+_TRUST = r"^No valid trust data|^you are not authorized|^unable to reach trust server"
+"""What docker says for a refusal of Docker Content Trust."""
+
+_REFUSED = re.compile(rf"\[[a-z-]+\]$|^Error|^error|^denied|level=fatal|{_TRUST}", re.MULTILINE)
 _SERVER = re.compile(r"(faketime -f \S+ )?(trustkit( admission)?|docker-registry) serve\b|trustkit verifierd\b")
 _STOP = re.compile(r"systemctl stop trustkit")
 _CHANGE = re.compile(r"trustkit admin .* (set|assign|revoke|disable|remove|passwd)\b", re.DOTALL)

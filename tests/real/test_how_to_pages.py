@@ -25,6 +25,7 @@ PAGES = [
     "back-up-keys",
     "clean-up-images",
     "containerd",
+    "docker-content-trust",
     "docker-plugin",
     "operate-principals",
     "sign-many",
