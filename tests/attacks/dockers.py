@@ -133,6 +133,7 @@ class _Context(Context):
             now=self.now,
             sleep=lambda _: None,
             clock=self._victim.patience,
+            reader=lambda: self.readings.docker,
         )
 
 

@@ -175,7 +175,7 @@ class Context:
         """Collections in format ``docker``, verified into the home folder."""
         from trustkit.hooks.gate import notary_source
 
-        return notary_source(self.sessions, self.home, self.environ)
+        return notary_source(self.sessions, self.home, self.environ, run=self.readings)
 
     @cached_property
     def looking(self) -> FormatLooking:

@@ -6,6 +6,7 @@ checked each time, under the keys of that time.
 
 from __future__ import annotations
 
+from functools import cached_property
 from threading import Lock
 from typing import Any, Protocol, TypeVar, cast
 
@@ -47,6 +48,13 @@ class Readings:
             known = self._reader(data, kind, what)
             self._keep((kind, data), known)
         return cast("Metadata[S]", known)
+
+    @cached_property
+    def docker(self) -> Readings:
+        """What is read beside these files of collections in format ``docker``."""
+        from trustkit.core.formats.docker.files import read as read_docker  # here, for who meets such a collection
+
+        return Readings(read_docker)
 
     def __len__(self) -> int:
         """How many files are remembered."""

@@ -14,7 +14,7 @@ from trustkit.core.formats.tuf1 import read, role_kind
 from trustkit.core.names import Gun, Tag
 from trustkit.core.pinning import meets, root_key_ids
 from trustkit.core.ports.remote import Pin
-from trustkit.core.readings import Reader
+from trustkit.core.readings import Reader, Readings
 from trustkit.core.view import SignedView
 from trustkit.errors import WrongFormat
 
@@ -107,10 +107,12 @@ class Formats:
     """The rules of each format, made when first asked for.
 
     Args:
-        reader: reads files of format ``tuf``, where the caller has one that knows some of them.
+        reader: reads files of format ``tuf``, where the caller has one that knows some of them; ``Readings`` knows
+            those of format ``docker``, too.
     """
 
     def __init__(self, reader: Reader = read) -> None:
+        self._reader = reader
         self._rules: dict[str, Rules] = {TUF: TufRules(reader)}
 
     def __call__(self, name: str) -> Rules:
@@ -118,7 +120,7 @@ class Formats:
         if name == DOCKER and name not in self._rules:
             from trustkit.core.formats.docker.rules import DockerRules
 
-            self._rules[name] = DockerRules()
+            self._rules[name] = DockerRules(self._reader.docker if isinstance(self._reader, Readings) else None)
         try:
             return self._rules[name]
         except KeyError:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trustkit.core.names import Gun
     from trustkit.core.policy import Demand, Policy
     from trustkit.core.ports.remote import MetadataSource
-    from trustkit.core.readings import Reader
+    from trustkit.core.readings import Reader, Readings
     from trustkit.home import Home
     from trustkit.remote.notary_source import NotarySource
     from trustkit.remote.sessions import Sessions
@@ -83,9 +83,17 @@ def open_gate(
     )
 
 
-def notary_source(sessions: Sessions, home: Home, environ: Mapping[str, str]) -> NotarySource:
-    """Collections in format ``docker``, verified into the home folder; raises InvalidSetting."""
+def notary_source(
+    sessions: Sessions, home: Home, environ: Mapping[str, str], *, run: Readings | None = None
+) -> NotarySource:
+    """Collections in format ``docker``, verified into the home folder; raises InvalidSetting.
+
+    Args:
+        run: what one run of a command reads files with.
+    """
     from trustkit.config import trust_servers
+    from trustkit.core.formats.docker.files import read
+    from trustkit.core.readings import Readings
     from trustkit.remote.notary import HttpNotary, TrustServer
     from trustkit.remote.notary_source import NotarySource
 
@@ -96,6 +104,7 @@ def notary_source(sessions: Sessions, home: Home, environ: Mapping[str, str]) ->
         seen=metadata.seen,
         seen_as_tuf=metadata.seen_as_tuf,
         now=now,
+        reader=lambda: Readings(read) if run is None else run.docker,
     )
 
 
@@ -148,7 +157,7 @@ def enforcing(
             warn=warn,
             unsafe_trust_on_first_use=switched_on(FIRST_USE, environ).value,
             offset=offset,
-            reader=run or read,
+            reader=read if run is None else run,
         )
         verify = Verify(trust, clock=clock or now, demand=demand)
         return Enforce(verify, rules, superseded=superseded, together=lambda: wired(Readings()))

@@ -18,7 +18,7 @@ from trustkit.core.formats.docker.roles import RELEASES
 from trustkit.core.formats.docker.rollback import check_not_older
 from trustkit.core.names import Gun, Tag
 from trustkit.core.ports.remote import CollectionFiles, Pin
-from trustkit.core.readings import Reader
+from trustkit.core.readings import Reader, Readings
 from trustkit.errors import (
     CollectionReset,
     Expired,
@@ -51,7 +51,7 @@ class NotarySource:
         seen_as_tuf: whether one in format ``tuf`` was: nothing in this format is believed then (TRUST 5.4).
         now: the moment at which pinned authorities have to be valid where nothing else says one.
         sleep, clock: as for ``UpdaterSource``.
-        reader: reads files of this format.
+        reader: gives what reads the files of one refresh, or of a run of a command.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class NotarySource:
         now: Callable[[], datetime],
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
-        reader: Reader = read,
+        reader: Callable[[], Reader] = lambda: Readings(read),
     ) -> None:
         self._fetcher = fetcher
         self._folder = folder
@@ -81,7 +81,7 @@ class NotarySource:
             raise NoCollection(f"There is no collection of {gun} in format {wire} here.")
         self._check_not_tuf(gun)
         try:
-            return next(Walk(gun, self._fetcher(gun), {}, self._reader).served_roots())
+            return next(Walk(gun, self._fetcher(gun), {}, self._reader()).served_roots())
         except NotFound as error:
             raise _nothing(gun) from error
 
@@ -89,13 +89,13 @@ class NotarySource:
         """As ``MetadataSource.refresh``; ``targets/releases`` and ``targets`` answer for every tag."""
         self._check_not_tuf(gun)
         with self._folder(gun, pin) as folder:
-            return self._refreshed(_Turn(gun, pin, folder, now, now), attributions=tags is None)
+            return self._refreshed(_Turn(gun, pin, folder, now, now, self._reader()), attributions=tags is None)
 
     def look(self, gun: Gun, pin: Pin) -> CollectionFiles:
         """As ``LookingSource.look``."""
         self._check_not_tuf(gun)
         with scratch_copy(self._folder, gun, pin) as folder:
-            return self._refreshed(_Turn(gun, pin, folder, None, self._now()), attributions=True)
+            return self._refreshed(_Turn(gun, pin, folder, None, self._now(), self._reader()), attributions=True)
 
     def carry(self, gun: Gun, pin: Pin, files: Mapping[str, bytes]) -> None:
         """As ``MetadataSource.carry``."""
@@ -109,7 +109,7 @@ class NotarySource:
     def kept(self, gun: Gun, pin: Pin) -> Mapping[str, bytes] | None:
         """As ``KeptMetadata.kept``."""
         with self._folder(gun, pin) as folder:
-            files = self._files_of(folder)
+            files = _files_of(folder, self._reader())
             return files if files.keys() >= set(TOP) else None
 
     def verified_at(self, gun: Gun, pin: Pin) -> datetime | None:
@@ -166,8 +166,8 @@ class NotarySource:
             pause *= 2
 
     def _walked(self, turn: _Turn, fetch: Fetch, *, attributions: bool) -> dict[str, bytes]:
-        kept = self._files_of(turn.folder)
-        walk = Walk(turn.gun, fetch, kept, self._reader)
+        kept = _files_of(turn.folder, turn.reader)
+        walk = Walk(turn.gun, fetch, kept, turn.reader)
         root = self._root(turn, walk, kept.get("root"))
         files = walk.files(root, attributions=attributions)
         self._judge(files, kept, turn)
@@ -179,18 +179,18 @@ class NotarySource:
         """An older state is told as one, whether or not it has expired meanwhile."""
         try:
             if turn.now is None:
-                evaluate_but_expiry(files, turn.gun, turn.at, fresh=(), reader=self._reader)
+                evaluate_but_expiry(files, turn.gun, turn.at, fresh=(), reader=turn.reader)
             else:
-                evaluate(files, turn.gun, turn.now, reader=self._reader)
+                evaluate(files, turn.gun, turn.now, tags=(), reader=turn.reader)
         except Expired:
-            check_not_older(files, kept, turn.gun, reader=self._reader)
+            check_not_older(files, kept, turn.gun, reader=turn.reader)
             raise
-        check_not_older(files, kept, turn.gun, reader=self._reader)
+        check_not_older(files, kept, turn.gun, reader=turn.reader)
 
     def _root(self, turn: _Turn, walk: Walk, kept: bytes | None) -> bytes:
         """The newest root, walked to from the pin or from where the last walk ended."""
         first = self._anchor(turn, walk)
-        if kept is not None and self._version(kept) > self._version(first):
+        if kept is not None and _version(kept, turn.reader) > _version(first, turn.reader):
             first = kept
         newest = first
         for newest in walk.roots(first):
@@ -203,10 +203,6 @@ class NotarySource:
             )
         return newest
 
-    def _version(self, data: bytes) -> int:
-        version: int = self._reader(data, Root).signed.version
-        return version
-
     def _anchor(self, turn: _Turn, walk: Walk) -> bytes:
         kept = anchor_file(turn.folder)
         if turn.pin.root is None and kept.exists():
@@ -216,26 +212,6 @@ class NotarySource:
             put(kept, found)
         return found
 
-    def _files_of(self, folder: Path) -> dict[str, bytes]:
-        """What was verified into a folder, by role.
-
-        Raises:
-            StateError: something else lies there; nothing says then what was seen before.
-        """
-        found = {role: folder / f"{role}.json" for role in TOP}
-        below = folder / "targets"
-        found |= {_role(folder, path): path for path in below.rglob("*.json")}
-        try:
-            files = {role: path.read_bytes() for role, path in found.items() if path.exists()}
-            for role, data in files.items():
-                self._reader(data, role_kind(role), f"{role}.json")
-        except (OSError, Rejected) as error:
-            raise StateError(
-                f"What was verified before can't be read: {error}",
-                hint=f"Delete {folder}; what was seen of older versions is forgotten then.",
-            ) from error
-        return files
-
 
 class _Turn:
     """One refresh: of which collection, under which pin, and when.
@@ -243,14 +219,16 @@ class _Turn:
     Args:
         now: what expires is judged at; None leaves expiry out.
         at: when authorities have to be valid.
+        reader: reads the files.
     """
 
-    def __init__(self, gun: Gun, pin: Pin, folder: Path, now: datetime | None, at: datetime) -> None:
+    def __init__(self, gun: Gun, pin: Pin, folder: Path, now: datetime | None, at: datetime, reader: Reader) -> None:
         self.gun = gun
         self.pin = pin
         self.folder = folder
         self.now = now
         self.at = at
+        self.reader = reader
 
 
 def _nothing(gun: Gun) -> NoCollection:
@@ -274,3 +252,29 @@ def _keep(folder: Path, files: Mapping[str, bytes], kept: Mapping[str, bytes]) -
 
 def _role(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix().removesuffix(".json")
+
+
+def _files_of(folder: Path, reader: Reader) -> dict[str, bytes]:
+    """What was verified into a folder, by role.
+
+    Raises:
+        StateError: something else lies there; nothing says then what was seen before.
+    """
+    found = {role: folder / f"{role}.json" for role in TOP}
+    below = folder / "targets"
+    found |= {_role(folder, path): path for path in below.rglob("*.json")}
+    try:
+        files = {role: path.read_bytes() for role, path in found.items() if path.exists()}
+        for role, data in files.items():
+            reader(data, role_kind(role), f"{role}.json")
+    except (OSError, Rejected) as error:
+        raise StateError(
+            f"What was verified before can't be read: {error}",
+            hint=f"Delete {folder}; what was seen of older versions is forgotten then.",
+        ) from error
+    return files
+
+
+def _version(root: bytes, reader: Reader) -> int:
+    version: int = reader(root, Root).signed.version
+    return version

@@ -53,7 +53,9 @@ class _State:
         return top | {role: file.signed for role, file in self.granting.items()}
 
 
-def evaluate(files: Mapping[str, bytes], gun: Gun, now: datetime, *, reader: Reader = read) -> SignedView:
+def evaluate(
+    files: Mapping[str, bytes], gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None, reader: Reader = read
+) -> SignedView:
     """Judges root, timestamp, snapshot, targets and ``targets/releases`` as one state at ``now``.
 
     The root is taken as the anchor: whoever calls has walked to it from a pin, or holds it in its own database.
@@ -61,12 +63,13 @@ def evaluate(files: Mapping[str, bytes], gun: Gun, now: datetime, *, reader: Rea
     Args:
         files: bytes by role, exactly as received: those that ``missing`` asks for, and any others.  A file of a role
             that isn't delegated to, or that snapshot doesn't name, counts for nothing.
+        tags: the view may hold these only, and other tags aren't looked at; files are checked as ever.
         reader: reads the files, where the caller has one that knows some of them.
 
     Raises:
         Expired, SignatureInvalid, WrongCollection, Garbage: the first rule that is broken.
     """
-    return _evaluate(files, gun, now, reader)
+    return _evaluate(files, gun, now, reader, tags)
 
 
 def evaluate_but_expiry(
@@ -122,7 +125,9 @@ def check_received(role: str, data: bytes, gun: Gun, reader: Reader = read) -> N
         raise AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
 
 
-def _evaluate(files: Mapping[str, bytes], gun: Gun, now: datetime | None, reader: Reader) -> SignedView:
+def _evaluate(
+    files: Mapping[str, bytes], gun: Gun, now: datetime | None, reader: Reader, tags: Collection[Tag] | None = None
+) -> SignedView:
     try:
         if lacking := set(TOP) - set(files):
             raise Malformed(f"no {', '.join(sorted(lacking))}")
@@ -138,7 +143,7 @@ def _evaluate(files: Mapping[str, bytes], gun: Gun, now: datetime | None, reader
         if now is not None:
             for role, signed in state.signed.items():
                 check_not_expired(signed, gun, now, role)
-        return _view(state, gun, certified)
+        return _view(state, gun, certified, tags)
     except tuple(AS_NOT_TRUSTED) as error:
         raise AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
 
@@ -176,11 +181,11 @@ def _check_bytes(named: MetaFile, data: bytes, role: str) -> None:
         raise Malformed(f"{role} has not the length or hash that is signed for it") from error
 
 
-def _view(state: _State, gun: Gun, certified: datetime) -> SignedView:
+def _view(state: _State, gun: Gun, certified: datetime, tags: Collection[Tag] | None) -> SignedView:
     signed, root = state.signed, state.root.signed
     return SignedView(
         gun=gun,
-        targets={target.tag: target for target in _targets(state)},
+        targets={target.tag: target for target in _targets(state, None if tags is None else {t.name for t in tags})},
         expires=min(certified, *(file.expires for file in signed.values())),
         issued=None,
         versions={role: file.version for role, file in signed.items()},
@@ -191,8 +196,8 @@ def _view(state: _State, gun: Gun, certified: datetime) -> SignedView:
     )
 
 
-def _targets(state: _State) -> Iterator[SignedTarget]:
-    """Every tag with what Docker would pull for it.
+def _targets(state: _State, wanted: Collection[str] | None) -> Iterator[SignedTarget]:
+    """Every tag, or those that are wanted, with what Docker would pull for it.
 
     What is no tag, has no sha256 or is no manifest by its length can't be pulled; it still hides what ``targets``
     says of the same name, as it does from Docker.
@@ -203,10 +208,11 @@ def _targets(state: _State) -> Iterator[SignedTarget]:
         for path, entry in releases.file.signed.targets.items():
             if releases.allows(path):
                 taken.add(path)
-                yield from _tag(path, entry, RELEASES)
+                if wanted is None or path in wanted:
+                    yield from _tag(path, entry, RELEASES)
     taken |= _shadowed(state)
     for path, entry in state.granting[TARGETS].signed.targets.items():
-        if path not in taken:
+        if path not in taken and (wanted is None or path in wanted):
             yield from _tag(path, entry, TARGETS)
 
 
@@ -223,10 +229,9 @@ def _tag(path: str, entry: TargetFile, role: str) -> Iterator[SignedTarget]:
         return  # a collection of Notary's holds files of any name
     if "sha256" not in entry.hashes or not 1 <= entry.length <= MAX_MANIFEST:
         return
-    custom = entry.custom
-    if isinstance(custom, dict) and CUSTOM in custom:
-        ours = {"custom": {CUSTOM: custom[CUSTOM]}}
-        yield read_target(path, TargetFile(entry.length, {"sha256": entry.hashes["sha256"]}, path, ours), role)
+    if isinstance(custom := entry.custom, dict) and CUSTOM in custom:
+        hashes, ours = {"sha256": entry.hashes["sha256"]}, {"custom": {CUSTOM: custom[CUSTOM]}}
+        yield read_target(path, TargetFile(entry.length, hashes, path, ours), role)
     else:
         yield SignedTarget(tag, Digest.from_hex(entry.hashes["sha256"]), entry.length, "", role)
 
@@ -240,7 +245,6 @@ def _top(root: Root, signed: Mapping[str, Signed]) -> list[RoleState]:
 
 
 def _delegated(state: _State) -> list[RoleState]:
-    """With the canonical ids of the keys, as ``docker trust inspect`` shows those of signers."""
     return [
         RoleState(
             node.name,

@@ -20,19 +20,14 @@ from trustkit.core.view import SignedView
 class DockerRules:
     """Implements ``core.rules.Rules``."""
 
-    def __init__(self, reader: Reader = read) -> None:
-        self._reader = reader
+    def __init__(self, reader: Reader | None = None) -> None:
+        self._reader = read if reader is None else reader
 
     def evaluate(
-        self,
-        files: Mapping[str, bytes],
-        gun: Gun,
-        now: datetime,
-        *,
-        tags: Collection[Tag] | None = None,  # noqa: ARG002 - the protocol's
+        self, files: Mapping[str, bytes], gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None
     ) -> SignedView:
         """As ``Rules.evaluate``; ``targets/releases`` and ``targets`` answer for every tag."""
-        return evaluate(files, gun, now, reader=self._reader)
+        return evaluate(files, gun, now, tags=tags, reader=self._reader)
 
     def evaluate_but_expiry(
         self, files: Mapping[str, bytes], gun: Gun, now: datetime, *, fresh: Collection[str]

@@ -27,7 +27,7 @@ class Node:
     Attributes:
         paths: the prefixes that are left of its own after its parents' rules; empty means that it may sign nothing.
         file: as it was read; None where the collection has none of the role.
-        canonical_ids: those of a delegation's keys that its parent lists.
+        canonical_ids: of a delegation's keys that its parent lists, as ``docker trust inspect`` shows signers' keys.
     """
 
     name: str
