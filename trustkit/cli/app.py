@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "trustkit.cli.verifierd",
         "Answer for containerd's verifiers from verdicts that are kept for seconds.",
     ),
+    "docker-authz": ("trustkit.cli.docker_authz", "Tell Docker's engine which images it may pull and run."),
     "doctor": ("trustkit.cli.doctor", "Say what is wrong with this machine's set-up."),
     "renew": ("trustkit.cli.renew", "Sign anew what has expired or soon will."),
     "signer": ("trustkit.cli.signer", "Let other keys sign: all tags, or tags of some patterns."),

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from trustkit.cli.context import Context
+from trustkit.cli.install_authz import docker_authz
 from trustkit.cli.install_docker import docker_plugin
 from trustkit.cli.install_files import check_ours, put, take_away
 from trustkit.cli.output import data, note
@@ -41,6 +42,7 @@ def command() -> None:
 
 
 command.add_command(docker_plugin)
+command.add_command(docker_authz)
 
 
 @command.command("containerd")

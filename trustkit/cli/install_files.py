@@ -8,7 +8,7 @@ from pathlib import Path
 from trustkit.errors import Conflict, NotFound, StateError
 
 
-def put(path: Path, script: str, *, hint: str = "Run it as root.") -> None:
+def put(path: Path, script: str, *, hint: str = "Run it as root.", mode: int = 0o755) -> None:
     """Puts it there in one step, and never anything else: what runs files of that folder runs whatever lies there.
 
     Args:
@@ -20,7 +20,7 @@ def put(path: Path, script: str, *, hint: str = "Run it as root.") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".trustkit-", dir=path.parent.parent) as folder:
             made = Path(folder, path.name)
-            write_atomically(made, script.encode(), mode=0o755)
+            write_atomically(made, script.encode(), mode=mode)
             made.replace(path)
         sync_folder(path.parent)
     except OSError as error:
