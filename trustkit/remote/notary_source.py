@@ -9,12 +9,9 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tuf.api.metadata import Root
-
 from trustkit.core.formats.docker.evaluate import evaluate, evaluate_but_expiry
-from trustkit.core.formats.docker.files import read, role_kind
+from trustkit.core.formats.docker.files import MAX_BYTES, read
 from trustkit.core.formats.docker.pins import anchor, meets
-from trustkit.core.formats.docker.roles import RELEASES
 from trustkit.core.formats.docker.rollback import check_not_older
 from trustkit.core.names import Gun, Tag
 from trustkit.core.ports.remote import CollectionFiles, Pin
@@ -27,18 +24,16 @@ from trustkit.errors import (
     NoCollection,
     NotFound,
     NotTrusted,
-    Rejected,
     RolledBack,
     SignatureInvalid,
-    StateError,
+    TrustkitError,
     WrongRoot,
 )
-from trustkit.remote.notary_walk import RootMoved, Walk
+from trustkit.remote.notary_folder import TOP, files_of, keep, version_of
+from trustkit.remote.notary_walk import REPLACED, RootMoved, Walk
 from trustkit.remote.scratch import scratch_copy
 from trustkit.remote.source import LAG_SECONDS, anchor_file, gone, in_time, put
 from trustkit.remote.updater import Fetch
-
-TOP = ("root", "timestamp", "snapshot", "targets")
 
 
 class NotarySource:
@@ -104,12 +99,12 @@ class NotarySource:
                 return
             if pin.root is None:
                 put(anchor_file(folder), files["root"])
-            _keep(folder, files, {})
+            keep(folder, files, {})
 
     def kept(self, gun: Gun, pin: Pin) -> Mapping[str, bytes] | None:
         """As ``KeptMetadata.kept``."""
         with self._folder(gun, pin) as folder:
-            files = _files_of(folder, self._reader())
+            files = files_of(folder, self._reader())
             return files if files.keys() >= set(TOP) else None
 
     def verified_at(self, gun: Gun, pin: Pin) -> datetime | None:
@@ -156,9 +151,9 @@ class NotarySource:
             except RolledBack:
                 if waited >= LAG_SECONDS:
                     raise
-            except (SignatureInvalid, RootMoved):
+            except (SignatureInvalid, RootMoved) as error:
                 if walked_again:
-                    raise
+                    raise _explained(error, turn, fetch) from error
                 walked_again = True
                 continue
             self._sleep(pause)
@@ -166,12 +161,12 @@ class NotarySource:
             pause *= 2
 
     def _walked(self, turn: _Turn, fetch: Fetch, *, attributions: bool) -> dict[str, bytes]:
-        kept = _files_of(turn.folder, turn.reader)
+        kept = files_of(turn.folder, turn.reader)
         walk = Walk(turn.gun, fetch, kept, turn.reader)
         root = self._root(turn, walk, kept.get("root"))
         files = walk.files(root, attributions=attributions)
         self._judge(files, kept, turn)
-        _keep(turn.folder, files, kept)
+        keep(turn.folder, files, kept)
         os.utime(turn.folder / "timestamp.json", times=(turn.at.timestamp(),) * 2)
         return files
 
@@ -190,7 +185,7 @@ class NotarySource:
     def _root(self, turn: _Turn, walk: Walk, kept: bytes | None) -> bytes:
         """The newest root, walked to from the pin or from where the last walk ended."""
         first = self._anchor(turn, walk)
-        if kept is not None and _version(kept, turn.reader) > _version(first, turn.reader):
+        if kept is not None and version_of(kept, turn.reader) > version_of(first, turn.reader):
             first = kept
         newest = first
         for newest in walk.roots(first):
@@ -231,50 +226,25 @@ class _Turn:
         self.reader = reader
 
 
+def _explained(error: NotTrusted, turn: _Turn, fetch: Fetch) -> NotTrusted:
+    """Why files don't fit the root that was walked to: another root, where that is what the server has now."""
+    try:
+        served = fetch("root.json", MAX_BYTES["root"])
+        version = version_of(served, turn.reader)
+    except TrustkitError:
+        return error
+    ours = files_of(turn.folder, turn.reader).get("root")
+    seen = 0 if ours is None else version_of(ours, turn.reader)
+    if version < seen:
+        return RolledBack(f"{turn.gun}: root is served in version {version}; version {seen} was seen here before.")
+    if version > seen or served == ours:
+        return error
+    return WrongRoot(f"{turn.gun}: the root that is served is another one than was verified here.", hint=REPLACED)
+
+
 def _nothing(gun: Gun) -> NoCollection:
     return NoCollection(
         f"The trust server has no collection of {gun} in Docker's format.",
         hint="Nothing is signed there by docker trust or notary.",
         gun=str(gun),
     )
-
-
-def _keep(folder: Path, files: Mapping[str, bytes], kept: Mapping[str, bytes]) -> None:
-    """The timestamp comes last: what it names is there once it is."""
-    order = sorted(set(files), key=lambda role: (role in TOP, role == "timestamp", role))
-    for role in order:
-        if kept.get(role) != files[role]:
-            put(folder / f"{role}.json", files[role])
-    for role in set(kept) - set(files):
-        if role == RELEASES or role.startswith(f"{RELEASES}/"):
-            (folder / f"{role}.json").unlink()  # what isn't delegated to any more may begin anew
-
-
-def _role(folder: Path, path: Path) -> str:
-    return path.relative_to(folder).as_posix().removesuffix(".json")
-
-
-def _files_of(folder: Path, reader: Reader) -> dict[str, bytes]:
-    """What was verified into a folder, by role.
-
-    Raises:
-        StateError: something else lies there; nothing says then what was seen before.
-    """
-    found = {role: folder / f"{role}.json" for role in TOP}
-    below = folder / "targets"
-    found |= {_role(folder, path): path for path in below.rglob("*.json")}
-    try:
-        files = {role: path.read_bytes() for role, path in found.items() if path.exists()}
-        for role, data in files.items():
-            reader(data, role_kind(role), f"{role}.json")
-    except (OSError, Rejected) as error:
-        raise StateError(
-            f"What was verified before can't be read: {error}",
-            hint=f"Delete {folder}; what was seen of older versions is forgotten then.",
-        ) from error
-    return files
-
-
-def _version(root: bytes, reader: Reader) -> int:
-    version: int = reader(root, Root).signed.version
-    return version

@@ -30,7 +30,12 @@ from trustkit.errors import (
     RolledBack,
     WrongRoot,
 )
-from trustkit.remote.updater import REPLACED, Fetch
+from trustkit.remote.updater import Fetch
+
+REPLACED = (
+    "Its Owner may have reset the collection, or somebody else signs here. Ask its publisher over another channel: "
+    "if the new root key is theirs, trustkit pin add GUN --format docker --root-key ID --replace."
+)
 
 
 class RootMoved(Garbage):
