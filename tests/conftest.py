@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -204,11 +205,12 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def _dockerd_command(binary: Path, folder: Path) -> list[str]:
+def _dockerd_command(binary: Path, folder: Path, *more: str) -> list[str]:
     command = [
         str(binary), "--data-root", str(folder / "data"), "--exec-root", str(folder / "exec"),
         "--pidfile", str(folder / "pid"), "-H", f"unix://{folder / 'docker.sock'}",
         "--iptables=false", "--bridge=none", "--storage-driver=vfs", "--config-file", str(folder / "none.json"),
+        *more,
     ]  # fmt: skip
     return command if os.geteuid() == 0 else ["sudo", "-n", *command, "--group", str(os.getgid())]
 
@@ -233,11 +235,18 @@ def dockerd() -> Iterator[Path]:
 
     It has no network of its own, and takes plain HTTP from registries at ``localhost:PORT`` and ``127.0.0.1:PORT``.
     """
+    with running_dockerd() as path:
+        yield path
+
+
+@contextmanager
+def running_dockerd(*more: str, folder: Path | None = None) -> Iterator[Path]:
+    """A Docker engine as in ``dockerd``, with more options; its socket is ``docker.sock`` in the folder."""
     binary = _need("dockerd", "docker.io")
-    folder = Path(tempfile.mkdtemp(prefix="tk-engine-"))  # short: a socket's path has at most 107 bytes
+    folder = folder or Path(tempfile.mkdtemp(prefix="tk-engine-"))  # short: a socket's path has at most 107 bytes
     (folder / "none.json").write_text("{}", encoding="ascii")
     with (folder / "log").open("wb") as log:
-        command = _dockerd_command(binary, folder)
+        command = _dockerd_command(binary, folder, *more)
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     path = folder / "docker.sock"
     try:
