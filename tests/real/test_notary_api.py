@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -221,6 +222,14 @@ def test_the_gate_serves_what_docker_signed(stand: NotaryStand, alice: Someone) 
     refused = carol.plain("pull", f"{gun}:dev")
     assert "does not sign dev" in refused.err or "denied" in refused.err, refused.err
     assert carol.plain("pull", f"{gun}:v1").status == 0
+    stand.docker.make(f"{gun}:v2", "signed behind the gate")
+    pushed = re.search(r"digest: (sha256:[0-9a-f]{64})", alice.docker("push", f"{gun}:v2"))
+    assert pushed
+    stand.docker.forget(f"{gun}:v2")
+    assert carol.plain("pull", f"{gun}:v2").status == 0
+    token = stand.token("olga", "repository:gated/app:pull,delete")
+    refused = stand.ask("DELETE", f"/v2/gated/app/manifests/{pushed[1]}", token=token)
+    assert (refused.status, "in-use" in refused.body.decode()) == (403, True)
 
 
 def test_a_collection_of_the_other_format_tells_stock_clients(stand: NotaryStand, alice: Someone) -> None:
@@ -296,6 +305,11 @@ def test_what_is_served_and_how(stand: NotaryStand, alice: Someone, target: str)
     assert stand.ask("GET", f"{tuf}/timestamp.json").status == 401
     assert stand.ask("GET", f"{tuf}/timestamp.key", token=token).status == 401
     assert stand.ask("PUT", f"{tuf}/timestamp.json", token=token).status == 404
+    nobody = stand.ask("GET", f"/oauth2/token?service=x&scope=repository:{gun}:pull").json["token"]
+    assert stand.ask("GET", f"{tuf}/timestamp.json", token=nobody).status == 401
+    assert stand.ask("GET", "/v2/", token=nobody).status == 401
+    for scope in ("repository:served/app:pull", f"repository:{gun}:pull,push", "registry:catalog:*", ""):
+        assert stand.ask("GET", f"/oauth2/token?service=x&scope={scope}").status == 401
     stranger = f"/v2/{stand.gun('served/app').replace('localhost', 'example.com')}/_trust/tuf/root.json"
     assert stand.ask("GET", stranger, token=token).status == 404
 

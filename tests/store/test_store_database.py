@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, exc
@@ -183,6 +185,47 @@ def test_migrations_and_models_say_the_same(tmp_path: Path) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
+
+
+def test_files_from_before_formats_are_kept_and_guarded(tmp_path: Path) -> None:
+    """Their table was copied to have versions in series; what kept it from being changed has to be there again."""
+    path = tmp_path / "trustkit.db"
+    config = Config()
+    config.set_main_option("script_location", "trustkit.store:migrations")
+    config.set_main_option("path_separator", "os")
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+    engine.dispose()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("INSERT INTO collections VALUES (7, ?, 'app', 3, 0, NULL)", (str(APP),))
+        for version in (1, 2):
+            connection.execute(
+                "INSERT INTO files VALUES (7, 'root', ?, ?, 9, 0)", (version, f"root {version}".encode())
+            )
+        connection.execute("INSERT INTO heads VALUES (7, 'root', 2, 9)")
+
+    async def main() -> None:
+        store = await SqlStore.open(path)
+        async with store.write() as tx:
+            record = await tx.collections.get(APP)
+            assert record is not None
+            assert record.format == "tuf"
+            assert (await tx.collections.current(APP))["root"].data == b"root 2"
+            await tx.collections.add_files(APP, [StoredFile("root", 3, b"root 3", NOW)], NOW)
+        async with store.read() as tx:
+            for version in (1, 2, 3):
+                file = await tx.collections.file(APP, "root", version)
+                assert file is not None
+                assert (file.data, file.series) == (f"root {version}".encode(), 0)
+        await store.close()
+
+    asyncio.run(main())
+    for statement in ("UPDATE files SET data = 'x'", "DELETE FROM heads", "DELETE FROM collections"):
+        with sqlite3.connect(path) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            connection.execute(statement)
 
 
 def test_the_revision_that_skips_alembic_is_the_newest() -> None:
