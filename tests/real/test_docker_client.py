@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.conftest import Need
 from tests.formats_docker.forge import NOW, Forge, ecdsa
 from tests.formats_docker.stand import PASSPHRASE, Attacker, DockerTrust, Hosted, Notary, NotaryServer
+from tests.hooks.node import OTHER, Image, flags, run
+from tests.hooks.webhook import Webhook, patched, pod, review
 from tests.real.parts import Docker
 from tests.service import Person, Result
 from trustkit.core.names import Gun
@@ -175,6 +177,26 @@ def test_a_policy_with_signers(stand: Stand) -> None:
     assert who("policy", "check", str(policy), f"{gun}:v1").status == 3
     policy.write_text(f'{rule}signers = ["bob"]\n')
     assert who("policy", "check", str(policy), f"{gun}:v2").status == 3
+
+
+def test_the_hooks_judge_by_collections_of_docker(stand: Stand, tmp_path: Path) -> None:
+    gun = stand.found("hooks", v1=OLD)
+    key = stand.root_key(gun)
+    node = pinned(stand.consumer("node"), gun, "--root-key", key)
+    image = Image(gun, f"sha256:{OLD}", 500)
+    status, reason = run(node, *flags(f"{gun}:v1", image.digest), feed=image.descriptor())
+    assert (status, f"signed as {gun}:v1@sha256:{OLD}" in reason) == (0, True), reason
+    status, reason = run(node, *flags(f"{gun}:v1", OTHER), feed=image.descriptor(digest=OTHER))
+    assert (status, "[tag-moved]" in reason) == (1, True), reason
+    policy = f'version = 1\n[[rule]]\npattern = "{gun}"\nformat = "docker"\nroot_keys = ["{key}"]\n'
+    webhook = Webhook(tmp_path / "webhook", policy, environ={"SSL_CERT_FILE": str(stand.server.ca)}).start()
+    try:
+        asked = review("Pod", pod(f"{gun}:v1"))
+        spec = patched(asked, webhook.mutate(asked).response)["spec"]
+        assert spec == pod(f"{gun}:v1@sha256:{OLD}")
+        assert "is not signed" in webhook.mutate(review("Pod", pod(f"{gun}:v2"))).message
+    finally:
+        assert webhook.stop() == 0
 
 
 def test_rotated_keys_are_followed(stand: Stand) -> None:
