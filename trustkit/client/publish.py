@@ -62,6 +62,7 @@ class Publisher:
 
     def require(self, gun: Gun) -> None:
         """Raises RoleMissing, LoginRequired and the like before anything is made or asked for (TRUST 8.1)."""
+        self._trust.require_format(gun)
         self._service.require_publish(gun)
 
     def current(self, gun: Gun) -> Current | None:

@@ -205,6 +205,11 @@ class Trust:
             )
         return self._first_contact(gun)
 
+    def require_format(self, gun: Gun) -> None:
+        """Raises WrongFormat where a GUN is pinned in a format that the caller can't do; asks nobody."""
+        if stored := self._pins.find(gun):
+            self._check_format(gun, stored.format)
+
     def _check_format(self, gun: Gun, name: str) -> None:
         if self._only not in (None, name):
             raise WrongFormat(
