@@ -37,6 +37,7 @@ from trustkit.core.formats.docker.evaluate import evaluate
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun, PrincipalName, Repository, Tag
 from trustkit.core.patterns import RepositoryPattern
+from trustkit.core.ports.service import DOCKER_SNAPSHOT
 from trustkit.errors import (
     BadSignature,
     Conflict,
@@ -278,6 +279,9 @@ def test_a_publishers_snapshot_is_not_the_services_to_renew(play: Play) -> None:
             stored = await office.stored()
             assert stored["snapshot"] == up["snapshot"]
             assert files.read(stored["timestamp"], files.role_kind("timestamp")).signed.expires > it.now + 5 * DAY
+        expiry = await office.expiries.now()
+        assert "snapshot" not in expiry.roles, "one who lets it expire doesn't have the service be not ready"
+        assert (expiry.roles[DOCKER_SNAPSHOT].due, expiry.roles[DOCKER_SNAPSHOT].expired) == (1, 0)
         count = len(await it.audit())
         await office.renewal.round()
         assert len(await it.audit()) == count, "a round with nothing to do does nothing"

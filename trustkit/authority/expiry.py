@@ -14,10 +14,10 @@ from tuf.api.metadata import Targets
 from trustkit.authority.notary_resign import named_by
 from trustkit.core.formats import tuf1
 from trustkit.core.names import Gun
-from trustkit.core.ports.service import DOCKER, Head, RoleExpiry, Store, Transaction
+from trustkit.core.ports.service import DOCKER, DOCKER_SNAPSHOT, Head, RoleExpiry, Store, Transaction
 
-PEOPLE = ("root", "targets", "delegated")
-"""What only people can renew: their keys are not here."""
+PEOPLE = ("root", "targets", "delegated", DOCKER_SNAPSHOT)
+"""What only people can renew: their keys are not here, or may not be."""
 SERVICE = ("snapshot", "timestamp")
 TOP = ("root", "targets", *SERVICE)
 DUE = timedelta(days=30)

@@ -12,7 +12,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, bindparam, case, func, insert, select, update
 
 from trustkit.core.names import Digest, Gun, Repository
-from trustkit.core.ports.service import TUF, CollectionRecord, Head, RoleExpiry, SealedKey, StoredFile
+from trustkit.core.ports.service import (
+    DOCKER,
+    DOCKER_SNAPSHOT,
+    TUF,
+    CollectionRecord,
+    Head,
+    RoleExpiry,
+    SealedKey,
+    StoredFile,
+)
 from trustkit.errors import Conflict, NotFound, StateError
 from trustkit.store.models import collections, heads, online_keys
 from trustkit.store.models import files as stored_files
@@ -171,9 +180,11 @@ class SqlCollections:
         return [Gun.parse(row.gun) for row in (await self._run(statement, scans=True)).rows]
 
     async def expiry(self, roles: Iterable[str], *, now: datetime, due: datetime) -> Mapping[str, RoleExpiry]:
+        docker = (heads.c.role == "snapshot") & (collections.c.format == DOCKER)
+        role = case((docker, DOCKER_SNAPSHOT), else_=heads.c.role).label("role")
         statement = (
             select(
-                heads.c.role,
+                role,
                 func.count().label("files"),
                 _count_until(now).label("expired"),
                 _count_until(due).label("due"),
@@ -181,7 +192,7 @@ class SqlCollections:
             )
             .join(collections, collections.c.id == heads.c.collection)
             .where(heads.c.role.in_(list(roles)), collections.c.closed.is_(None))
-            .group_by(heads.c.role)
+            .group_by(role)
         )
         rows = (await self._run(statement, scans=True)).rows
         return {row.role: RoleExpiry(row.files, row.expired, row.due, row.soonest) for row in rows}

@@ -19,6 +19,9 @@ from trustkit.core.ports.proposals import Proposals
 TUF, DOCKER = "tuf", "docker"
 """The formats of collections."""
 
+DOCKER_SNAPSHOT = "docker-snapshot"
+"""What snapshots of format ``docker`` are counted as: their keys may be publishers', and theirs alone to renew."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
@@ -150,7 +153,7 @@ class Collections(Protocol):
         ...
 
     async def expiry(self, roles: Iterable[str], *, now: datetime, due: datetime) -> Mapping[str, RoleExpiry]:
-        """By those of these roles that there are."""
+        """By those of these roles that there are, and ``DOCKER_SNAPSHOT`` apart from the other snapshots."""
         ...
 
     async def other_heads(self, roles: Iterable[str]) -> Sequence[Head]:
