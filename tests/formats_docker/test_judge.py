@@ -12,6 +12,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tuf.api.metadata import Snapshot, Targets
 
 from tests.formats_docker.forge import GUN, NOW, Forge, Pair, certified, ecdsa, eddsa, role_of, sealed, tags
@@ -350,6 +352,26 @@ def test_a_delegation_that_comes_back_begins_anew() -> None:
     scene.next.roles[RELEASES].version = 3
     with pytest.raises(BadVersion):
         judge(state, scene.upload(), now=NOW, lifetimes=Lifetimes())
+
+
+HONEST = Scene(ours=False)
+VALID, STORED = HONEST.upload(), HONEST.stored
+
+
+def test_the_honest_upload_is_taken() -> None:
+    assert HONEST.judge(VALID).uploaded == set(VALID)
+
+
+@given(data=st.data())
+def test_no_bit_may_differ(data: st.DataObject) -> None:
+    """Whatever an upload is, it is refused by an error of ours, and only the honest one is taken."""
+    role = data.draw(st.sampled_from(sorted(VALID)))
+    at = data.draw(st.integers(0, len(VALID[role]) - 1))
+    byte = data.draw(st.integers(0, 255))
+    bent = VALID[role][:at] + bytes([byte]) + VALID[role][at + 1 :]
+    if bent != VALID[role]:
+        with pytest.raises(TrustkitError):
+            HONEST.judge({**VALID, role: bent})
 
 
 FIRSTS: dict[str, tuple[int, int, type[TrustkitError] | None]] = {

@@ -186,6 +186,18 @@ def test_docker_pushes_and_pulls_what_is_signed(stand: NotaryStand, alice: Someo
     assert NOT_AUTHORIZED in bob.docker("push", f"{bobs}:v1", fails=True)
 
 
+def test_docker_signs_a_new_repository(stand: NotaryStand, alice: Someone) -> None:
+    """It makes a signer of the name that logged in, and has the service hold the snapshot's key."""
+    gun = stand.gun("docker/by-sign")
+    stand.docker.make(f"{gun}:v1", "signed at once")
+    said = alice.docker("trust", "sign", f"{gun}:v1")
+    assert "Created signer: alice" in said
+    assert f"Successfully signed {gun}:v1" in said
+    stand.docker.forget(f"{gun}:v1")
+    assert "Tagging" in stand.people["carol"].docker("pull", f"{gun}:v1")
+    assert "targets/alice" in alice.elsewhere().notary("delegation", "list", gun)
+
+
 def test_docker_manages_signers(stand: NotaryStand, alice: Someone, signer: str) -> None:
     """Removed and added again: version 1 of a delegation is there a second time."""
     gun = stand.gun("docker/signers")
