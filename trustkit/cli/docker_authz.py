@@ -10,7 +10,7 @@ import click
 from trustkit.cli.context import Context
 from trustkit.cli.output import data
 
-SOCKET = Path("/run/trustkit/docker-authz.sock")
+SOCKET = Path("/run/trustkit-docker/authz.sock")
 ENGINE = Path("/run/docker.sock")
 DOORS = ("build", "load", "import", "commit", "plugins", "swarm")
 

@@ -16,7 +16,7 @@ from trustkit.errors import Conflict, InvalidSetting, StateError
 
 NAME = "trustkit"
 SPECS = Path("/etc/docker/plugins")
-"""Where docker looks for plugins that aren't sockets in /run/docker/plugins (docs.docker.com, "Docker Plugin API")."""
+"""Where docker looks for plugins that have no socket in /run/docker/plugins (docs.docker.com, "Docker Plugin API")."""
 UNITS = Path("/etc/systemd/system")
 UNIT = "trustkit-docker-authz.service"
 DAEMON = Path("/etc/docker/daemon.json")
@@ -28,6 +28,7 @@ _UNIT = """\
 [Unit]
 Description=Which images Docker may pull and run, by trustkit's policy
 Before=docker.service
+StartLimitIntervalSec=0
 
 [Service]
 {environment}
@@ -79,9 +80,9 @@ def docker_authz(
 ) -> None:
     """Have Docker's engine ask trustkit which images it may pull and run, whoever asks it and by whatever client.
 
-    Writes a unit of systemd that runs trustkit docker-authz with this home, this policy and this Docker configuration,
-    and a file that tells docker where it listens. docker's own configuration is looked at and never written: what
-    belongs into it is shown.
+    Writes a unit of systemd that runs trustkit docker-authz with this home, this policy and this Docker
+    configuration, and a file that tells docker where it listens. docker's own configuration is looked at and never
+    written: what belongs into it is shown.
     """
     spec, unit = specs.absolute() / f"{NAME}.json", units.absolute() / UNIT
     check_ours(spec, MARK, "--specs")
@@ -136,19 +137,19 @@ def _unit(ctx: Context, socket: Path, engine: Path, policy: str | None, opened: 
         mark=MARK,
         environment="\n".join(f"Environment={_quoted(f'{name}={value}')}" for name, value in environ.items()),
         runtime=f"RuntimeDirectory={socket.parent.name}\nRuntimeDirectoryMode=0700\n" if run else "",
-        command=" ".join(map(_quoted, words)),
+        command=" ".join(_quoted(word.replace("$", "$$")) for word in words),
     )
 
 
 def _quoted(word: str) -> str:
-    """As ``systemd.syntax`` and ``systemd.service`` (``$``, ``%``) have it.
+    """As ``systemd.syntax`` has it; a command has ``$`` doubled as well.
 
     Raises:
         InvalidSetting: a name that no unit can say.
     """
     if not word.isprintable():
         raise InvalidSetting(f"{word!a} can't stand in a unit of systemd.", hint="Name it otherwise.")
-    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{text}"' if any(c in text for c in " \\\"';#") else text
 
 

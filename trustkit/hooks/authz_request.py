@@ -1,7 +1,7 @@
 """What Docker's engine shows of a request that it is asked for: read as the engine reads it, or not at all.
 
 Where a reader and the engine could differ, whoever writes requests by hand would choose what is judged and what is
-done.  So everything that is ambiguous raises: two members of one name, a path that isn't plain, and a body that isn't shown.
+done.  So whatever is ambiguous raises: two members of one name, a path that isn't plain, a body that isn't shown.
 Facts: moby ``pkg/authorization/authz.go`` (what is shown), ``api/server/httputils`` and Go's ``net/http``.
 """
 
