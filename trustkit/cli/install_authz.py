@@ -90,7 +90,7 @@ def docker_authz(
     if uninstall:
         _uninstall(spec, unit, config)
         return
-    socket = socket.absolute()
+    socket, wanted = socket.absolute(), _wanted(config)
     files = {spec: _spec(socket), unit: _unit(ctx, socket, engine.absolute(), policy, opened)}
     if dry_run:
         data("\n".join(f"# {path}\n{text}" for path, text in files.items()).rstrip())
@@ -99,7 +99,7 @@ def docker_authz(
             put(path, text, mode=0o644)
             note(f"{path} is there.")
         note(f"\n{_NEXT.format(unit=UNIT)}")
-    note(f"{_wanted(config)}\n\n{_BACK.format(unit=UNIT, daemon=config).rstrip()}")
+    note(f"{wanted}\n\n{_BACK.format(unit=UNIT, daemon=config).rstrip()}")
 
 
 def _uninstall(spec: Path, unit: Path, config: Path) -> None:

@@ -206,8 +206,8 @@ class Judgement:
             verdict = self._ask(ref)
             if verdict.allowed and (verdict.trusted is None or _is(held, ref, verdict)):
                 return _of(verdict)
-            if ref.digest is not None or not held.digests:
-                refused = _of(verdict) if not verdict.allowed else refused
+            if ref.digest is not None and not verdict.allowed:
+                refused = _of(verdict)
         return refused
 
     def _tag(self, request: EngineRequest, source: str) -> Answer:
