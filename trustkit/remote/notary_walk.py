@@ -32,6 +32,8 @@ from trustkit.errors import (
 )
 from trustkit.remote.updater import Fetch
 
+WHOLE_BYTES = 64_000_000
+"""Files of so many bytes together are fetched of one collection."""
 REPLACED = (
     "Its Owner may have reset the collection, or somebody else signs here. Ask its publisher over another channel: "
     "if the new root key is theirs, trustkit pin add GUN --format docker --root-key ID --replace."
@@ -55,6 +57,7 @@ class Walk:
         self._fetch = fetch
         self._kept = kept
         self._reader = reader
+        self._left = WHOLE_BYTES
 
     def served_roots(self) -> Iterator[bytes]:
         """``1.root.json``, ``2.root.json``, ... as served; the current root alone where a server has no old ones.
@@ -170,7 +173,8 @@ class Walk:
         if kept is not None and _is(kept, entry):
             return kept
         length = entry.length or 0
-        if digest is None or length > MAX_BYTES.get(role, MAX_BYTES["targets"]):
+        self._left -= length
+        if digest is None or length > min(MAX_BYTES.get(role, MAX_BYTES["targets"]), self._left + length):
             raise Garbage(f"{self._gun}: {role} is named without a sha256, or with more bytes than it may have.")
         try:
             data = self._fetch(f"{role}.{digest}.json", length)
