@@ -28,7 +28,11 @@ _TRUST = r"^No valid trust data|^you are not authorized|^unable to reach trust s
 """What docker says for a refusal of Docker Content Trust."""
 
 _REFUSED = re.compile(rf"\[[a-z-]+\]$|^Error|^error|^denied|level=fatal|{_TRUST}", re.MULTILINE)
-_SERVER = re.compile(r"(faketime -f \S+ )?(trustkit( admission)?|docker-registry) serve\b|trustkit verifierd\b")
+_SERVER = re.compile(
+    r"(faketime -f \S+ )?(trustkit( admission)?|docker-registry) serve\b|trustkit (verifierd|docker-authz)\b"
+)
+_SOCKETS = ("verifierd", "docker-authz")
+"""Servers with a socket instead of an address."""
 _STOP = re.compile(r"systemctl stop trustkit")
 _CHANGE = re.compile(r"trustkit admin .* (set|assign|revoke|disable|remove|passwd)\b", re.DOTALL)
 FOLDER, PUBLISHER = "/srv/registry", "alice"
@@ -121,7 +125,7 @@ class Stage:
 
     def _serve(self, step: Step) -> None:
         """Starts a server, in the place of one at the same address, and waits until it answers."""
-        told = ("--listen", "docker-registry", "verifierd")
+        told = ("--listen", "docker-registry", *_SOCKETS)
         default = "" if any(each in step.command for each in told) else " --listen 127.0.0.1:5080"
         command = self._here(step.command + default)
         address = self._address(command)
@@ -158,8 +162,9 @@ class Stage:
         if command.startswith("docker-registry"):
             config = (self.folder / command.split()[-1]).read_text()
             return re.findall(r"addr: (\S+?)}?$", config, re.MULTILINE)[0]
-        if "verifierd" in command:
-            return "verifierd"
+        for name in _SOCKETS:
+            if name in command:
+                return name
         return command.rpartition("--listen ")[2].split()[0]
 
     def _environment(self, who: str) -> dict[str, str]:

@@ -26,6 +26,7 @@ PAGES = [
     "clean-up-images",
     "containerd",
     "docker-content-trust",
+    "docker-authz",
     "docker-plugin",
     "operate-principals",
     "sign-many",

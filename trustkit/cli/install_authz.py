@@ -16,7 +16,7 @@ from trustkit.errors import Conflict, InvalidSetting, StateError
 
 NAME = "trustkit"
 SPECS = Path("/etc/docker/plugins")
-"""Where docker looks for plugins that have no socket in /run/docker/plugins (docs.docker.com, "Docker Plugin API")."""
+"""Where docker looks for plugins without a socket in /run/docker/plugins (docs.docker.com, "Docker Plugin API")."""
 UNITS = Path("/etc/systemd/system")
 UNIT = "trustkit-docker-authz.service"
 DAEMON = Path("/etc/docker/daemon.json")
