@@ -12,6 +12,7 @@ import pytest
 
 from tests.real.notary_stand import NotaryStand, Someone, upload
 from tests.real.parts import Docker, Tool, within
+from tests.service import Result, run
 
 pytestmark = pytest.mark.real
 
@@ -252,8 +253,6 @@ def test_a_collection_of_the_other_format_tells_stock_clients(stand: NotaryStand
         **alice.environ, "TRUSTKIT_HOME": str(alice.folder / "trustkit"), "SSL_CERT_FILE": str(stand.ca),
         "TRUSTKIT_ROOT_PASSPHRASE": "a passphrase", "TRUSTKIT_REPOSITORY_PASSPHRASE": "a passphrase",
     }  # fmt: skip
-    from tests.service import run
-
     signed = run(["sign", f"{gun}:v1"], trustkit)
     assert signed.status == 0, signed.err
     assert told in alice.docker("pull", f"{gun}:v1", fails=True)
@@ -265,6 +264,36 @@ def test_a_collection_of_the_other_format_tells_stock_clients(stand: NotaryStand
     body, kind = upload(("root", b"{}"))
     refused = stand.ask("POST", f"/v2/{gun}/_trust/tuf/", token=token, body=body, headers={"Content-Type": kind})
     assert (refused.status, refused.error["detail"]["slug"]) == (400, "wrong-format")
+
+
+def test_trustkit_verifies_what_docker_signed(stand: NotaryStand, alice: Someone) -> None:
+    """From the id that docker shows to what becomes of it when the tag, and then the collection, is gone."""
+    gun = stand.gun("docker/read")
+    stand.docker.make(f"{gun}:v1", "read by trustkit")
+    alice.docker("push", f"{gun}:v1")
+    shown = json.loads(alice.docker("trust", "inspect", gun))[0]
+    (key,) = [row["Keys"][0]["ID"] for row in shown["AdministrativeKeys"] if row["Name"] == "Root"]
+    carol = stand.people["carol"]
+    home = {"TRUSTKIT_HOME": str(carol.folder / "trustkit"), "SSL_CERT_FILE": str(stand.ca)}
+
+    def trustkit(*arguments: str, **environ: str) -> Result:
+        return run(list(arguments), {**carol.environ, **home, **environ})
+
+    assert trustkit("pin", "add", gun, "--root-key", key).slug == "wrong-format"
+    assert trustkit("pin", "add", gun, "--format", "docker", "--root-key", key).status == 0
+    verified = trustkit("verify", f"{gun}:v1")
+    assert verified.out == f"{gun}:v1@sha256:{shown['SignedTags'][0]['Digest']}\n", verified.err
+    seen = json.loads(trustkit("inspect", gun, "--format", "json").out)[0]
+    assert {name: seen[name] for name in shown} == shown
+    assert trustkit("doctor", gun).status == 0
+    stranger = trustkit("verify", f"{gun}:v1", DOCKER_CONFIG=str(carol.folder / "nobody"))
+    assert (stranger.status, stranger.slug) == (5, "login-required"), stranger.err
+    alice.docker("trust", "revoke", f"{gun}:v1")
+    assert trustkit("verify", f"{gun}:v1").slug == "unsigned"
+    olga = stand.people["olga"]
+    olga.notary("delete", gun, "--remote")
+    gone = trustkit("verify", f"{gun}:v1")
+    assert (gone.status, gone.slug) == (4, "collection-gone"), gone.err
 
 
 def test_the_operator_switches_the_api_off(stand: NotaryStand, alice: Someone) -> None:
