@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -40,6 +41,22 @@ def test_the_end_of_the_root_certificate_ends_it(docker_stage: DockerStage) -> N
     docker_stage.trusts()
     docker_stage.victim.clock = lambda: SOON + timedelta(seconds=1)
     assert "certificates" in docker_stage.refuses(3, "expired").err
+
+
+def test_status_tells_of_what_has_expired_and_trusts_nothing_by_it(docker_stage: DockerStage) -> None:
+    honest = docker_stage.honest
+    honest.rotate_root(certified(gun=honest.gun, now=SOON - LIFETIME))
+    honest.forge.ends = {"timestamp": SOON}
+    docker_stage.serve(honest.publish())
+    gun = str(docker_stage.gun)
+    soon = docker_stage.victim("status", gun)
+    assert (soon.status, f"notary key rotate {gun} root" in soon.err) == (1, True), soon.err
+    docker_stage.victim.clock = lambda: SOON + timedelta(seconds=1)
+    ended = json.loads(docker_stage.victim("status", gun, "--format", "json").out)[0]
+    expired = [role["name"] for role in ended["roles"] if role["expired"]]
+    assert (ended["grade"], expired) == ("expired", ["root certificate", "timestamp"])
+    assert not list(docker_stage.victim.home.glob("cache/metadata/*/docker-*/timestamp.json"))
+    docker_stage.refuses(3, "expired")
 
 
 def test_an_expired_attribution_takes_only_the_name(docker_stage: DockerStage) -> None:
