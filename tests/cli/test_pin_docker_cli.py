@@ -103,6 +103,9 @@ def test_authorities_are_pinned_for_a_pattern(runner: CliRunner, tmp_path: Path)
     done = runner.invoke(cli, ["pin", "add", "registry.example/*", "--ca", str(file), "--format", "docker"])
     assert done.exit_code == 0, done.exception
     assert "root keys of 2 authorities, in format docker" in done.stderr
+    (first, second) = (x509.load_pem_x509_certificates(file.read_bytes())[n].fingerprint(SHA256()) for n in (0, 1))
+    assert f"authority {first.hex(':').upper()}" in done.stderr
+    assert listed(runner)[0]["authorities"] == [each.hex(":").upper() for each in (first, second)]
     assert [(pin["kind"], pin["root_keys"]) for pin in listed(runner)] == [("authorities", [])]
     assert "root keys of 2 authorities" in runner.invoke(cli, ["pin", "list"]).stdout
 

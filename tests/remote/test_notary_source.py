@@ -13,7 +13,9 @@ from tests.attacks.dockers import DockerStage, DockerVictim
 from tests.formats_docker.forge import ecdsa, role_of, tags
 from trustkit.client.formats import FormatSource
 from trustkit.client.trust import Trust
+from trustkit.core.names import Host
 from trustkit.errors import NoPin, WrongFormat
+from trustkit.remote.notary import TrustServer
 
 NEW = "1e" * 32
 
@@ -155,3 +157,16 @@ def test_a_state_is_carried_to_another_pin(stage: DockerStage) -> None:
     assert kept["timestamp"] == current.files["timestamp"]
     other.notary_source.carry(stage.gun, current.pin, {})
     assert other.notary_source.kept(stage.gun, current.pin) == kept
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        (None, TrustServer(Host.parse("r.example"))),
+        ("https://n.example", TrustServer(Host.parse("n.example"))),
+        ("https://n.example:4443/a/trust", TrustServer(Host.parse("n.example:4443"), "/a/trust")),
+        ("http://localhost:4443", TrustServer(Host.parse("localhost:4443"))),
+    ],
+)
+def test_where_a_host_is_asked(url: str | None, place: TrustServer) -> None:
+    assert TrustServer.of(Host.parse("r.example"), url) == place

@@ -78,6 +78,8 @@ def add(
     note(f"{pattern} is pinned to {_accepted(pin)}{_of_format(pin)}.")
     for key in _keys(pin):
         note(f"  root key {key}")
+    for authority in _authorities(pin):
+        note(f"  authority {authority}")
 
 
 @command.command("list")
@@ -112,11 +114,19 @@ def _keys(pin: Pin) -> tuple[str, ...]:
     return pin.key_ids if pin.root is None else root_keys_of(pin.root)
 
 
+def _authorities(pin: Pin) -> list[str]:
+    if pin.authorities is None:
+        return []
+    from trustkit.cli.pinning import fingerprints
+
+    return fingerprints(pin.authorities)
+
+
 def _accepted(pin: Pin) -> str:
     if pin.root is not None:
         return "a root file"
     if pin.authorities is not None:
-        count = pin.authorities.count(b"-----BEGIN CERTIFICATE-----")
+        count = len(_authorities(pin))
         return "root keys of one authority" if count == 1 else f"root keys of {count} authorities"
     return f"{pin.threshold} of {len(pin.key_ids)} root keys"
 
@@ -133,4 +143,5 @@ def _as_json(pin: Pin) -> dict[str, object]:
         "kind": kind,
         "root_keys": list(_keys(pin)),
         "threshold": pin.threshold,
+        **({} if pin.authorities is None else {"authorities": _authorities(pin)}),
     }

@@ -130,6 +130,15 @@ def root_keys_of(data: bytes) -> tuple[str, ...]:
     return tuple(sorted(read(data, Root).signed.roles["root"].keyids))
 
 
+def fingerprints(data: bytes) -> list[str]:
+    """Of pinned authorities the SHA-256 of each certificate, as ``openssl x509 -fingerprint -sha256`` has it."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    from trustkit.core.formats.docker.pins import authorities
+
+    return [one.fingerprint(SHA256()).hex(":").upper() for one in authorities(data)]
+
+
 def _check_served(ctx: Context, pattern: str) -> None:
     """Looks whether the service has Docker's collection of this GUN and no other; says so instead of guessing.
 
