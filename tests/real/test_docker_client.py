@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from tests.hooks.webhook import Webhook, patched, pod, review
 from tests.real.parts import Docker
 from tests.service import Person, Result
 from trustkit.core.names import Gun
+from trustkit.keys.dockercrypt import seal
+from trustkit.keys.dockerpem import render
 
 pytestmark = pytest.mark.real
 
@@ -137,6 +139,44 @@ def test_by_each_way_to_pin(stand: Stand) -> None:
     nobody = stand.consumer("nobody")
     refuses(nobody, f"{gun}:v1", 3, "no-pin")
     assert nobody("pin", "add", gun, "--root-key", key).slug == "wrong-format"
+
+
+def test_a_root_certificate_of_an_authority(stand: Stand) -> None:
+    """As notary's own ``trust_pinning`` by authority, which takes what that issued and refuses a stranger's."""
+    gun = stand.gun("issued")
+    private, issuer = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ours")])
+    ours = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, gun)])
+
+    def issued(subject: x509.Name, public: ec.EllipticCurvePublicKey, *, authority: bool) -> bytes:
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(name)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(NOW - timedelta(days=1))
+            .not_valid_after(NOW + timedelta(days=300))
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+            .sign(issuer, SHA256())
+        )
+        return made.public_bytes(Encoding.PEM)
+
+    certificate, key, ca = (stand.folder / f"issued.{kind}" for kind in ("crt", "key", "ca"))
+    certificate.write_bytes(issued(ours, private.public_key(), authority=False))
+    key.write_bytes(render({"role": "root"}, seal(private, PASSPHRASE.encode(), rounds=2048)))
+    ca.write_bytes(issued(name, issuer.public_key(), authority=True))
+    stand.notary.must("init", gun, "--rootkey", str(key), "--rootcert", str(certificate), "-p")
+    stand.sign(gun, "v1", OLD)
+    who = pinned(stand.consumer("by-authority"), f"localhost:{stand.server.port}/*", "--ca", str(ca))
+    trusts(who, gun, "v1", OLD)
+    refuses(who, f"{stand.found('of-nobody', v1=OLD)}:v1", 3, "wrong-root")
+    config = stand.folder / "notary.json"
+    pins = {"ca": {f"localhost:{stand.server.port}/": str(ca)}, "disable_tofu": True}
+    config.write_text(json.dumps({"trust_pinning": pins}), encoding="ascii")
+    notary = replace(stand.notary, folder=stand.folder / "by-authority-notary")
+    assert OLD in notary.must("-c", str(config), "lookup", gun, "v1")
+    assert notary("-c", str(config), "lookup", stand.gun("of-nobody"), "v1").status == 1
 
 
 def test_what_is_shown_is_what_docker_shows(stand: Stand) -> None:
