@@ -67,6 +67,17 @@ class Someone:
         assert (done.status != 0) == fails, done.out + done.err
         return done.out + done.err
 
+    def notary_of_docker(self) -> Callable[..., str]:
+        """notary with docker's own trust folder, and so with its keys."""
+        where = ("-s", self.stand.url, "--tlscacert", str(self.stand.ca), "-d", str(self.folder / "docker" / "trust"))
+
+        def run(*arguments: str) -> str:
+            done = self.stand.notary_tool(self.environ, *where, *arguments)
+            assert done.status == 0, done.out + done.err
+            return done.out + done.err
+
+        return run
+
     def docker(self, *arguments: str, feed: str = "", fails: bool = False) -> str:
         """What docker printed, with content trust on."""
         done = self.plain(*arguments, feed=feed, environ=self.environ)

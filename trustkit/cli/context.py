@@ -17,6 +17,7 @@ from trustkit.config import FIRST_USE, home_folder
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trustkit.client.either import EitherPublisher
     from trustkit.client.enforce import Enforce
     from trustkit.client.formats import FormatLooking, FormatSource
     from trustkit.client.proposals import Proposals
@@ -73,14 +74,20 @@ class Context:
 
         return Home(home_folder(self._home_flag, self.environ).value)
 
-    def key_store(self, passphrase_file: Path | None = None, passphrase_fd: int | None = None) -> FileKeyStore:
-        """The keys under the home folder, with passphrases from the stated sources in their order."""
+    def key_store(
+        self,
+        passphrase_file: Path | None = None,
+        passphrase_fd: int | None = None,
+        *,
+        passphrases: PassphraseSource | None = None,
+    ) -> FileKeyStore:
+        """The keys under the home folder, with passphrases from the stated sources in their order, or this one."""
         from trustkit.keys.remote import RemoteKeys
         from trustkit.keys.store import FileKeyStore
 
-        source = self.passphrases(passphrase_file, passphrase_fd)
+        source = passphrases or self.passphrases(passphrase_file, passphrase_fd)
         remote = RemoteKeys(self.environ, source)
-        return FileKeyStore(self.home.keys, source, on_use=self._remind_of_backup, remote=remote)
+        return FileKeyStore(self.home.keys, source, on_use=self.remind_of_backup, remote=remote)
 
     def passphrases(self, file: Path | None = None, descriptor: int | None = None) -> PassphraseSource:
         """Passphrases from the stated sources in their order."""
@@ -88,7 +95,7 @@ class Context:
 
         return PassphraseSource(environ=self.environ, file=file, descriptor=descriptor, interactive=self.interactive)
 
-    def _remind_of_backup(self, info: KeyInfo) -> None:
+    def remind_of_backup(self, info: KeyInfo) -> None:
         """Says of a root or repository key that no backup is known of, each time that it is made or signs."""
         from trustkit.cli.output import note
         from trustkit.core.ports.keys import KeyRole
@@ -282,14 +289,43 @@ class Context:
             run=self.readings,
         )
 
-    def signing(self, passphrase_file: Path | None = None, passphrase_fd: int | None = None) -> Sign:
-        """The sign, revoke and init use cases."""
+    def signing(
+        self,
+        passphrase_file: Path | None = None,
+        passphrase_fd: int | None = None,
+        *,
+        trust_dir: Path | None = None,
+        wanted: str | None = None,
+    ) -> Sign:
+        """The sign, revoke and init use cases.
+
+        Args:
+            trust_dir, wanted: as for ``either``.
+        """
         from trustkit.cli.output import note
         from trustkit.cli.progress import resolving
         from trustkit.client.sign import Sign
 
-        publisher = self.publisher(passphrase_file, passphrase_fd)
+        publisher = self.either(passphrase_file, passphrase_fd, trust_dir=trust_dir, wanted=wanted)
         return Sign(self.registry, publisher, say=note, watch=resolving)
+
+    def either(
+        self,
+        passphrase_file: Path | None = None,
+        passphrase_fd: int | None = None,
+        *,
+        trust_dir: Path | None = None,
+        wanted: str | None = None,
+    ) -> EitherPublisher:
+        """What publishes changes to collections of either format.
+
+        Args:
+            trust_dir: Docker's own trust folder, whose keys sign in the place of the home's.
+            wanted: the format of what is made; as the service says where None.
+        """
+        from trustkit.cli.publishing import either
+
+        return either(self, self.passphrases(passphrase_file, passphrase_fd), trust_dir=trust_dir, wanted=wanted)
 
     def publisher(
         self,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from trustkit.cli.context import Context
+from trustkit.cli.key_rotate_docker import Stores, rotate_docker
 from trustkit.cli.key_rotate_online import ROLES, rotate_online
-from trustkit.cli.options import passphrase_options
+from trustkit.cli.options import passphrase_options, trust_dir_option
 from trustkit.cli.output import note
 from trustkit.cli.publickeys import public_key
 from trustkit.cli.rotating import after, chosen_guns, each, key_here, rotate_with, rotation_options
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--revoke", metavar="TAG", multiple=True, help="Withdraw TAG in the same publish, as a thief's.")
 @click.option("--remove-old", is_flag=True, help="Remove the old key's file once the new key is in use.")
 @rotation_options
+@trust_dir_option
 @passphrase_options
 @click.pass_context
 def rotate(
@@ -51,6 +53,7 @@ def rotate(
     public: Path | None,
     revoke: tuple[str, ...],
     old: str | None,
+    trust_dir: Path | None,
     passphrase_file: Path | None,
     passphrase_fd: int | None,
     *,
@@ -71,9 +74,18 @@ def rotate(
     named = chosen_guns(ctx, guns, everything=everything)
     if revoke and len(named) > 1:
         raise UsageError("--revoke goes with one repository.")
+    if role in ROLES and key is not None:
+        raise UsageError(f"The service makes its {role} keys; --key is for a key that is here.")
+    stores = Stores.of(ctx, passphrase_file, passphrase_fd, trust_dir)
+    in_docker = [gun for gun in named if stores.either.is_docker(gun)]
+    if in_docker:
+        if in_docker != named:
+            raise UsageError("Collections of both formats can't be rotated at once.", hint="Name those of one.")
+        rotate_docker(
+            click_context, stores, named, role, name, key, public, revoke, old, remove_old=remove_old, yes=yes
+        )
+        return
     if role in ROLES:
-        if key is not None:
-            raise UsageError(f"The service makes its {role} keys; --key is for a key that is here.")
         rotate_online(click_context, named, role, passphrase_file, passphrase_fd, yes=yes)
         return
     new = public_key(public) if public else key_here(ctx, key, role)

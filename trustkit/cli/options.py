@@ -30,6 +30,16 @@ def root_key_option(command: F) -> F:
     )(command)
 
 
+def trust_dir_option(command: F) -> F:
+    """``--trust-dir``: Docker's own keys in the place of the home's."""
+    return click.option(
+        "--trust-dir",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="Use the keys of this trust folder, as ~/.docker/trust; for collections in format docker.",
+    )(command)
+
+
 def format_option(command: F) -> F:
     """``--format table|json``, passed as ``output``."""
     return click.option(

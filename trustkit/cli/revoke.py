@@ -7,20 +7,28 @@ from pathlib import Path
 import click
 
 from trustkit.cli.context import Context
-from trustkit.cli.options import passphrase_options
+from trustkit.cli.options import passphrase_options, trust_dir_option
 from trustkit.cli.output import note
 from trustkit.core.names import ImageRef
 
 
 @click.command("revoke")
 @click.argument("refs", metavar="REF...", nargs=-1, required=True)
+@trust_dir_option
 @passphrase_options
 @click.pass_obj
-def command(ctx: Context, refs: tuple[str, ...], passphrase_file: Path | None, passphrase_fd: int | None) -> None:
+def command(
+    ctx: Context,
+    refs: tuple[str, ...],
+    trust_dir: Path | None,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+) -> None:
     """Withdraw the signature of each REF, a HOST[:PORT]/repository:TAG.
 
     The image stays in the registry. The digest, and those it superseded under this tag, are refused at once wherever
     signatures are demanded, unless another signed tag has them.
     """
-    for ref in ctx.signing(passphrase_file, passphrase_fd).revoke([ImageRef.parse(ref) for ref in refs]):
+    signing = ctx.signing(passphrase_file, passphrase_fd, trust_dir=trust_dir)
+    for ref in signing.revoke([ImageRef.parse(ref) for ref in refs]):
         note(f"Revoked {ref}.")

@@ -10,7 +10,7 @@ import click
 
 from trustkit.cli.app import report
 from trustkit.cli.context import Context
-from trustkit.cli.options import passphrase_options, root_key_option
+from trustkit.cli.options import passphrase_options, root_key_option, trust_dir_option
 from trustkit.cli.output import data, note
 from trustkit.cli.reports import Report, report_option, reporting
 from trustkit.cli.status import DONE, exit_status
@@ -40,6 +40,7 @@ _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 @click.option("--forget-previous", is_flag=True, help="Let nobody pull by digest what these tags were before.")
 @report_option
 @root_key_option
+@trust_dir_option
 @passphrase_options
 @click.pass_context
 def command(
@@ -49,6 +50,7 @@ def command(
     builds: tuple[str, ...],
     report_file: Path | None,
     root_key: str | None,
+    trust_dir: Path | None,
     passphrase_file: Path | None,
     passphrase_fd: int | None,
     *,
@@ -69,7 +71,7 @@ def command(
         raise UsageError("Only one of the lists, or the passphrase, can come from stdin.")
     with reporting("sign", report_file, ctx.now) as made:
         named = _named(refs, files, builds)
-        signing = ctx.signing(passphrase_file, passphrase_fd)
+        signing = ctx.signing(passphrase_file, passphrase_fd, trust_dir=trust_dir)
         if found := _resolved(signing, named, made, recursive=recursive):
             _publish(signing, found, root_key, made, forget=forget_previous)
             made.status = DONE

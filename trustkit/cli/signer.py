@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from trustkit.cli.context import Context
-from trustkit.cli.options import format_option, passphrase_options
+from trustkit.cli.options import format_option, passphrase_options, trust_dir_option
 from trustkit.cli.output import data, data_json, note, table
 from trustkit.cli.publickeys import public_key
 from trustkit.core.names import Gun, SignerName
@@ -27,7 +27,7 @@ def _change_options(command: Command) -> Command:
     command = click.option("--dry-run", is_flag=True, help="Show what would change, tags that lose trust above all.")(
         command
     )
-    return passphrase_options(command)
+    return passphrase_options(trust_dir_option(command))
 
 
 @click.group("signer", context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,6 +63,7 @@ def add(
     key_file: Path,
     paths: tuple[str, ...],
     before: str | None,
+    trust_dir: Path | None,
     passphrase_file: Path | None,
     passphrase_fd: int | None,
     *,
@@ -84,7 +85,10 @@ def add(
     if resign and not replace:
         raise UsageError("--resign goes with --replace.")
     wanted = Added(SignerName.parse(name), public_key(key_file), paths, SignerName.parse(before) if before else None)
-    signers, named = _signers(ctx, passphrase_file, passphrase_fd), list(dict.fromkeys(map(Gun.parse, guns)))
+    signers, named = (
+        _signers(ctx, passphrase_file, passphrase_fd, trust_dir),
+        list(dict.fromkeys(map(Gun.parse, guns))),
+    )
     if dry_run:
         for gun in named:
             _show(
@@ -111,6 +115,7 @@ def remove(
     ctx: Context,
     name: str,
     guns: tuple[str, ...],
+    trust_dir: Path | None,
     passphrase_file: Path | None,
     passphrase_fd: int | None,
     *,
@@ -124,7 +129,7 @@ def remove(
     anew. Everything else stays trusted. Use --resign only where the key was not stolen: look at the digests.
     """
     signer, named = SignerName.parse(name), list(dict.fromkeys(map(Gun.parse, guns)))
-    signers = _signers(ctx, passphrase_file, passphrase_fd)
+    signers = _signers(ctx, passphrase_file, passphrase_fd, trust_dir)
     if dry_run:
         for gun in named:
             _show(gun, signers.preview_remove(gun, signer, resign=resign))
@@ -157,10 +162,12 @@ def list_signers(ctx: Context, gun: str, output: str) -> None:
     )
 
 
-def _signers(ctx: Context, passphrase_file: Path | None, passphrase_fd: int | None) -> Signers:
+def _signers(
+    ctx: Context, passphrase_file: Path | None, passphrase_fd: int | None, trust_dir: Path | None
+) -> Signers:
     from trustkit.client.signers import Signers
 
-    return Signers(ctx.publisher(passphrase_file, passphrase_fd), say=note)
+    return Signers(ctx.either(passphrase_file, passphrase_fd, trust_dir=trust_dir), say=note)
 
 
 def _show(gun: Gun, difference: Difference) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from trustkit.client.change import Change
 from trustkit.client.outcome import Leave
 from trustkit.client.outcome import Outcome as Published
-from trustkit.client.publish import Publisher
 from trustkit.client.resolve import Outcome as Found
 from trustkit.client.resolve import Resolved, Resolver, Unresolved
 from trustkit.client.story import Story
+from trustkit.client.trust import Current
 from trustkit.core.manifests import describe
 from trustkit.core.names import Digest, Gun, ImageRef, Tag
 from trustkit.core.ports.remote import ImageRegistry
@@ -28,6 +28,22 @@ Watch: TypeAlias = Callable[[int], AbstractContextManager[Callable[[], None]]]
 def unwatched(total: int) -> Iterator[Callable[[], None]]:  # noqa: ARG001 - the signature of a Watch
     """A Watch that tells nobody."""
     yield lambda: None
+
+
+class TagPublisher(Protocol):
+    """What publishes changes of tags: ``Publisher``, or ``EitherPublisher``."""
+
+    def require(self, gun: Gun) -> None: ...
+    def current(self, gun: Gun) -> Current | None: ...
+    def publish(
+        self,
+        gun: Gun,
+        change: Change,
+        *,
+        root_key: str | None = None,
+        found: bool = True,
+        leave: Leave = Leave.IF_NEEDED,
+    ) -> Published: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +70,7 @@ class Sign:
     def __init__(
         self,
         registry: ImageRegistry,
-        publisher: Publisher,
+        publisher: TagPublisher,
         *,
         say: Callable[[str], None],
         watch: Watch = unwatched,

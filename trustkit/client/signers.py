@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from securesystemslib.signer import Key
 
+from trustkit.client.docker_publish import unspeakable
 from trustkit.client.outcome import Outcome
-from trustkit.client.publish import Publisher
 from trustkit.client.story import Story
+from trustkit.client.trust import Current
 from trustkit.core.difference import Difference
 from trustkit.core.draft import Draft
+from trustkit.core.formats.docker import signers as docker_signers
+from trustkit.core.formats.docker.draft import DockerDraft
+from trustkit.core.formats.docker.keys import from_tuf
 from trustkit.core.names import Gun, SignerName
 from trustkit.core.signers import add_signer, overlapping, remove_signer, replace_signer
 from trustkit.core.view import SignedView
@@ -41,10 +46,54 @@ class SignerRow:
     tags: int
 
 
+@dataclass(frozen=True, slots=True)
+class SignerEdit:
+    """One change of a signer, in either format; ``key`` is None where it is removed, ``adds`` says that it is new."""
+
+    name: SignerName
+    key: Key | None
+    paths: tuple[str, ...] = ()
+    before: SignerName | None = None
+    adds: bool = False
+    resign: bool = False
+
+    def __call__(self, draft: Draft) -> None:
+        """In format ``tuf``."""
+        if self.key is None:
+            remove_signer(draft, self.name, resign=self.resign)
+        elif self.adds:
+            add_signer(draft, self.name, self.key, paths=self.paths, before=self.before)
+        else:
+            replace_signer(draft, self.name, self.key, resign=self.resign)
+
+    def docker(self, draft: DockerDraft) -> None:
+        """In format ``docker``; raises WrongFormat for paths and an order, which it hasn't."""
+        if self.paths or self.before:
+            raise unspeakable(
+                draft.gun,
+                "signers with paths of their own, or an order of them",
+                "Docker asks every signer for every tag; leave out --paths and --before.",
+            )
+        key = None if self.key is None else from_tuf(self.key)
+        if self.adds and key is not None:
+            docker_signers.add_signer(draft, self.name, key)
+        else:
+            docker_signers.end_signer(draft, self.name, key, resign=self.resign)
+
+
+class SignerPublisher(Protocol):
+    """What publishes changes of signers."""
+
+    def require(self, gun: Gun) -> None: ...
+    def current(self, gun: Gun) -> Current | None: ...
+    def change(self, gun: Gun, edit: SignerEdit, *, agree: Agree) -> Outcome: ...
+    def preview(self, gun: Gun, edit: SignerEdit) -> Difference: ...
+
+
 class Signers:
     """The use cases of ``trustkit signer``; each change is one atomic publish a collection."""
 
-    def __init__(self, publisher: Publisher, *, say: Callable[[str], None]) -> None:
+    def __init__(self, publisher: SignerPublisher, *, say: Callable[[str], None]) -> None:
         self._publisher = publisher
         self._say = say
 
@@ -56,39 +105,31 @@ class Signers:
         Raises:
             Conflict: it or its key signs already.
         """
-
-        def edit(draft: Draft) -> None:
-            add_signer(draft, wanted.name, wanted.key, paths=wanted.paths, before=wanted.before)
-
         for gun in guns:
             self._warn_of_overlaps(gun, wanted)
-        return self._each(guns, edit, agree)
+        return self._each(guns, _adding(wanted), agree)
 
     def replace(self, guns: Sequence[Gun], wanted: Added, agree: Agree, *, resign: bool) -> Iterator[Gun]:
         """Gives the signer another key, and yields as ``add``; raises NotFound where it doesn't sign."""
-        return self._each(guns, lambda draft: replace_signer(draft, wanted.name, wanted.key, resign=resign), agree)
+        return self._each(guns, SignerEdit(wanted.name, wanted.key, resign=resign), agree)
 
     def remove(self, guns: Sequence[Gun], name: SignerName, agree: Agree, *, resign: bool) -> Iterator[Gun]:
         """Removes the signer, and yields as ``add``; raises NotFound where it doesn't sign."""
-        return self._each(guns, lambda draft: remove_signer(draft, name, resign=resign), agree)
+        return self._each(guns, SignerEdit(name, None, resign=resign), agree)
 
     def preview_add(self, gun: Gun, wanted: Added) -> Difference:
         """What ``add`` would change."""
-        return self._publisher.preview(
-            gun, lambda draft: add_signer(draft, wanted.name, wanted.key, paths=wanted.paths, before=wanted.before)
-        )
+        return self._publisher.preview(gun, _adding(wanted))
 
     def preview_replace(self, gun: Gun, wanted: Added, *, resign: bool) -> Difference:
         """What ``replace`` would change."""
-        return self._publisher.preview(
-            gun, lambda draft: replace_signer(draft, wanted.name, wanted.key, resign=resign)
-        )
+        return self._publisher.preview(gun, SignerEdit(wanted.name, wanted.key, resign=resign))
 
     def preview_remove(self, gun: Gun, name: SignerName, *, resign: bool) -> Difference:
         """What ``remove`` would change."""
-        return self._publisher.preview(gun, lambda draft: remove_signer(draft, name, resign=resign))
+        return self._publisher.preview(gun, SignerEdit(name, None, resign=resign))
 
-    def _each(self, guns: Sequence[Gun], edit: Callable[[Draft], None], agree: Agree) -> Iterator[Gun]:
+    def _each(self, guns: Sequence[Gun], edit: SignerEdit, agree: Agree) -> Iterator[Gun]:
         for gun in guns:
             self._publisher.require(gun)
         story = Story(guns, self._say)
@@ -99,7 +140,7 @@ class Signers:
             if outcome.proposal is None:
                 yield gun
 
-    def _changed(self, gun: Gun, edit: Callable[[Draft], None], agree: Agree) -> Outcome:
+    def _changed(self, gun: Gun, edit: SignerEdit, agree: Agree) -> Outcome:
         try:
             return self._publisher.change(gun, edit, agree=agree)
         except NoCollection as error:
@@ -116,6 +157,10 @@ class Signers:
                     f"{gun}: {shared[0][0]} and {shared[0][1]} of {role.name} match tags alike; {first} is asked "
                     "first, and what it doesn't sign isn't trusted. --before changes the order."
                 )
+
+
+def _adding(wanted: Added) -> SignerEdit:
+    return SignerEdit(wanted.name, wanted.key, wanted.paths, wanted.before, adds=True)
 
 
 def signer_rows(view: SignedView) -> list[SignerRow]:

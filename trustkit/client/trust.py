@@ -83,13 +83,35 @@ class Trust:
         """
         return self.under(self.pin(gun), gun, now, tags=tags)
 
-    def exists(self, gun: Gun) -> bool:
-        """Whether the service has a collection for a GUN, whoever's it is."""
+    def exists(self, gun: Gun, wire: str = TUF) -> bool:
+        """Whether the service has a collection in a format for a GUN, whoever's it is."""
         try:
-            self._source.first_root(gun)
+            self._source.first_root(gun, wire=wire)
         except NoCollection:
             return False
         return True
+
+    def pinned_format(self, gun: Gun) -> str | None:
+        """The format that a GUN is pinned in; None where it isn't pinned."""
+        stored = self._pins.find(gun)
+        return stored.format if stored else None
+
+    def format_of(self, gun: Gun) -> str:
+        """The format that a GUN is pinned in; else of what is there; else what the service wants a new one to be.
+
+        Nothing that the service says grants trust: what is there has to meet a pin.
+
+        Raises:
+            NotAllowed, CouldNotCheck: the service doesn't say.
+        """
+        if stored := self._pins.find(gun):
+            return stored.format
+        try:
+            self._source.first_root(gun)
+        except NoCollection as error:
+            told = error.context.get("format") or error.context.get("default_format")
+            return DOCKER if told == DOCKER else TUF
+        return TUF
 
     def under(self, pin: Pin, gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None) -> Current:
         """As ``current``, under this pin."""

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Self
 from urllib.parse import urlsplit
 
+from trustkit.core.formats.docker.keys import DockerKey
 from trustkit.core.names import Gun, Host
 from trustkit.core.records import dataclass
-from trustkit.errors import CouldNotCheck, Garbage, NoCollection, NotAllowed, NotFound, WrongFormat
+from trustkit.errors import (
+    Conflict,
+    CouldNotCheck,
+    Garbage,
+    KeyUnsupported,
+    NoCollection,
+    NotAllowed,
+    NotFound,
+    WrongFormat,
+)
 from trustkit.remote.auth import Session
 from trustkit.remote.messages import Response
 from trustkit.remote.refusals import refusal
 
+PUBLISH_SECONDS = 120.0
 _MAX_REFUSAL = 64 * 1024
 _ABSENT = "METADATA_NOT_FOUND"
 _TOLD_OF_METADATA = (NoCollection, NotFound, NotAllowed, CouldNotCheck)
@@ -79,6 +92,54 @@ class HttpNotary:
         if len(answer.body) > max_length:
             raise Garbage(f"{server.host} sends more than the {max_length} bytes that {file_name} may have.")
         return answer.body
+
+    def key(self, gun: Gun, role: str, *, new: bool = False) -> DockerKey:
+        """The service's public key of ``snapshot`` or ``timestamp``, made where there is none.
+
+        Args:
+            new: one that has never signed, for a root that rotates to it.
+
+        Raises:
+            LoginRequired, RoleMissing: who asks may not publish; TrustDisabled, NameTaken, WrongFormat;
+            CouldNotCheck leaves.
+        """
+        answer = self._publisher(gun, "POST" if new else "GET", f"{role}.key")
+        try:
+            fields = json.loads(answer.body)
+            return DockerKey(fields["keytype"], base64.b64decode(fields["keyval"]["public"], validate=True))
+        except (ValueError, TypeError, KeyError, RecursionError, KeyUnsupported) as error:
+            raise Garbage(f"{self._server(gun.host).host} answers with a {role} key that can't be used.") from error
+
+    def publish(self, gun: Gun, files: Mapping[str, bytes]) -> None:
+        """Uploads all files in one request; none or all are published.
+
+        Raises:
+            Conflict: a version that somebody else has taken.  Rejected leaves; LoginRequired, RoleMissing,
+            TrustDisabled; CouldNotCheck leaves: then it isn't known whether anything was published.
+        """
+        boundary, parts = secrets.token_hex(24), bytearray()
+        for role, data in files.items():
+            parts += (
+                f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{role}"\r\n'
+                "Content-Type: application/octet-stream\r\n\r\n"
+            ).encode("ascii")
+            parts += data + b"\r\n"
+        body = bytes(parts + f"--{boundary}--\r\n".encode("ascii"))
+        self._publisher(gun, "POST", "", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
+
+    def _publisher(
+        self, gun: Gun, method: str, name: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        server = self._server(gun.host)
+        path, scope = f"{server.prefix}/v2/{gun}/_trust/tuf/{name}", f"repository:{gun}:pull,push"
+        answer = self._sessions(server.host).request(
+            method, path, scope=scope, headers=headers, body=body, total=PUBLISH_SECONDS
+        )
+        if answer.status == 200:
+            return answer
+        if answer.status == 400 and _code(answer.body) == "VERSION":
+            raise Conflict(f"Somebody else has published to {gun} since.", hint="Run it again.")
+        raise refusal(answer, server.host)
 
 
 def _refused(answer: Response, host: Host, gun: Gun, file_name: str) -> Exception:

@@ -9,11 +9,12 @@ for has to say signing.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -127,3 +128,24 @@ def root_certificate(gun: Gun, public: PublicKey, *, now: datetime, serial: int)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     )
+
+
+def self_signed(builder: x509.CertificateBuilder, sign: Callable[[bytes], bytes]) -> x509.Certificate:
+    """A certificate of an ECDSA key whose private half only signs, as one in a key store does.
+
+    Args:
+        sign: gives the signature, ASN.1 of ECDSA over SHA-256, of what it is given.
+    """
+    stand_in = builder.sign(ec.generate_private_key(ec.SECP256R1()), SHA256())
+    body = stand_in.tbs_certificate_bytes
+    algorithm = _ECDSA_SHA256
+    return x509.load_der_x509_certificate(_der(0x30, body + algorithm + _der(0x03, b"\0" + sign(body))))
+
+
+_ECDSA_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
+
+
+def _der(tag: int, value: bytes) -> bytes:
+    size = len(value)
+    length = bytes([size]) if size < 128 else b"\x82" + size.to_bytes(2, "big")
+    return bytes([tag]) + length + value

@@ -14,7 +14,12 @@ from typing import Any, Self, TypeAlias
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_public_key,
+)
 from securesystemslib.signer import Key, Signature
 
 from trustkit.core.formats.docker import signatures
@@ -146,6 +151,19 @@ def key_of(key: Key) -> DockerKey:
     if not isinstance(key, DockerKey):
         raise KeyUnsupported(f"Key {key.keyid[:16]} is not one of format docker.")
     return key
+
+
+def from_tuf(key: Key) -> DockerKey:
+    """A key of format ``tuf`` as it stands in this one, or a key of this one itself; raises KeyUnsupported."""
+    if isinstance(key, DockerKey):
+        return key
+    value = str(key.keyval["public"])
+    if key.keytype == ED25519:
+        return DockerKey(ED25519, bytes.fromhex(value))
+    loaded = load_pem_public_key(value.encode("ascii"))
+    if not isinstance(loaded, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
+        raise KeyUnsupported(f"Key {key.keyid[:16]} is of a type that format docker doesn't have.")
+    return from_public(loaded)
 
 
 def canonical_ids(keys: Iterable[Key]) -> frozenset[str]:

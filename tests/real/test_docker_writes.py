@@ -1,0 +1,196 @@
+"""One collection that docker, notary and trustkit sign in turn: after each write every one of them still reads it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.real.notary_stand import NotaryStand, Someone
+from tests.real.parts import Docker, Tool
+from tests.service import PASSPHRASE, Person, Result
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def stand(
+    need: Callable[[str, str], Path], docker: Docker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NotaryStand]:
+    made = NotaryStand.of(tmp_path_factory.mktemp("docker-writes"), docker, Tool(need("notary", "notary"), {}))
+    yield made
+    made.service.stop()
+
+
+@pytest.fixture
+def alice(stand: NotaryStand) -> Someone:
+    return stand.people["alice"]
+
+
+def kit_of(who: Someone, folder: Path) -> Person:
+    """trustkit in the hands of the same person, with a home of its own."""
+    words = ("ROOT", "REPOSITORY", "SIGNER", "SNAPSHOT")
+    passphrases = {f"TRUSTKIT_{word}_PASSPHRASE": PASSPHRASE for word in words}
+    docker = {f"DOCKER_CONTENT_TRUST_{word}_PASSPHRASE": PASSPHRASE for word in ("ROOT", "REPOSITORY")}
+    own = {"SSL_CERT_FILE": str(who.stand.ca), "DOCKER_CONFIG": str(who.folder / "docker")}
+    return Person(who.name, folder, {**passphrases, **docker, **own})
+
+
+def must(done: Result) -> str:
+    assert done.status == 0, done.err
+    return done.out
+
+
+def inspected(who: Someone, gun: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(who.docker("trust", "inspect", gun))[0]
+    return found
+
+
+def root_id(who: Someone, gun: str) -> str:
+    keys = {row["Name"]: row["Keys"] for row in inspected(who, gun)["AdministrativeKeys"]}
+    return str(keys["Root"][0]["ID"])
+
+
+def signers_of(who: Someone, gun: str) -> set[str]:
+    return {row["Name"] for row in inspected(who, gun)["Signers"]}
+
+
+def tags_of(who: Someone, gun: str) -> dict[str, str]:
+    return {row["SignedTag"]: row["Digest"] for row in inspected(who, gun)["SignedTags"]}
+
+
+def pinned(kit: Person, who: Someone, gun: str) -> Person:
+    must(kit("pin", "add", gun, "--format", "docker", "--root-key", root_id(who, gun)))
+    return kit
+
+
+def trust_dir(who: Someone) -> tuple[str, str]:
+    return "--trust-dir", str(who.folder / "docker" / "trust")
+
+
+def test_docker_trustkit_docker(stand: NotaryStand, alice: Someone, docker: Docker, tmp_path: Path) -> None:
+    gun = stand.gun("writes/app")
+    docker.make(f"{gun}:v1", "one")
+    alice.docker("push", f"{gun}:v1")
+    kit = pinned(kit_of(alice, tmp_path), alice, gun)
+    must(kit("verify", f"{gun}:v1"))
+
+    second = docker.push({**alice.environ, "DOCKER_CONTENT_TRUST": "0"}, f"{gun}:v2", "two")
+    alice.docker("pull", f"{gun}:v2", fails=True)
+    lacks = kit("sign", f"{gun}:v2")
+    assert (lacks.status, lacks.slug) == (6, "key-missing"), lacks.err
+    assert f"{gun}:v2@{second}" in must(kit("sign", f"{gun}:v2", *trust_dir(alice)))
+    alice.docker("pull", f"{gun}:v2")
+
+    docker.make(f"{gun}:v3", "three")
+    alice.docker("push", f"{gun}:v3")
+    for version in ("v1", "v2", "v3"):
+        must(kit("verify", f"{gun}:{version}"))
+    assert alice.listed(gun) == dict.fromkeys(("v1", "v2", "v3"), "targets")
+
+    alice.docker("trust", "key", "generate", "ann", "--dir", str(tmp_path))
+    add = ("signer", "add", "ann", gun, "--key", str(tmp_path / "ann.pub"), "--yes", *trust_dir(alice))
+    must(kit(*add))
+    assert signers_of(alice, gun) == {"ann"}
+    docker.make(f"{gun}:v4", "four")
+    alice.docker("trust", "sign", f"{gun}:v4")
+    assert set(tags_of(alice, gun)) == {"v1", "v2", "v3", "v4"}
+    must(kit("verify", f"{gun}:v4"))
+    plain = docker.push({**alice.environ, "DOCKER_CONTENT_TRUST": "0"}, f"{gun}:v5", "five")
+    must(kit("sign", f"{gun}:v5", *trust_dir(alice)))
+    assert tags_of(alice, gun)["v5"] == plain.removeprefix("sha256:")
+    rows = {row["SignedTag"]: row["Signers"] for row in inspected(alice, gun)["SignedTags"]}
+    assert rows["v5"] == ["ann"]
+
+    must(kit("revoke", f"{gun}:v4", *trust_dir(alice)))
+    alice.docker("pull", f"{gun}:v4", fails=True)
+    assert kit("verify", f"{gun}:v4").slug == "unsigned"
+
+    must(kit("signer", "remove", "ann", gun, "--yes", "--resign", *trust_dir(alice)))
+    assert signers_of(alice, gun) == set()
+    assert set(tags_of(alice, gun)) == {"v1", "v2", "v3", "v5"}
+    must(kit(*add))
+    alice.docker("trust", "sign", f"{gun}:v4")
+    assert "v4" in tags_of(alice, gun)
+    must(kit("verify", f"{gun}:v4"))
+
+    for role in ("repository", "root", "snapshot", "timestamp"):
+        must(kit("key", "rotate", gun, "--role", role, "--yes", *trust_dir(alice)))
+        must(kit("verify", f"{gun}:v1"))
+        docker.make(f"{gun}:{role}", role)
+        alice.docker("trust", "sign", f"{gun}:{role}")
+        alice.docker("pull", f"{gun}:{role}")
+        must(kit("verify", f"{gun}:{role}"))
+    assert set(alice.elsewhere().listed(gun)) >= {"v1", "v5", "root"}
+
+
+def test_trustkit_makes_one(stand: NotaryStand, alice: Someone, docker: Docker, tmp_path: Path) -> None:
+    """The service's default-format says docker; the keys are the home's, and docker gets them by export."""
+    gun = stand.gun("writes/made")
+    first = docker.push({**alice.environ, "DOCKER_CONTENT_TRUST": "0"}, f"{gun}:v1", "made")
+    kit = kit_of(alice, tmp_path)
+    stand.admin("policy", "set", "default-format", "docker")
+    try:
+        must(kit("sign", f"{gun}:v1"))
+    finally:
+        stand.admin("policy", "set", "default-format", "tuf")
+    assert "sha256:" + tags_of(alice, gun)["v1"] == first
+    alice.docker("pull", f"{gun}:v1")
+    assert "docker" in must(kit("pin", "list"))
+    for words in (
+        ("threshold", "set", gun, "targets", "2"), ("sign", f"{gun}:v1", "--recursive"), ("root", "show", gun),
+        ("signer", "add", "x", gun, "--key", str(_public(kit, tmp_path)), "--paths", "v*", "--yes"),
+    ):  # fmt: skip
+        done = kit(*words)
+        assert done.slug in ("wrong-format", ""), (words, done.err)
+        assert done.status != 0 or words[1] == f"{gun}:v1", words
+    other = stand.gun("writes/tuf")
+    must(kit("init", other))
+    done = kit("sign", f"{other}:v1", *trust_dir(alice))
+    assert done.slug == "usage", done.err
+
+
+def _public(kit: Person, folder: Path) -> Path:
+    must(kit("key", "generate", "--role", "signer", "--name", "x", "--algorithm", "ecdsa-p256"))
+    ids = [key["id"] for key in json.loads(must(kit("key", "list", "--format", "json"))) if key["role"] == "signer"]
+    file = folder / "x.pem"
+    file.write_text(must(kit("key", "export", ids[0], "--public")))
+    return file
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_any_sequence_of_writers(
+    stand: NotaryStand, alice: Someone, docker: Docker, tmp_path: Path, seed: int
+) -> None:
+    """What was written by one is read by all of them, and each can write on."""
+    random_ = random.Random(seed)
+    gun = stand.gun(f"writes/random{seed}")
+    docker.make(f"{gun}:v0", "zero")
+    alice.docker("push", f"{gun}:v0")
+    kit = pinned(kit_of(alice, tmp_path), alice, gun)
+    notary = alice.notary_of_docker()
+    digests = [docker.push(alice.environ | {"DOCKER_CONTENT_TRUST": "0"}, f"{gun}:i{n}", f"i{n}") for n in range(3)]
+    expected = dict(tags_of(alice, gun))
+    for step in range(12):
+        number = random_.randrange(3)
+        tag, digest = f"i{number}", digests[number]
+        word = random_.choice(["notary", "trustkit", "notary", "trustkit", "revoke", "repository"])
+        if word == "notary":
+            notary("addhash", gun, tag, "500", "--sha256", digest[7:], "-p")
+            expected[tag] = digest[7:]
+        elif word == "trustkit":
+            must(kit("sign", f"{gun}:{tag}", *trust_dir(alice)))
+            expected[tag] = digest[7:]
+        elif word == "revoke" and tag in expected:
+            must(kit("revoke", f"{gun}:{tag}", *trust_dir(alice)))
+            del expected[tag]
+        elif word == "repository":
+            must(kit("key", "rotate", gun, "--role", "repository", "--yes", *trust_dir(alice)))
+        assert tags_of(alice, gun) == expected, (step, word)
+        assert set(alice.elsewhere().listed(gun)) == set(expected), (step, word)
+        done = kit("verify", f"{gun}:{tag}")
+        assert (done.status == 0) == (tag in expected), (step, word, done.err)

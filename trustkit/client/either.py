@@ -1,0 +1,114 @@
+"""One publisher for collections of both formats: the verified pin says which one a collection has (TRUST 5.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trustkit.client.change import Change
+from trustkit.client.docker_publish import DockerPublisher
+from trustkit.client.outcome import Leave, Outcome
+from trustkit.client.publish import Publisher
+from trustkit.client.signers import Agree, SignerEdit
+from trustkit.client.trust import Current, Trust
+from trustkit.core.difference import Difference
+from trustkit.core.names import Gun
+from trustkit.core.rules import DOCKER, TUF
+from trustkit.errors import NotAllowed, UsageError, WrongFormat
+
+
+class EitherPublisher:
+    """A ``TagPublisher`` and a ``SignerPublisher``.
+
+    Args:
+        docker: makes the publisher of format ``docker``, when one is needed.
+        trust: knows the pins, and asks the service where there is none.
+        wanted: the format of a collection that is made here; the service's choice where None.
+        only: whether every collection has to have the wanted format, as where the keys are in Docker's folder.
+    """
+
+    def __init__(
+        self,
+        tuf: Publisher,
+        docker: Callable[[], DockerPublisher],
+        trust: Trust,
+        *,
+        wanted: str | None = None,
+        only: bool = False,
+    ) -> None:
+        self._tuf = tuf
+        self._make = docker
+        self._docker: DockerPublisher | None = None
+        self._trust = trust
+        self._wanted = wanted
+        self._only = only
+
+    @property
+    def docker(self) -> DockerPublisher:
+        """The publisher of format ``docker``."""
+        if self._docker is None:
+            self._docker = self._make()
+        return self._docker
+
+    def is_docker(self, gun: Gun) -> bool:
+        """Whether a GUN is in format ``docker``, or would be made so.
+
+        Raises:
+            WrongFormat: it is in another format than the one that is wanted.
+            UsageError: the keys are in Docker's folder, and it isn't in format ``docker``.
+        """
+        found = self._format(gun)
+        if self._only and found != DOCKER:
+            raise UsageError(
+                f"{gun} is in format {found}; the keys of Docker's folder sign collections in format docker.",
+                hint="Leave out --trust-dir, or make it with: trustkit init --format docker.",
+            )
+        return found == DOCKER
+
+    def _format(self, gun: Gun) -> str:
+        if self._wanted is None:
+            try:
+                return self._trust.format_of(gun)
+            except NotAllowed:
+                return TUF  # whose publisher asks for the rights, and tells of all that lack
+        there = self._trust.pinned_format(gun)
+        if there not in (None, self._wanted):
+            raise WrongFormat(
+                f"{gun} is pinned in format {there}, not {self._wanted}.",
+                hint=f"See: trustkit pin list. To begin anew: trustkit pin remove {gun}",
+                format=there,
+            )
+        return self._wanted
+
+    def require(self, gun: Gun) -> None:
+        """As ``Publisher.require``."""
+        if self.is_docker(gun):
+            self.docker.require(gun)
+        else:
+            self._tuf.require(gun)
+
+    def current(self, gun: Gun) -> Current | None:
+        """As ``Publisher.current``."""
+        return self.docker.current(gun) if self.is_docker(gun) else self._tuf.current(gun)
+
+    def publish(
+        self,
+        gun: Gun,
+        change: Change,
+        *,
+        root_key: str | None = None,
+        found: bool = True,
+        leave: Leave = Leave.IF_NEEDED,
+    ) -> Outcome:
+        """As ``Publisher.publish``."""
+        publisher = self.docker if self.is_docker(gun) else self._tuf
+        return publisher.publish(gun, change, root_key=root_key, found=found, leave=leave)
+
+    def change(self, gun: Gun, edit: SignerEdit, *, agree: Agree) -> Outcome:
+        """As ``Publisher.change``."""
+        if self.is_docker(gun):
+            return self.docker.change(gun, edit.docker, agree=agree)
+        return self._tuf.change(gun, edit, agree=agree)
+
+    def preview(self, gun: Gun, edit: SignerEdit) -> Difference:
+        """As ``Publisher.preview``."""
+        return self.docker.preview(gun, edit.docker) if self.is_docker(gun) else self._tuf.preview(gun, edit)
