@@ -11,13 +11,14 @@ import csv
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trustkit.builds.instructions import Instruction, Instructions
 from trustkit.builds.sites import Chain, Reading
 from trustkit.builds.source import Source, Traced
-from trustkit.builds.words import BadWord, Dialect, Expanded, expand
+from trustkit.builds.words import BadWord, Dialect, Expanded, UnknownValue, expand
 from trustkit.core.names import ImageRef, shown
+from trustkit.errors import BuildFileInvalid
 
 SCRATCH = "scratch"
 FRONTEND = "BUILDKIT_SYNTAX"
@@ -80,6 +81,7 @@ class _Dockerfile:
         self._contexts = {name.lower() for name in contexts}
         self._dialect = Dialect(instructions.escape, "Give it a value: --build-arg {}=VALUE")
         self._variables = {name: Expanded.given(value) for name, value in arguments.items() if name in _PER_PLATFORM}
+        self._unknown = set(_PER_PLATFORM - self._variables.keys())
         self._stages: list[Stage] = []
         self._reading = Reading(arguments=set(self._variables))
 
@@ -128,7 +130,10 @@ class _Dockerfile:
                 self._reading.add(self._source, "syntax", Expanded.literal(image), line=line)
 
     def _arg(self, instruction: Instruction) -> None:
-        """An ARG before the first FROM, whose value all FROMs know."""
+        """An ARG before the first FROM, whose value all FROMs know.
+
+        What depends on the platform is only refused where an image depends on it in turn.
+        """
         for word in instruction.words:
             equals = word.text.find("=")
             name = word.text if equals < 0 else word.text[:equals]
@@ -137,24 +142,33 @@ class _Dockerfile:
             if self._stages:
                 continue
             if name in self._arguments:
-                self._variables[name] = Expanded.given(self._arguments[name])
+                self._set(name, Expanded.given(self._arguments[name]))
             elif equals >= 0:
                 value = word.part(equals + 1, len(word.text))
-                self._variables[name] = self._expanded(value, instruction.line, "ARG")
-            else:
-                self._variables.pop(name, None)
+                try:
+                    self._set(name, self._expanded(value, instruction.line, "ARG"))
+                except UnknownValue:
+                    self._unknown.add(name)
+            elif name in self._variables:  # older BuildKits take the value away, newer ones leave it
+                self._unknown.add(name)
+
+    def _set(self, name: str, value: Expanded) -> None:
+        self._variables[name] = value
+        self._unknown.discard(name)
 
     def _expanded(self, word: Traced, line: int, what: str) -> Expanded:
-        dialect = self._dialect
-        if what == "ARG":
-            dialect = Dialect(dialect.escape, dialect.gives, empty_if_unset=True)
+        dialect = replace(self._dialect, unknown=self._unknown, empty_if_unset=what == "ARG")
         try:
             return expand(word, self._variables, dialect)
         except BadWord as bad:
-            hint = bad.hint
-            if any(name in bad.what for name in _PER_PLATFORM):
-                hint = f"The platform decides it. {hint}"
-            raise self._source.invalid_line(line, f"({what}) {bad.what}", hint=hint) from bad
+            if what == "ARG" and isinstance(bad, UnknownValue):
+                raise
+            raise self._bad(bad, line, what) from bad
+
+    def _bad(self, bad: BadWord, line: int, what: str) -> BuildFileInvalid:
+        by_platform = any(name in bad.what for name in _PER_PLATFORM)
+        hint = f"The platform decides it. {bad.hint}" if by_platform else bad.hint
+        return self._source.invalid_line(line, f"({what}) {bad.what}", hint=hint)
 
     def _from(self, instruction: Instruction) -> None:
         words, line = instruction.words, instruction.line

@@ -6,7 +6,7 @@ What cuts or replaces parts of a value (``#``, ``%``, ``/``) is refused: where s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from trustkit.builds.source import OUTSIDE, Traced
@@ -28,6 +28,10 @@ class BadWord(ValueError):
         super().__init__(what)
         self.what = what
         self.hint = hint
+
+
+class UnknownValue(BadWord):
+    """It depends on a variable whose value is known only where the file is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,13 @@ class Dialect:
         escape: takes the next character's meaning; empty where ``$$`` is what writes a dollar.
         empty_if_unset: a variable without a value is empty; otherwise it is an error.
         gives: how the user gives a variable its value; ``{}`` stands for its name.
+        unknown: variables that may have a value where the file is used, and none here: whatever asks is refused.
     """
 
     escape: str
     gives: str
     empty_if_unset: bool = False
+    unknown: Collection[str] = ()
 
 
 def expand(word: Traced, variables: Mapping[str, Expanded], dialect: Dialect) -> Expanded:
@@ -182,7 +188,7 @@ class _Reader:
                 f"changes the variable {name} by a form that is not read here.",
                 "Only ${V}, ${V:-x}, ${V-x}, ${V:+x}, ${V+x} and ${V:?x} are; write the value out.",
             )
-        value = self._variables.get(name)
+        value = self._known(name, skipping=skipping)
         is_set = value is not None and not (colon and not value.text.text)
         uses_word = operator == "+" if is_set else operator == "-"
         word = self.until("}", skipping=skipping or not uses_word)
@@ -196,12 +202,20 @@ class _Reader:
         return value if value is not None else Expanded.given("")
 
     def _value(self, name: str, *, skipping: bool) -> Expanded:
-        value = self._variables.get(name)
+        value = self._known(name, skipping=skipping)
         if value is None:
             if not skipping and not self._dialect.empty_if_unset:
-                raise BadWord(f"uses {name}, which has no value.", self._dialect.gives.format(name))
+                raise self._without_value(name)
             return Expanded.given("")
         return value
+
+    def _known(self, name: str, *, skipping: bool) -> Expanded | None:
+        if name in self._dialect.unknown and not skipping:
+            raise self._without_value(name, UnknownValue)
+        return self._variables.get(name)
+
+    def _without_value(self, name: str, kind: type[BadWord] = BadWord) -> BadWord:
+        return kind(f"uses {name}, which has no value.", self._dialect.gives.format(name))
 
     def _name(self) -> str:
         start = self._next
