@@ -22,7 +22,7 @@ from trustkit.core.familiar import familiar
 from trustkit.core.names import Digest, ImageRef, Tag
 from trustkit.core.view import SignedTarget
 from trustkit.errors import EngineFailed, Unreachable, Unsigned
-from trustkit.hooks.authz import Answer, Held, Judgement
+from trustkit.hooks.authz import Answer, Held, Judgement, Made
 from trustkit.hooks.authz_engine import DockerView
 from trustkit.hooks.authz_request import EngineRequest
 from trustkit.hooks.authz_routes import Door
@@ -59,18 +59,26 @@ class Policy:
         return Verdict(ref, allowed=True, rule="*", image=image, trusted=TRUSTED)
 
 
+ROGUE = Made("dead" + "2" * 60, EVIL_ID)
+"""A container from before the plugin."""
+
+
 @dataclass
 class Engine:
     """What is on an engine: images by what finds them, containers by name."""
 
     images: dict[str, Held] = field(default_factory=dict)
     containers: dict[str, str] = field(default_factory=dict)
+    """The image's id, by the container's name."""
 
     def image(self, name: str) -> Held | None:
         return self.images.get(name)
 
-    def container(self, name: str) -> str | None:
-        return self.containers.get(name)
+    def container(self, name: str) -> Made | None:
+        return Made("c0ffee" + "0" * 58, self.containers[name]) if name in self.containers else None
+
+    def beginning(self, text: str) -> list[Made]:
+        return [made for made in (Made("db" + "1" * 62, GOOD_ID), ROGUE) if made.id.startswith(text)]
 
 
 ENGINE = Engine(
@@ -78,7 +86,8 @@ ENGINE = Engine(
         f"{APP}:v1": GOOD, f"{APP}@{SIGNED}": GOOD, GOOD_ID: GOOD, GOOD_ID[7:]: GOOD,
         "evil": EVIL, EVIL_ID: EVIL, EVIL_ID[7:]: EVIL, "evil:latest": EVIL,
     },
-    {"web": GOOD_ID, "bad": EVIL_ID, "lost": "sha256:" + "c" * 64},
+    {"web": GOOD_ID, "rogue": EVIL_ID, "c0ffee": GOOD_ID, "db": GOOD_ID, "dead": GOOD_ID,
+     "lost": "sha256:" + "c" * 64},
 )  # fmt: skip
 
 
@@ -256,8 +265,15 @@ def test_a_mounted_image_by_its_signed_digest() -> None:
     [
         ("/containers/web/start", ""),
         ("/v1.24/containers/web/restart?t=5", ""),
-        ("/containers/bad/start", "has no digest of a registry"),
-        ("/containers/bad/restart", "has no digest of a registry"),
+        ("/containers/rogue/start", "has no digest of a registry"),
+        ("/containers/rogue/restart", "has no digest of a registry"),
+        ("/containers/web/rename?name=y", ""),
+        ("/containers/web/update", ""),
+        ("/containers/rogue/rename?name=web", "has no digest of a registry"),
+        ("/containers/rogue/update", "has no digest of a registry"),
+        ("/containers/c0ffee/start", ""),
+        ("/containers/db/start", ""),
+        ("/containers/dead/start", "has no digest of a registry"),
         ("/containers/lost/start", "no longer knows the image"),
         ("/containers/none/start", "no container"),
         ("/containers/web/start?checkpoint=x", "from a checkpoint"),
@@ -371,6 +387,15 @@ def test_what_nobody_knows_is_refused(method: str, path: str) -> None:
 )
 def test_an_escaped_path_is_judged_as_what_the_engine_reads(path: str) -> None:
     assert "is not signed" in judged("POST", f"{path}?fromImage={APP}&tag={OTHER}").reason
+
+
+def test_a_name_may_be_an_id_s_beginning_once_its_container_is_gone() -> None:
+    """Both the container of that name and all whose ids begin so have to be ones that may start."""
+    for containers, allowed in ({"dead": GOOD_ID}, False), ({"db": GOOD_ID}, True), ({"db": EVIL_ID}, False):
+        answer = judged(
+            "POST", f"/containers/{next(iter(containers))}/start", engine=Engine(ENGINE.images, containers)
+        )
+        assert answer.allowed == allowed
 
 
 def test_no_reason_has_a_second_line() -> None:

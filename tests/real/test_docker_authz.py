@@ -178,6 +178,14 @@ def test_trustkit_pull_works_and_the_tag_can_then_be_run(guarded: Guarded, pulle
     guarded.refused("create", image.removeprefix("sha256:")[:12])
 
 
+def test_containers_are_named_renamed_and_started_by_name(guarded: Guarded, pulled: str) -> None:
+    """``db`` may be the beginning of an id as well."""
+    assert guarded("create", "--name", "web", *NO_NETWORK, pulled).status == 0
+    for words in (("rename", "web", "db"), ("update", "--restart", "no", "db"), ("start", "db"), ("rm", "-f", "db")):
+        done = guarded(*words)
+        assert done.status == 0, done.err
+
+
 def test_docker_run_of_what_is_not_there_is_refused_with_what_to_type(guarded: Guarded) -> None:
     said = guarded.refused("run", "--rm", *NO_NETWORK, f"{guarded.app}:dev")
     assert "[unsigned]" in said

@@ -47,7 +47,7 @@ Start it, see that it runs, and only then have docker ask it:
 """
 _BACK = """\
 While the plugin doesn't run, docker refuses everything, docker ps too. To get out of that, start it again
-(systemctl restart {unit}), or take its name out of {daemon} and: systemctl kill -s HUP docker
+(systemctl restart {unit}), or take its name out of {daemon} and: systemctl reload docker
 """
 
 
@@ -106,7 +106,7 @@ def _uninstall(spec: Path, unit: Path, config: Path) -> None:
     if NAME in _asked(config):
         raise Conflict(
             f"{config} names {NAME} in {KEY}: docker would refuse everything.",
-            hint="Take it out, then: systemctl kill -s HUP docker",
+            hint="Take it out, then: systemctl reload docker",
         )
     for path in (spec, unit):
         take_away(path)
@@ -183,4 +183,4 @@ def _wanted(config: Path) -> str:
     if NAME in asked:
         return f"{config} names {NAME} in {KEY} already."
     line = json.dumps({KEY: [*asked, NAME]})[1:-1]
-    return f"Then put this member into {config} by hand, and: systemctl kill -s HUP docker\n\n    {line}"
+    return f"Then put this member into {config} by hand, and: systemctl reload docker\n\n    {line}"

@@ -28,6 +28,7 @@ from trustkit.hooks.authz_routes import Door, Route, route
 MAX_NAMES = 32
 """Names of one image that are asked about."""
 _FULL_ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})\Z")
+_HEX = re.compile(r"[0-9a-f]+\Z")
 _LIKE_AN_ID = re.compile(r"(?:sha256:.*|[0-9a-f]+)\Z")
 
 
@@ -50,14 +51,25 @@ class Held:
         return ImageRef(gun, None, digest) in self.digests
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A container on the engine: its id, and that of the image that it was made of."""
+
+    id: str
+    image: str
+
+
 class EngineView(Protocol):
     """What the engine says of what it has."""
 
     def image(self, name: str) -> Held | None:
         """The image that it has under a name or id, as it would find it for a container; raises EngineFailed."""
 
-    def container(self, name: str) -> str | None:
-        """The id of the image that a container was made of; raises EngineFailed."""
+    def container(self, name: str) -> Made | None:
+        """The container that it has under a name, an id or the beginning of one; raises EngineFailed."""
+
+    def beginning(self, text: str) -> list[Made]:
+        """All containers whose id begins so; raises EngineFailed."""
 
 
 class Ask(Protocol):
@@ -109,7 +121,7 @@ class Judgement:
                 return self._tag(request, path.removeprefix("images/").removesuffix("/tag"))
             case Route.CREATE_CONTAINER:
                 return self._create_container(request.members())
-            case Route.START_CONTAINER | Route.RESTART_CONTAINER:
+            case Route.START_CONTAINER | Route.RESTART_CONTAINER | Route.RENAME_CONTAINER | Route.UPDATE_CONTAINER:
                 return self._start(request, path.split("/", 1)[1].rpartition("/")[0])
         return Answer(False, f"{shown(request.method)} {shown(path)} is nothing that trustkit knows to be harmless.")
 
@@ -188,10 +200,15 @@ class Judgement:
     def _start(self, request: EngineRequest, name: str) -> Answer:
         if any(request.query("checkpoint", "checkpoint-dir").values()):
             raise UsageError("A container is started from a checkpoint, which may be of anything.")
-        image = self._engine.container(name)
-        if image is None:
+        made = self._engine.container(name)
+        if made is None:
             raise UsageError(f"There is no container {shown(name)} on this engine.")
-        return self._by_id(self._engine.image(image), image)
+        answer = self._by_id(self._engine.image(made.image), made.image)
+        if _HEX.match(name) and not made.id.startswith(name):
+            for other in self._engine.beginning(name):  # what the engine finds once nothing has that name
+                if answer.allowed:
+                    answer = self._by_id(self._engine.image(other.image), other.image)
+        return answer
 
     def _by_id(self, held: Held | None, name: str) -> Answer:
         """Whether any name by which the engine knows an image lets it in."""

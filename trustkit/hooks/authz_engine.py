@@ -14,7 +14,7 @@ from urllib.parse import quote
 from trustkit.core.familiar import familiar
 from trustkit.core.names import ImageRef
 from trustkit.errors import EngineFailed, TrustkitError
-from trustkit.hooks.authz import Held
+from trustkit.hooks.authz import Held, Made
 
 MAX_ANSWER = 8 * 1024 * 1024
 
@@ -38,17 +38,26 @@ class DockerView:
         digests, tags = _named(found.get("RepoDigests")), _named(found.get("RepoTags"))
         return Held(str(found.get("Id")), tuple(ref for ref in digests if ref.digest), tuple(tags))
 
-    def container(self, name: str) -> str | None:
+    def container(self, name: str) -> Made | None:
         """As ``EngineView.container``."""
         found = self._get(f"/containers/{quote(name, safe='')}/json")
         if found is None:
             return None
-        image = found.get("Image")
-        if not isinstance(image, str) or not image:
+        made, image = found.get("Id"), found.get("Image")
+        if not isinstance(image, str) or not image or not isinstance(made, str):
             raise EngineFailed(f"Docker's engine doesn't say what the container {name!a} was made of.")
-        return image
+        return Made(made, image)
 
-    def _get(self, path: str) -> dict[str, Any] | None:
+    def beginning(self, text: str) -> list[Made]:
+        """As ``EngineView.beginning``."""
+        found = self._get("/containers/json?all=1", list) or []
+        try:
+            all_of_them = [Made(each["Id"], each["ImageID"]) for each in found]
+            return [made for made in all_of_them if made.id.startswith(text)]
+        except (TypeError, KeyError, AttributeError) as error:
+            raise EngineFailed("Docker's engine doesn't say which containers it has.") from error
+
+    def _get(self, path: str, kind: type = dict) -> Any:  # of that kind; None for nothing there
         connection = _Connection(self._path, max(0.01, self._ends - self._ticks()))
         try:
             connection.request("GET", path)
@@ -64,7 +73,7 @@ class DockerView:
             ) from error
         finally:
             connection.close()
-        if answer.status != http.client.OK or not isinstance(found, dict):
+        if answer.status != http.client.OK or not isinstance(found, kind):
             raise EngineFailed(f"Docker's engine answers {answer.status} at {self._path}, which was no answer.")
         return found
 

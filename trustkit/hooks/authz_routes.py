@@ -33,6 +33,10 @@ class Route(StrEnum):
     CREATE_CONTAINER = "containers/create"
     START_CONTAINER = "containers/*/start"
     RESTART_CONTAINER = "containers/*/restart"
+    RENAME_CONTAINER = "containers/*/rename"
+    """A container must not get another's name between the judgement on that name and its start."""
+    UPDATE_CONTAINER = "containers/*/update"
+    """A restart policy has the engine start a container by itself."""
 
 
 _DOORS = {
@@ -45,8 +49,8 @@ _DOORS = {
 _POST = """
     auth build/cancel build/prune configs/create configs/*/update
     containers/prune containers/*/attach containers/*/checkpoints containers/*/exec containers/*/kill
-    containers/*/logs/clear containers/*/pause containers/*/rename containers/*/resize containers/*/stop
-    containers/*/unpause containers/*/update containers/*/wait
+    containers/*/logs/clear containers/*/pause containers/*/resize containers/*/stop
+    containers/*/unpause containers/*/wait
     exec/*/resize exec/*/start images/prune images/*/push
     networks/create networks/prune networks/*/connect networks/*/disconnect
     plugins/*/disable plugins/*/push plugins/*/set

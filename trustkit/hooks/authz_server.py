@@ -21,7 +21,7 @@ from trustkit.hooks.authz import Answer, Judgement
 from trustkit.hooks.authz_engine import DockerView
 from trustkit.hooks.authz_request import EngineRequest
 from trustkit.hooks.authz_routes import Door
-from trustkit.hooks.localsocket import THREADS, LocalServer
+from trustkit.hooks.localsocket import LocalServer
 from trustkit.hooks.verdicts import Verdicts
 
 log = logging.getLogger("trustkit.docker-authz")
@@ -30,8 +30,12 @@ SECONDS = 8.0
 """For an answer, whatever the trust service does; docker waits as long as it takes."""
 MAX_REQUEST = 16 * 1024 * 1024
 """Bytes; newer engines show bodies of 4 MiB, in Base64."""
-_JUDGED = THREADS - 32
+THREADS = 1024
+"""Connections at a time."""
+_JUDGED = 64
 """Requests that are judged at a time: each may ask the engine, which asks here first."""
+_WAITING = THREADS - 2 * _JUDGED
+"""Requests that are judged or wait for it, so that there is room for the engine's own questions."""
 _TYPE = "application/vnd.docker.plugins.v1.1+json"
 
 
@@ -53,7 +57,7 @@ class Plugin:
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._verdicts, self._engine, self._opened, self._ticks = verdicts, engine, opened, ticks
-        self._free = threading.BoundedSemaphore(_JUDGED)
+        self._room, self._free = threading.BoundedSemaphore(_WAITING), threading.BoundedSemaphore(_JUDGED)
 
     def __call__(self, path: str, body: bytes) -> dict[str, Any]:
         """The answer to what is asked at a path of the plugin's protocol."""
@@ -71,12 +75,12 @@ class Plugin:
             request = EngineRequest.parse(body)
             if request.reading:
                 return Answer(allowed=True)
-            if not self._free.acquire(blocking=False):
-                return Answer(False, "trustkit is asked too much at a time. Try again.")
+            if not self._room.acquire(blocking=False):
+                return _TOO_MUCH
             try:
-                answer = self._judged(request)
+                answer = self._in_turn(request)
             finally:
-                self._free.release()
+                self._room.release()
         except TrustkitError as error:
             return Answer(False, f"{error.message} [{error.slug}]")
         except Exception as error:  # the engine would refuse without a word about why
@@ -88,17 +92,25 @@ class Plugin:
             log.log(logging.INFO if answer.allowed else logging.WARNING, "%s", answer.reason)
         return answer
 
-    def _judged(self, request: EngineRequest) -> Answer:
+    def _in_turn(self, request: EngineRequest) -> Answer:
         ends = self._ticks() + SECONDS
-        view = DockerView(self._engine, ends=ends, ticks=self._ticks)
-        return Judgement(partial(self._verdicts, ends=ends), view, self._opened)(request)
+        if not self._free.acquire(timeout=SECONDS):
+            return _TOO_MUCH
+        try:
+            view = DockerView(self._engine, ends=ends, ticks=self._ticks)
+            return Judgement(partial(self._verdicts, ends=ends), view, self._opened)(request)
+        finally:
+            self._free.release()
+
+
+_TOO_MUCH = Answer(False, "trustkit is asked too much at a time. Try again.")
 
 
 class PluginServer(LocalServer):
     """Serves a plugin over HTTP/1.1, one request a connection."""
 
     def __init__(self, path: Path, plugin: Callable[[str, bytes], dict[str, Any]]) -> None:
-        super().__init__(path, lambda _: b"", longest=0)
+        super().__init__(path, lambda _: b"", longest=0, threads=THREADS)
         self._plugin = plugin
 
     def _talk(self, connection: socket.socket) -> None:

@@ -37,11 +37,12 @@ class LocalServer:
         answer: from a request without its newline to an answer with one; called in up to 128 threads.  Where it
             raises, the connection is closed without an answer.
         longest: bytes of a request, with its newline.
+        threads: connections at a time.
     """
 
-    def __init__(self, path: Path, answer: Callable[[bytes], bytes], *, longest: int) -> None:
+    def __init__(self, path: Path, answer: Callable[[bytes], bytes], *, longest: int, threads: int = THREADS) -> None:
         self._path, self._answer, self._longest = path, answer, longest
-        self._slots = threading.BoundedSemaphore(THREADS)
+        self._slots = threading.BoundedSemaphore(threads)
 
     def serve(self, ready: Callable[[], None]) -> None:
         """Serves until SIGTERM or SIGINT, which end the process at once, with status 0 and without the socket.
