@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from trustkit.builds.source import Source
+from trustkit.cli.docker_verbs import PAST, ROUTES
 from trustkit.client.enforce import Enforce
 from trustkit.errors import EngineFailed, InvalidReference, PolicyDenies, TrustkitError, UsageError
 from trustkit.home.policy import read_policy
@@ -195,7 +196,7 @@ def test_mounts_and_caches_without_images_stay() -> None:
     assert images.context("src=./here") == ("src", "src=./here")
 
 
-@pytest.mark.parametrize("value", ['type=image,source="a', "type=image\nsource=a"])
+@pytest.mark.parametrize("value", ['type=image,source="a', "type=image\nsource=a", "source=a,type=\u0130mage"])
 def test_a_mount_that_cannot_be_read_is_refused(value: str) -> None:
     with pytest.raises(UsageError):
         Images(_never, _never).mount(value)  # type: ignore[arg-type]  # as above
@@ -208,8 +209,14 @@ def test_a_cache_in_a_registry_is_refused(value: str) -> None:
 
 
 def test_build_arguments_come_from_the_environment_where_docker_takes_them_there() -> None:
-    given = ["A=1", "B", "C", "A=2", "D=x", "D"]
-    assert build_arguments(given, {"B": "here"}) == {"A": "2", "B": "here"}
+    given = ["A=1", "B", "C", "A=2", "E", "E=x"]
+    assert build_arguments(given, {"B": "here"}) == {"A": "2", "B": "here", "E": "x"}
+
+
+def test_an_argument_that_some_builders_keep_and_others_forget_is_refused() -> None:
+    assert build_arguments(["D=x", "D"], {"D": "here"}) == {"D": "here"}
+    with pytest.raises(UsageError, match="with a value and without one"):
+        build_arguments(["D=x", "D"], {})
 
 
 @pytest.mark.parametrize(
@@ -217,6 +224,7 @@ def test_build_arguments_come_from_the_environment_where_docker_takes_them_there
     [
         ("https://github.com/a/b.git", None, "usage"),
         ("git@github.com:a/b", "Dockerfile", "usage"),
+        ("https://evil/Dockerfile", "-", "usage"),
         (".", "https://a/Dockerfile", "usage"),
         (".", "missing", "usage"),
         ("-", "Dockerfile", "usage"),
@@ -296,6 +304,33 @@ def test_images_in_values_of_flags_are_judged_and_named_by_digest(enforce: Enfor
     for refused in (lambda: images.argument("r.io/pinned:v1"), lambda: images.mount("type=image,source=r.io/other")):
         with pytest.raises(PolicyDenies):
             refused()
+
+
+def test_the_image_that_lists_what_is_inside_is_judged(enforce: Enforce) -> None:
+    images = Images(enforce, lambda _: None)
+    pinned_one = f"generator=r.io/pinned:v1@{DIGEST}"
+    assert images.attestation(pinned_one, "--sbom") == f"generator={PINNED}"
+    assert images.attestation(f"type=sbom, {pinned_one}", "--attest") == f"type=sbom,generator={PINNED}"
+    for flag, plain in (("--sbom", "false"), ("--sbom", "disabled=true"), ("--attest", "type=provenance,mode=max")):
+        assert images.attestation(plain, flag) == plain
+    for flag, of_the_builder in (
+        ("--sbom", "true"),
+        ("--attest", "type=sbom"),
+        ("--attest", "type=sbom,disabled=true,disabled=false"),
+    ):
+        with pytest.raises(UsageError):
+            images.attestation(of_the_builder, flag)
+    with pytest.raises(PolicyDenies):
+        images.attestation("type=sbom,Generator=r.io/other", "--attest")
+
+
+@pytest.mark.parametrize(
+    ("words", "route"),
+    [(("buildx", "b"), True), (("builder", "b"), True), (("compose", "scale"), False), (("builder", "f"), False)]
+    + [((first, second), False) for first in ("buildx", "builder") for second in ("bake", "debug", "dap")],
+)
+def test_other_names_of_what_gets_images_are_known(words: tuple[str, str], *, route: bool) -> None:
+    assert (words in ROUTES, words[1] in PAST.get(words[0], ())) == (route, not route)
 
 
 def test_what_a_policy_takes_unsigned_is_built_on_as_it_is_and_told(enforce: Enforce) -> None:

@@ -108,6 +108,8 @@ def _build_flags(line: Line, images: Images) -> tuple[dict[int, str | None], lis
             flags[place] = None
         elif given.name == "cache-from" and given.value is not None:
             flags[place] = images.cache(given.value)
+        elif given.name in ("sbom", "attest"):
+            flags[place] = images.attestation(given.value or "true", f"--{given.name}")
         elif given.name == "build-context" and given.value is not None:
             name, flags[place] = images.context(given.value)
             contexts.append(name)
@@ -157,17 +159,19 @@ ROUTES: dict[tuple[str, ...], Verb] = {
     ("build",): build,
     ("image", "build"): build,
     ("builder", "build"): build,
+    ("builder", "b"): build,
     ("buildx", "build"): build,
     ("buildx", "b"): build,
     ("service", "create"): service,
 }
+_BUILDX = frozenset({"bake", "f", "debug", "dap"})
 PAST: dict[str, frozenset[str]] = {
-    "compose": frozenset({"up", "run", "create", "pull", "build", "watch"}),
+    "compose": frozenset({"up", "run", "create", "pull", "build", "watch", "scale"}),
     "stack": frozenset({"deploy", "up"}),
     "service": frozenset({"update"}),
     "plugin": frozenset({"install", "upgrade"}),
-    "buildx": frozenset({"bake", "f"}),
-    "builder": frozenset({"bake"}),
+    "buildx": _BUILDX,
+    "builder": _BUILDX,
 }
 """What gets images past us: refused while content trust is on."""
 _GROUPS = {first for first, *more in ROUTES if more} | PAST.keys()

@@ -56,13 +56,13 @@ def recipe(context: str, file: str | None, stdin: Callable[[int], bytes]) -> Rec
             "With the context on standard input, its Dockerfile can't be verified.",
             hint="Unpack it, and build the folder.",
         )
-    if file == "-" or context == "-":
-        return Recipe(_decoded("-", stdin(MAX_BYTES)))
-    if not Path(context).is_dir():
+    if context != "-" and not Path(context).is_dir():  # also with a Dockerfile from elsewhere, which a URL overrides
         raise UsageError(
             f"{shown(context)} is no folder here, and the Dockerfile of a repository or an archive isn't verified.",
             hint="Fetch it, and build the folder.",
         )
+    if file == "-" or context == "-":
+        return Recipe(_decoded("-", stdin(MAX_BYTES)))
     if file is not None and "://" in file:
         raise UsageError(f"{shown(file)} is no file here.", hint="Fetch it, and give its name.")
     names = (file,) if file is not None else tuple(str(Path(context, name)) for name in _DEFAULT)
@@ -83,7 +83,11 @@ def _decoded(name: str, data: bytes) -> Source:
 
 
 def build_arguments(given: Collection[str], environ: Mapping[str, str]) -> dict[str, str]:
-    """What ``--build-arg`` sets: NAME=VALUE, or NAME for the environment's value, as docker has it."""
+    """What ``--build-arg`` sets: NAME=VALUE, or NAME for the environment's value, as docker has it.
+
+    Raises:
+        UsageError: a NAME has no value there and was given one before, which some builders keep and others forget.
+    """
     found = {}
     for text in given:
         name, equals, value = text.partition("=")
@@ -91,8 +95,10 @@ def build_arguments(given: Collection[str], environ: Mapping[str, str]) -> dict[
             found[name] = value
         elif name in environ:
             found[name] = environ[name]
-        else:
-            found.pop(name, None)
+        elif name in found:
+            raise UsageError(
+                f"--build-arg {shown(name)} is given with a value and without one.", hint="Leave one of them out."
+            )
     return found
 
 

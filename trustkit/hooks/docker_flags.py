@@ -19,7 +19,7 @@ OURS = "disable-content-trust"
 _HIDDEN = {"net": True, "net-alias": True, "dns-opt": True, OURS: False}
 """Flags that docker has and doesn't list (``container/opts.go`` of docker/cli), and whether they take a value."""
 _LINE = re.compile(r"\s{2,6}(?:-([A-Za-z0-9]), )?\s*--([A-Za-z0-9][A-Za-z0-9-]*)(?: ?(\S+))?(?:\s{2,}.*)?\Z")
-_FALSE = ("0", "f", "F", "false", "FALSE", "False")
+FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Line:
     def on(self, name: str) -> bool:
         """Whether a switch is on."""
         value = self.value(name)
-        return value is not None and value not in _FALSE
+        return value is not None and value not in FALSE
 
     def flags(self, *but: str) -> list[str]:
         """The words of the flags alone, without those of some flags."""

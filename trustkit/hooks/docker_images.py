@@ -12,6 +12,7 @@ from trustkit.client.enforce import Verdict
 from trustkit.core.familiar import familiar
 from trustkit.core.names import ImageRef, shown
 from trustkit.errors import InvalidReference, PolicyDenies, UsageError
+from trustkit.hooks.docker_flags import FALSE
 
 _ID = re.compile(r"(sha256:[0-9a-f]{1,64}|[0-9a-f]{12,64})\Z")
 _IMAGE_CONTEXT = "docker-image://"
@@ -80,6 +81,8 @@ class Images:
             As ``argument``.
         """
         fields = _fields(text, "--mount")
+        if any(each.lower().startswith("type=") and not each.isascii() for each in fields):
+            raise UsageError("--mount has a type that docker may read in another way.", hint="Write type=image.")
         parts = [(key.strip().lower(), value) for key, _, value in (each.partition("=") for each in fields)]
         if ("type", "image") not in [(key, value.strip().lower()) for key, value in parts]:
             return text
@@ -104,6 +107,27 @@ class Images:
                 hint="Leave it out, or name a signed image: --cache-from NAME:TAG",
             )
         return text
+
+    def attestation(self, text: str, flag: str) -> str:
+        """The value of ``--sbom`` or ``--attest`` with the image that makes it, which sees all that is built.
+
+        Raises:
+            UsageError: it leaves that image to the builder.
+            As ``argument``.
+        """
+        fields = _fields(text, flag)
+        parts = [(key.strip().lower(), value) for key, _, value in (each.partition("=") for each in fields)]
+        if text in FALSE or (flag == "--attest" and ("type", "sbom") not in parts):
+            return text
+        if "generator" in (key for key, _ in parts):
+            made = zip(parts, fields, strict=True)
+            return _joined([f"{key}={self.argument(of)}" if key == "generator" else each for (key, of), each in made])
+        if [value for key, value in parts if key == "disabled"] == ["true"]:
+            return text
+        raise UsageError(
+            f"{flag} has an image look through all that is built, and names none that could be verified.",
+            hint=f"Name a signed one: {flag} {'type=sbom,' if flag == '--attest' else ''}generator=NAME:TAG",
+        )
 
     def context(self, text: str) -> tuple[str, str]:
         """The name of a ``--build-context``, and its value with its image, where it is one, by digest.
