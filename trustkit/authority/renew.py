@@ -83,9 +83,8 @@ class Renewal:
         await self._catch_up(report)
         stale, due = set(snapshots), set(timestamps)
         for gun in sorted(due | stale):
-            roles = {role for role, guns in (("snapshot", stale), ("timestamp", due)) if gun in guns}
             try:
-                await self._settled(gun, now, roles)
+                await self._settled(gun, now, snapshot=gun in stale, timestamp=gun in due)
                 report.renewed += 1
             except TrustkitError as error:
                 report.failed[str(gun)] = error.message
@@ -111,7 +110,8 @@ class Renewal:
             except Exception as error:  # noqa: BLE001 - whatever befell one, the others must not expire for it
                 report.failed[str(gun)] = f"{type(error).__name__}: {error}"
 
-    async def _settled(self, gun: Gun, now: datetime, roles: Set[str]) -> None:
+    async def _settled(self, gun: Gun, now: datetime, *, snapshot: bool, timestamp: bool = True) -> None:
+        roles = {role for role, due in (("snapshot", snapshot), ("timestamp", timestamp)) if due}
         try:
             await self._renew(gun, now, roles)
         except (SignerAhead, BehindService):
