@@ -50,6 +50,8 @@ class Policy:
         name = str(ref.gun)
         if name == "docker.io/library/free":
             return Verdict(ref, allowed=True, rule=name, image=ref)
+        if name == "docker.io/library/watched":
+            return Verdict(ref, allowed=True, rule=name, image=ref, error=Unsigned(f"{ref} is not signed."))
         if name.endswith("/away"):
             return Verdict(ref, allowed=False, rule="*", error=Unreachable("nobody answers"))
         signed = name == APP and (str(ref.tag) == "v1" or ref.digest == SIGNED) and ref.digest in (None, SIGNED)
@@ -418,6 +420,17 @@ def test_no_body_makes_it_fail_or_lets_an_unsigned_image_in(body: object) -> Non
     answer = judged("POST", "/containers/create", body)
     assert answer.reason
     assert not answer.allowed
+
+
+def test_a_rule_that_detects_lets_through_and_says_so() -> None:
+    engine = Engine({EVIL_ID: Held(EVIL_ID, (), (familiar("watched"),))}, {"c": EVIL_ID})
+    for uri, body in (
+        ("/images/create?fromImage=watched&tag=1", None),
+        ("/containers/create", {"Image": "watched"}),
+        ("/containers/c/start", None),
+    ):
+        answer = judged("POST", uri, body, engine=engine)
+        assert (answer.allowed, "would be refused" in answer.reason) == (True, True)
 
 
 def test_requests_that_the_engine_does_not_send() -> None:

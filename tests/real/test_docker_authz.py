@@ -224,21 +224,36 @@ def test_a_tag_that_was_moved_before_is_found_out(guarded: Guarded, tmp_path: Pa
     saved = tmp_path / "evil.tar"
     assert guarded.free({}, "tag", f"{guarded.app}:dev", f"{guarded.app}:v1").status == 0
     assert guarded.free({}, "save", "--output", str(saved), f"{guarded.app}:v1").status == 0
-    guarded.plugin.terminate()
-    guarded.plugin.wait()
-    ordinary, guarded.start = guarded.start, [*guarded.start, "--unsafe-allow", "load"]
-    try:
-        guarded.restarted()
+    with instead(guarded, "--unsafe-allow", "load"):
         assert guarded("load", "--input", str(saved)).status == 0
-        guarded.plugin.terminate()
-        guarded.plugin.wait()
-    finally:
-        guarded.start = ordinary
-        guarded.restarted()
     assert "has another image under that name" in guarded.refused("create", *NO_NETWORK, f"{guarded.app}:v1")
     image = guarded("image", "inspect", "--format", "{{.Id}}", f"{guarded.app}:v1").out.strip()
     assert "has no digest of a registry" in guarded.refused("create", *NO_NETWORK, image)
     guarded("image", "rm", "--force", image)
+
+
+@contextlib.contextmanager
+def instead(guarded: Guarded, *more: str) -> Iterator[None]:
+    """The plugin with more options, for a while."""
+    ordinary = guarded.start
+    try:
+        guarded.start = [*ordinary, *more]
+        guarded.plugin.terminate()
+        guarded.plugin.wait()
+        guarded.restarted()
+        yield
+    finally:
+        guarded.plugin.terminate()
+        guarded.plugin.wait()
+        guarded.start = ordinary
+        guarded.restarted()
+
+
+def test_detecting_refuses_nothing(guarded: Guarded) -> None:
+    with instead(guarded, "--detect"):
+        assert guarded("pull", "--quiet", f"{guarded.app}:dev").status == 0
+    assert "is not signed" in guarded.refused("create", f"{guarded.app}:dev")
+    guarded("image", "rm", "--force", f"{guarded.app}:dev")
 
 
 def test_a_container_of_what_is_revoked_is_not_started_again(guarded: Guarded) -> None:

@@ -29,6 +29,7 @@ _OPTIONS = [
         multiple=True,
         help="Let this through, whatever images it brings or runs. Repeatable.",
     ),
+    click.option("--detect", is_flag=True, help="Log what would be refused, and refuse nothing."),
 ]
 
 
@@ -51,7 +52,14 @@ def authz_options(function: Callable[..., None]) -> Callable[..., None]:
 @authz_options
 @click.pass_obj
 def command(
-    ctx: Context, socket: Path, engine: Path, policy: str | None, opened: tuple[str, ...], max_age: float
+    ctx: Context,
+    socket: Path,
+    engine: Path,
+    policy: str | None,
+    opened: tuple[str, ...],
+    max_age: float,
+    *,
+    detect: bool,
 ) -> None:
     """Tell Docker's engine which images it may pull and run: an authorization plugin.
 
@@ -69,6 +77,8 @@ def command(
     configure()
     for each in opened:
         log.warning("--unsafe-allow %s: whatever images that brings or runs, nobody looks at them.", each)
+    if detect:
+        log.warning("--detect: nothing is refused.")
     verdicts = Verdicts(
         ctx.environ,
         home=ctx.home.path,
@@ -77,5 +87,5 @@ def command(
         seconds=SECONDS - 1,
         warn=lambda words: log.warning("%s", words),
     )
-    plugin = Plugin(verdicts, engine.absolute(), frozenset(map(Door, opened)))
+    plugin = Plugin(verdicts, engine.absolute(), frozenset(map(Door, opened)), detect=detect)
     PluginServer(socket.absolute(), plugin).serve(lambda: data(str(socket.absolute())))

@@ -75,6 +75,7 @@ def docker_authz(
     units: Path,
     config: Path,
     *,
+    detect: bool,
     dry_run: bool,
     uninstall: bool,
 ) -> None:
@@ -91,7 +92,7 @@ def docker_authz(
         _uninstall(spec, unit, config)
         return
     socket, wanted = socket.absolute(), _wanted(config)
-    files = {spec: _spec(socket), unit: _unit(ctx, socket, engine.absolute(), policy, opened)}
+    files = {spec: _spec(socket), unit: _unit(ctx, socket, engine.absolute(), policy, opened, detect=detect)}
     if dry_run:
         data("\n".join(f"# {path}\n{text}" for path, text in files.items()).rstrip())
     else:
@@ -119,7 +120,9 @@ def _spec(socket: Path) -> str:
     return json.dumps({"Name": NAME, "Addr": f"unix://{socket}", "Note": MARK}, indent=2) + "\n"
 
 
-def _unit(ctx: Context, socket: Path, engine: Path, policy: str | None, opened: tuple[str, ...]) -> str:
+def _unit(
+    ctx: Context, socket: Path, engine: Path, policy: str | None, opened: tuple[str, ...], *, detect: bool
+) -> str:
     from trustkit.config import policy_file
     from trustkit.home.policy import read_policy
     from trustkit.remote.tls import docker_folder
@@ -131,6 +134,7 @@ def _unit(ctx: Context, socket: Path, engine: Path, policy: str | None, opened: 
         words += ["--policy", str(file)]
     for door in opened:
         words += ["--unsafe-allow", door]
+    words += ["--detect"] if detect else []
     environ = {"TRUSTKIT_HOME": ctx.home.path, "DOCKER_CONFIG": docker_folder(ctx.environ).absolute()}
     run = socket.parent.parent == Path("/run")
     return _UNIT.format(
