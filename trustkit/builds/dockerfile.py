@@ -27,6 +27,10 @@ _NUMBER = re.compile(r"[+-]?[0-9]+\Z")
 _PER_PLATFORM = frozenset(
     f"{side}{part}" for side in ("TARGET", "BUILD") for part in ("PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT")
 ) | {"TARGETSTAGE"}
+_FROM_SETTINGS = frozenset(
+    name for each in ("HTTP", "HTTPS", "FTP", "NO", "ALL") for name in (f"{each}_PROXY", f"{each}_PROXY".lower())
+) | {"SOURCE_DATE_EPOCH"}
+"""What docker gives as build arguments by itself, from its configuration and environment."""
 _OTHER_SYNTAX = re.compile(r"//\s*syntax\s*=", re.IGNORECASE)
 
 
@@ -81,7 +85,7 @@ class _Dockerfile:
         self._contexts = {name.lower() for name in contexts}
         self._dialect = Dialect(instructions.escape, "Give it a value: --build-arg {}=VALUE")
         self._variables = {name: Expanded.given(value) for name, value in arguments.items() if name in _PER_PLATFORM}
-        self._unknown = set(_PER_PLATFORM - self._variables.keys())
+        self._unknown = set((_PER_PLATFORM | _FROM_SETTINGS) - arguments.keys())
         self._stages: list[Stage] = []
         self._reading = Reading(arguments=set(self._variables))
 
@@ -143,7 +147,7 @@ class _Dockerfile:
                 continue
             if name in self._arguments:
                 self._set(name, Expanded.given(self._arguments[name]))
-            elif equals >= 0:
+            elif equals >= 0 and name not in _FROM_SETTINGS:
                 value = word.part(equals + 1, len(word.text))
                 try:
                     self._set(name, self._expanded(value, instruction.line, "ARG"))
