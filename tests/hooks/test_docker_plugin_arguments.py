@@ -14,7 +14,7 @@ from trustkit.cli.docker_verbs import PAST, ROUTES
 from trustkit.client.enforce import Enforce
 from trustkit.errors import EngineFailed, InvalidReference, PolicyDenies, TrustkitError, UsageError
 from trustkit.home.policy import read_policy
-from trustkit.hooks.docker_build import build_arguments, pinned, recipe
+from trustkit.hooks.docker_build import build_arguments, check_builder, pinned, recipe
 from trustkit.hooks.docker_call import content_trust, divided
 from trustkit.hooks.docker_flags import Flags, Line, read_line
 from trustkit.hooks.docker_images import Images, image_of
@@ -217,6 +217,16 @@ def test_an_argument_that_some_builders_keep_and_others_forget_is_refused() -> N
     assert build_arguments(["D=x", "D"], {"D": "here"}) == {"D": "here"}
     with pytest.raises(UsageError, match="with a value and without one"):
         build_arguments(["D=x", "D"], {})
+
+
+def test_a_platform_s_argument_needs_a_builder_that_knows_it() -> None:
+    def of_buildx() -> Flags:
+        return Flags.of_help("      --builder string   Override the configured builder instance\n")
+
+    check_builder({"A": "1"}, lambda: FLAGS)
+    check_builder({"TARGETARCH": "arm64"}, of_buildx)
+    with pytest.raises(UsageError, match="--build-arg TARGETARCH means something to BuildKit alone"):
+        check_builder({"TARGETARCH": "arm64"}, lambda: FLAGS)
 
 
 @pytest.mark.parametrize(

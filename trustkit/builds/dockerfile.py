@@ -24,7 +24,7 @@ SCRATCH = "scratch"
 FRONTEND = "BUILDKIT_SYNTAX"
 _STAGE = re.compile(r"[a-z][a-z0-9._-]*\Z")
 _NUMBER = re.compile(r"[+-]?[0-9]+\Z")
-_PER_PLATFORM = frozenset(
+PER_PLATFORM = frozenset(
     f"{side}{part}" for side in ("TARGET", "BUILD") for part in ("PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT")
 ) | {"TARGETSTAGE"}
 _FROM_SETTINGS = frozenset(
@@ -84,8 +84,8 @@ class _Dockerfile:
         self._arguments = arguments
         self._contexts = {name.lower() for name in contexts}
         self._dialect = Dialect(instructions.escape, "Give it a value: --build-arg {}=VALUE")
-        self._variables = {name: Expanded.given(value) for name, value in arguments.items() if name in _PER_PLATFORM}
-        self._unknown = set((_PER_PLATFORM | _FROM_SETTINGS) - arguments.keys())
+        self._variables = {name: Expanded.given(value) for name, value in arguments.items() if name in PER_PLATFORM}
+        self._unknown = set((PER_PLATFORM | _FROM_SETTINGS) - arguments.keys())
         self._stages: list[Stage] = []
         self._reading = Reading(arguments=set(self._variables))
 
@@ -170,7 +170,7 @@ class _Dockerfile:
             raise self._bad(bad, line, what) from bad
 
     def _bad(self, bad: BadWord, line: int, what: str) -> BuildFileInvalid:
-        by_platform = any(name in bad.what for name in _PER_PLATFORM)
+        by_platform = any(name in bad.what for name in PER_PLATFORM)
         hint = f"The platform decides it. {bad.hint}" if by_platform else bad.hint
         return self._source.invalid_line(line, f"({what}) {bad.what}", hint=hint)
 

@@ -79,7 +79,7 @@ def _with_images(ctx: PluginContext, command: tuple[str, ...], line: Line, engin
 
 def build(ctx: PluginContext, command: tuple[str, ...], words: tuple[str, ...]) -> int:
     """``docker build``: of a copy of the Dockerfile in which each image has its digest."""
-    from trustkit.hooks.docker_build import build_arguments, pinned, recipe, written
+    from trustkit.hooks.docker_build import build_arguments, check_builder, pinned, recipe, written
 
     line = _read(ctx, command, words, interspersed=True)
     if len(line.arguments) != 1:
@@ -89,6 +89,7 @@ def build(ctx: PluginContext, command: tuple[str, ...], words: tuple[str, ...]) 
     enforce = ctx.enforce()
     flags, contexts = _build_flags(line, Images(enforce, note))
     arguments = build_arguments(line.values("build-arg"), ctx.environ)
+    check_builder(arguments, lambda: ctx.docker.flags(command))
     text = pinned(found.source, enforce, arguments=arguments, contexts=contexts, warn=note)
     with tempfile.TemporaryDirectory(prefix="trustkit-context-") as empty, written(text, found.ignore) as path:
         named = [place for place, given in enumerate(line.given) if given.name == "file"]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trustkit.builds.dockerfile import read_dockerfile
+from trustkit.builds.dockerfile import PER_PLATFORM, read_dockerfile
 from trustkit.builds.read import FileKind
 from trustkit.builds.sites import Place, Reading, Site
 from trustkit.builds.source import MAX_BYTES, OUTSIDE, Source, shown_path
@@ -21,6 +21,7 @@ from trustkit.client.pinning import Finding, ReadFile, Waived, pinned_text
 from trustkit.core.names import ImageRef, shown
 from trustkit.errors import PolicyDenies, StateError, TrustkitError, UsageError
 from trustkit.home.files import read_bounded
+from trustkit.hooks.docker_flags import Flags
 
 _IGNORE = ".dockerignore"
 _DEFAULT = ("Dockerfile", "dockerfile")
@@ -100,6 +101,21 @@ def build_arguments(given: Collection[str], environ: Mapping[str, str]) -> dict[
                 f"--build-arg {shown(name)} is given with a value and without one.", hint="Leave one of them out."
             )
     return found
+
+
+def check_builder(arguments: Mapping[str, str], flags: Callable[[], Flags]) -> None:
+    """Refuses what Docker's classic builder takes for another image than BuildKit, which alone has ``--builder``.
+
+    Raises:
+        UsageError: a build argument says the platform, which the classic builder doesn't know in FROM.
+        EngineFailed: docker doesn't tell its flags.
+    """
+    given = sorted(PER_PLATFORM & arguments.keys())
+    if given and "builder" not in flags().values:
+        raise UsageError(
+            f"--build-arg {given[0]} means something to BuildKit alone, and this docker builds without it.",
+            hint="Install docker's plugin buildx, or leave the argument out.",
+        )
 
 
 def pinned(
