@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -230,6 +231,16 @@ def test_a_tag_that_was_moved_before_is_found_out(guarded: Guarded, tmp_path: Pa
     image = guarded("image", "inspect", "--format", "{{.Id}}", f"{guarded.app}:v1").out.strip()
     assert "has no digest of a registry" in guarded.refused("create", *NO_NETWORK, image)
     guarded("image", "rm", "--force", image)
+
+
+def test_many_at_once_wait_for_each_other(guarded: Guarded, pulled: str) -> None:
+    """Each judgement asks the engine, which asks the plugin again; more than are judged at a time come at once."""
+    body = json.dumps({"Image": pulled}).encode()
+    headers = (("Content-Type", "application/json"), ("Content-Length", str(len(body))))
+    with ThreadPoolExecutor(100) as pool:
+        made = list(pool.map(lambda _: guarded.raw("POST", "/containers/create", body, *headers), range(100)))
+    assert [said for status, said in made if status != 201] == []
+    assert guarded("container", "prune", "--force").status == 0
 
 
 @contextlib.contextmanager
