@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]+\Z")
 PER_PLATFORM = frozenset(
     f"{side}{part}" for side in ("TARGET", "BUILD") for part in ("PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT")
 ) | {"TARGETSTAGE"}
-_FROM_SETTINGS = frozenset(
+FROM_SETTINGS = frozenset(
     name for each in ("HTTP", "HTTPS", "FTP", "NO", "ALL") for name in (f"{each}_PROXY", f"{each}_PROXY".lower())
 ) | {"SOURCE_DATE_EPOCH"}
 """What docker gives as build arguments by itself, from its configuration and environment."""
@@ -85,7 +85,8 @@ class _Dockerfile:
         self._contexts = {name.lower() for name in contexts}
         self._dialect = Dialect(instructions.escape, "Give it a value: --build-arg {}=VALUE")
         self._variables = {name: Expanded.given(value) for name, value in arguments.items() if name in PER_PLATFORM}
-        self._unknown = set((PER_PLATFORM | _FROM_SETTINGS) - arguments.keys())
+        self._unknown = set((PER_PLATFORM - arguments.keys()) | FROM_SETTINGS)
+        self._blank: set[str] = set()
         self._stages: list[Stage] = []
         self._reading = Reading(arguments=set(self._variables))
 
@@ -147,7 +148,7 @@ class _Dockerfile:
                 continue
             if name in self._arguments:
                 self._set(name, Expanded.given(self._arguments[name]))
-            elif equals >= 0 and name not in _FROM_SETTINGS:
+            elif equals >= 0 and name not in FROM_SETTINGS:
                 value = word.part(equals + 1, len(word.text))
                 try:
                     self._set(name, self._expanded(value, instruction.line, "ARG"))
@@ -155,13 +156,15 @@ class _Dockerfile:
                     self._unknown.add(name)
             elif name in self._variables:  # older BuildKits take the value away, newer ones leave it
                 self._unknown.add(name)
+            else:
+                self._blank.add(name)
 
     def _set(self, name: str, value: Expanded) -> None:
         self._variables[name] = value
         self._unknown.discard(name)
 
     def _expanded(self, word: Traced, line: int, what: str) -> Expanded:
-        dialect = replace(self._dialect, unknown=self._unknown, empty_if_unset=what == "ARG")
+        dialect = replace(self._dialect, unknown=self._unknown, blank=self._blank, empty_if_unset=what == "ARG")
         try:
             return expand(word, self._variables, dialect)
         except BadWord as bad:

@@ -68,12 +68,14 @@ class Dialect:
         empty_if_unset: a variable without a value is empty; otherwise it is an error.
         gives: how the user gives a variable its value; ``{}`` stands for its name.
         unknown: variables that may have a value where the file is used, and none here: whatever asks is refused.
+        blank: variables that are empty for some builders and unset for others; what tells these apart is refused.
     """
 
     escape: str
     gives: str
     empty_if_unset: bool = False
     unknown: Collection[str] = ()
+    blank: Collection[str] = ()
 
 
 def expand(word: Traced, variables: Mapping[str, Expanded], dialect: Dialect) -> Expanded:
@@ -189,6 +191,8 @@ class _Reader:
                 "Only ${V}, ${V:-x}, ${V-x}, ${V:+x}, ${V+x} and ${V:?x} are; write the value out.",
             )
         value = self._known(name, skipping=skipping)
+        if value is None and not colon and name in self._dialect.blank and not skipping:
+            raise self._without_value(name, UnknownValue)
         is_set = value is not None and not (colon and not value.text.text)
         uses_word = operator == "+" if is_set else operator == "-"
         word = self.until("}", skipping=skipping or not uses_word)

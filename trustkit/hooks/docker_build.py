@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trustkit.builds.dockerfile import PER_PLATFORM, read_dockerfile
+from trustkit.builds.dockerfile import FROM_SETTINGS, PER_PLATFORM, read_dockerfile
 from trustkit.builds.read import FileKind
 from trustkit.builds.sites import Place, Reading, Site
 from trustkit.builds.source import MAX_BYTES, OUTSIDE, Source, shown_path
@@ -87,7 +87,8 @@ def build_arguments(given: Collection[str], environ: Mapping[str, str]) -> dict[
     """What ``--build-arg`` sets: NAME=VALUE, or NAME for the environment's value, as docker has it.
 
     Raises:
-        UsageError: a NAME has no value there and was given one before, which some builders keep and others forget.
+        UsageError: a NAME has no value there.  BuildKit leaves it what it was, the classic builder takes even the
+            Dockerfile's own default away; what no image can depend on is left out.
     """
     found = {}
     for text in given:
@@ -96,9 +97,10 @@ def build_arguments(given: Collection[str], environ: Mapping[str, str]) -> dict[
             found[name] = value
         elif name in environ:
             found[name] = environ[name]
-        elif name in found:
+        elif name in found or name not in FROM_SETTINGS:
             raise UsageError(
-                f"--build-arg {shown(name)} is given with a value and without one.", hint="Leave one of them out."
+                f"--build-arg {shown(name)} has no value, and the environment has none for it.",
+                hint="Give it one, or leave it out: builders disagree what that means.",
             )
     return found
 
