@@ -96,7 +96,7 @@ def signed_at_peer(folder: Path, server: str, cert: Path) -> tuple[list[str], di
     secrets = {f"NOTARY_{kind}_PASSPHRASE": PASSPHRASE for kind in kinds}
     notary = ["notary", "-s", f"https://{server}", "--tlscacert", str(cert), "-d", str(folder / "notary")]
     for arguments in (["init", "-p", GUN], ["addhash", "-p", GUN, "v1", "100", "--sha256", DIGEST]):
-        _until_done([*notary, *arguments], {**os.environ, **secrets})
+        until_done([*notary, *arguments], {**os.environ, **secrets})
     config = folder / "docker"
     (config / "tls" / server).mkdir(parents=True)
     shutil.copy(cert, config / "tls" / server / "ca.crt")
@@ -104,7 +104,8 @@ def signed_at_peer(folder: Path, server: str, cert: Path) -> tuple[list[str], di
     return ["docker", "trust", "inspect", f"{GUN}:v1"], environ
 
 
-def _until_done(command: list[str], environ: dict[str, str], seconds: float = 20) -> None:
+def until_done(command: list[str], environ: dict[str, str], seconds: float = 20) -> None:
+    """Runs a command again until it succeeds, since a server may still be starting."""
     end = time.monotonic() + seconds
     while True:
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
@@ -152,9 +153,9 @@ def tell_ratios(ours: list[Spent], theirs: list[Spent]) -> None:
     )
 
 
-def milliseconds(command: list[str], environ: dict[str, str], expect: str) -> Spent:
+def milliseconds(command: list[str], environ: dict[str, str], expect: str, *, feed: str | None = None) -> Spent:
     """Runs a command, which has to succeed and to print ``expect``; what it took."""
-    done, took = timed(command, environ)
+    done, took = timed(command, environ, feed)
     if done.returncode != 0 or expect not in done.stdout:
         raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-500:]}")
     return took
