@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.formats_docker.stand import PASSPHRASE as NOTARY_PASSPHRASE
+from tests.formats_docker.stand import Notary, NotaryServer
 from tests.real.notary_stand import NotaryStand, Someone
 from tests.real.parts import Docker, Tool
 from tests.service import PASSPHRASE, Person, Result
@@ -194,3 +198,163 @@ def test_any_sequence_of_writers(
         assert set(alice.elsewhere().listed(gun)) == set(expected), (step, word)
         done = kit("verify", f"{gun}:{tag}")
         assert (done.status == 0) == (tag in expected), (step, word, done.err)
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Docker's own server before the images of our stand, and notary with its keys."""
+
+    server: NotaryServer
+    notary: Notary
+    kit: Person
+    stand: NotaryStand
+
+    def gun(self, name: str) -> str:
+        return self.stand.gun(name)
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        return "--trust-dir", str(self.notary.folder)
+
+    def root(self, gun: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.server.get(f"/v2/{gun}/_trust/tuf/root.json"))["signed"]
+        return found
+
+    def version(self, gun: str, role: str) -> int:
+        return int(json.loads(self.server.get(f"/v2/{gun}/_trust/tuf/{role}.json"))["signed"]["version"])
+
+    def pinned(self, gun: str) -> None:
+        (key,) = self.root(gun)["roles"]["root"]["keyids"]
+        must(self.kit("pin", "add", gun, "--format", "docker", "--root-key", key))
+
+    def listed(self, gun: str) -> dict[str, str]:
+        rows = [line.split() for line in self.notary.must("list", gun).splitlines()]
+        return {row[0]: row[3] for row in rows if len(row) == 4 and len(row[1]) == 64}
+
+
+@pytest.fixture(scope="module")
+def foreign(
+    need: Callable[[str, str], Path], stand: NotaryStand, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Foreign]:
+    folder = tmp_path_factory.mktemp("notary-server")
+    (folder / "server").mkdir()
+    with NotaryServer(need("notary-server", "notary"), folder / "server") as server:
+        notary = Notary(need("notary", "notary"), folder / "notary", server.url, server.ca)
+        alice = stand.people["alice"]
+        trusted = alice.folder / "docker" / "tls" / f"localhost:{server.port}"
+        trusted.mkdir(parents=True)
+        (trusted / "ca.crt").write_bytes(server.ca.read_bytes())
+        kit = kit_of(alice, folder / "kit")
+        del kit.environ["SSL_CERT_FILE"]  # both authorities have one name; each is known for its host alone
+        kit.environ.update({name: NOTARY_PASSPHRASE for name in kit.environ if name.endswith("_PASSPHRASE")})
+        kit.environ["TRUSTKIT_TRUST_SERVERS"] = f"{stand.host}={server.url}"
+        yield Foreign(server, notary, kit, stand)
+
+
+def test_on_dockers_own_server(foreign: Foreign, docker: Docker, tmp_path: Path) -> None:
+    """A collection of notary's init, whose snapshot key is a publisher's, and then the service's."""
+    gun, kit = foreign.gun("foreign/app"), foreign.kit
+    alice = foreign.stand.people["alice"]
+    plain = {**alice.environ, "DOCKER_CONTENT_TRUST": "0"}
+    digests = {f"v{n}": docker.push(plain, f"{gun}:v{n}", f"foreign {n}") for n in range(4)}
+    foreign.notary.must("init", gun, "-p")
+    foreign.pinned(gun)
+    must(kit("sign", f"{gun}:v0", *foreign.keys))
+    foreign.notary.must("addhash", gun, "v1", "500", "--sha256", digests["v1"][7:], "-p")
+    must(kit("verify", f"{gun}:v1"))
+    assert foreign.listed(gun) == {"v0": "targets", "v1": "targets"}
+
+    must(kit("key", "rotate", gun, "--role", "snapshot", "--yes", *foreign.keys))
+    for path in (foreign.notary.folder / "private").glob("*.key"):
+        if "role: snapshot" in path.read_text():
+            path.rename(tmp_path / path.name)
+    must(kit("sign", f"{gun}:v2", *foreign.keys))
+    foreign.notary.must("addhash", gun, "v3", "500", "--sha256", digests["v3"][7:], "-p")
+    for tag in digests:
+        must(kit("verify", f"{gun}:{tag}"))
+
+    must(kit("key", "rotate", gun, "--role", "root", "--yes", *foreign.keys))
+    must(kit("key", "rotate", gun, "--role", "repository", "--yes", *foreign.keys))
+    foreign.notary.must("remove", gun, "v0", "-p")
+    assert set(foreign.listed(gun)) == {"v1", "v2", "v3"}
+    assert kit("verify", f"{gun}:v0").slug == "unsigned"
+    must(kit("verify", f"{gun}:v3"))
+    stranger = Notary(foreign.notary.binary, tmp_path / "stranger", foreign.server.url, foreign.server.ca)
+    assert digests["v2"][7:] in stranger.must("lookup", gun, "v2")
+
+
+def test_trustkit_begins_on_dockers_own_server(foreign: Foreign, docker: Docker, tmp_path: Path) -> None:
+    gun, kit = foreign.gun("foreign/made"), foreign.kit
+    alice = foreign.stand.people["alice"]
+    digest = docker.push({**alice.environ, "DOCKER_CONTENT_TRUST": "0"}, f"{gun}:v1", "made here")
+    roots = [path.stem for path in foreign.notary.folder.glob("private/*.key") if "role: root" in path.read_text()]
+    named = ("--root-key", roots[0]) if roots else ()
+    made = kit("init", gun, "--format", "docker", *named, *foreign.keys)
+    (shown,) = must(made).split()
+    assert foreign.root(gun)["roles"]["root"]["keyids"] == [shown]
+    must(kit("sign", f"{gun}:v1", *foreign.keys))
+    assert foreign.listed(gun) == {"v1": "targets"}
+    must(kit("key", "generate", "--role", "signer", "--name", "bea", "--algorithm", "ecdsa-p256"))
+    ids = [key for key in json.loads(must(kit("key", "list", "--format", "json"))) if key["role"] == "signer"]
+    file = tmp_path / "bea.pem"
+    file.write_text(must(kit("key", "export", ids[0]["id"], "--public")))
+    for _ in range(2):  # its server keeps the versions of roles that ended
+        must(kit("signer", "add", "bea", gun, "--key", str(file), "--yes", *foreign.keys))
+        must(kit("signer", "remove", "bea", gun, "--yes", "--resign", *foreign.keys))
+    foreign.notary.must("addhash", gun, "v2", "500", "--sha256", digest[7:], "-p")
+    must(kit("verify", f"{gun}:v2"))
+    must(kit("verify", f"{gun}:v1"))
+
+
+def test_refused_before_anything_is_uploaded(foreign: Foreign, docker: Docker, tmp_path: Path) -> None:
+    """Keys that aren't there, and keys of the same name that are others: the server hears of nothing."""
+    gun, kit = foreign.gun("foreign/refused"), foreign.kit
+    alice = foreign.stand.people["alice"]
+    docker.push({**alice.environ, "DOCKER_CONTENT_TRUST": "0"}, f"{gun}:v1", "refused")
+    foreign.notary.must("init", gun, "-p")
+    foreign.pinned(gun)
+    before = {role: foreign.version(gun, role) for role in ("root", "targets", "snapshot", "timestamp")}
+    own = list((foreign.notary.folder / "private").glob("*.key"))
+    other = tmp_path / "trust" / "private"
+    other.mkdir(parents=True)
+    ids = {role: _of(own, gun, role) for role in ("targets", "snapshot")}
+
+    def lacks(*words: str) -> None:
+        done = kit(*words, "--trust-dir", str(tmp_path / "trust"))
+        assert (done.status, done.slug) == (6, "key-missing"), done.err
+        assert {role: foreign.version(gun, role) for role in before} == before
+
+    lacks("sign", f"{gun}:v1")
+    lacks("key", "rotate", gun, "--role", "root", "--yes")
+    lacks("key", "rotate", gun, "--role", "repository", "--yes")
+    (other / ids["targets"].name).write_bytes(ids["targets"].read_bytes())
+    (other / ids["targets"].name).chmod(0o600)
+    lacks("sign", f"{gun}:v1")  # the snapshot's isn't there
+    (other / ids["targets"].name).write_bytes(ids["snapshot"].read_bytes())  # another key under its name
+    done = kit("sign", f"{gun}:v1", "--trust-dir", str(tmp_path / "trust"))
+    assert done.status == 6, done.err
+    assert {role: foreign.version(gun, role) for role in before} == before
+    assert not [path for path in own if not path.exists()]
+
+
+def test_a_racing_publisher(foreign: Foreign, docker: Docker) -> None:
+    """Several at once: every change of every one is there in the end, notary's among them."""
+    gun, kit = foreign.gun("foreign/race"), foreign.kit
+    alice = foreign.stand.people["alice"]
+    plain = {**alice.environ, "DOCKER_CONTENT_TRUST": "0"}
+    digest = docker.push(plain, f"{gun}:r0", "race")
+    for number in range(1, 4):
+        docker.tool(plain, "tag", f"{gun}:r0", f"{gun}:r{number}")
+        docker.push(plain, f"{gun}:r{number}")
+    foreign.notary.must("init", gun, "-p")
+    foreign.pinned(gun)
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(kit, "sign", f"{gun}:r{number}", *foreign.keys) for number in range(4)]
+        assert [one.result().status for one in waiting] == [0] * 4, [one.result().err for one in waiting]
+    foreign.notary.must("addhash", gun, "n", "500", "--sha256", digest[7:], "-p")
+    assert set(foreign.listed(gun)) == {"r0", "r1", "r2", "r3", "n"}
+
+
+def _of(files: list[Path], gun: str, role: str) -> Path:
+    (found,) = [path for path in files if f"role: {role}" in (text := path.read_text()) and f"gun: {gun}" in text]
+    return found
