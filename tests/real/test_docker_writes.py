@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import ssl
+import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -353,6 +358,125 @@ def test_a_racing_publisher(foreign: Foreign, docker: Docker) -> None:
         assert [one.result().status for one in waiting] == [0] * 4, [one.result().err for one in waiting]
     foreign.notary.must("addhash", gun, "n", "500", "--sha256", digest[7:], "-p")
     assert set(foreign.listed(gun)) == {"r0", "r1", "r2", "r3", "n"}
+
+
+def test_what_a_thief_released_goes_with_the_signer(
+    stand: NotaryStand, alice: Someone, docker: Docker, tmp_path: Path
+) -> None:
+    """Also what stands in targets/releases alone, and what the tag was before the signer came isn't trusted again."""
+    gun, kit = stand.gun("writes/thief"), kit_of(alice, tmp_path)
+    plain = {**alice.environ, "DOCKER_CONTENT_TRUST": "0"}
+    old, new = (docker.push(plain, f"{gun}:{tag}", f"thief {tag}")[7:] for tag in ("v1", "v2"))
+    notary = alice.notary_of_docker()
+    notary("init", gun, "-p")
+    notary("addhash", gun, "v1", "500", "--sha256", old, "-p")
+    notary("addhash", gun, "v0", "500", "--sha256", old, "-p")
+    pinned(kit, alice, gun)
+    for name in ("cy", "di"):
+        alice.docker("trust", "key", "generate", name, "--dir", str(tmp_path))
+        must(kit("signer", "add", name, gun, "--key", str(tmp_path / f"{name}.pub"), "--yes", *trust_dir(alice)))
+    must(kit("sign", f"{gun}:v2", *trust_dir(alice)))
+    for tag in ("v1", "evil"):
+        notary("addhash", gun, tag, "500", "--sha256", new, "-r", "targets/releases", "-p")
+    for tag, digest in {"v0": old, "v1": new, "v2": new, "evil": new}.items():
+        assert must(kit("verify", f"{gun}:{tag}")) == f"{gun}:{tag}@sha256:{digest}\n"
+    shown = must(kit("signer", "remove", "cy", gun, "--dry-run", *trust_dir(alice)))
+    assert "2 tags would stop being trusted" in shown, shown
+    assert kit("signer", "remove", "cy", gun, *trust_dir(alice)).slug == "usage"
+    must(kit("signer", "remove", "cy", gun, "--yes", *trust_dir(alice)))
+    assert tags_of(alice, gun) == {"v0": old, "v2": new}
+    assert alice.elsewhere().listed(gun) == {"v0": "targets", "v2": "targets/releases"}
+    assert kit("verify", f"{gun}:evil").slug == "unsigned"
+    must(kit("verify", f"{gun}:v2"))
+
+
+class Between:
+    """Whoever sits between trustkit and the trust server: serves old files, or says yes and keeps the upload."""
+
+    def __init__(self, server: NotaryServer) -> None:
+        self.seen: dict[str, bytes] = {}
+        self.frozen: dict[str, bytes] = {}
+        self.posts = 0
+        self.swallows = False
+        self._context = ssl.create_default_context(cafile=str(server.ca))
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self._answer(*((200, outer.frozen[self.path]) if self.path in outer.frozen else self._passed(None)))
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.posts += 1
+                self._answer(*((200, b"") if outer.swallows else self._passed(body)))
+
+            def _passed(self, body: bytes | None) -> tuple[int, bytes]:
+                kind = {"Content-Type": self.headers.get("Content-Type", "")}
+                asked = urllib.request.Request(f"{server.url}{self.path}", body, kind if body else {})
+                try:
+                    with urllib.request.urlopen(asked, timeout=10, context=outer._context) as answer:
+                        found = answer.read()
+                except urllib.error.HTTPError as error:
+                    return error.code, error.read()
+                if body is None:
+                    outer.seen[self.path] = found
+                return 200, found
+
+            def _answer(self, status: int, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Says nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Between:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_somebody_in_between(foreign: Foreign, docker: Docker, tmp_path: Path) -> None:
+    gun, kit = foreign.gun("foreign/between"), foreign.kit
+    alice = foreign.stand.people["alice"]
+    digest = docker.push({**alice.environ, "DOCKER_CONTENT_TRUST": "0"}, f"{gun}:v1", "between")[7:]
+    foreign.notary.must("init", gun, "-p")
+    foreign.pinned(gun)
+    folder = foreign.notary.folder / "private"
+    with Between(foreign.server) as between:
+        through = {"TRUSTKIT_TRUST_SERVERS": f"{foreign.stand.host}={between.url}"}
+        assert kit("verify", f"{gun}:v1", environ=through).slug == "unsigned"
+        former = dict(between.seen)
+        foreign.notary.must("addhash", gun, "v2", "500", "--sha256", digest, "-p")
+        must(kit("verify", f"{gun}:v2", environ=through))
+
+        between.frozen = former
+        done = kit("sign", f"{gun}:v1", *foreign.keys, environ=through)
+        assert (done.status, done.slug, between.posts) == (3, "rolled-back", 0), done.err
+
+        between.frozen, between.swallows = {}, True
+        rotate = ("key", "rotate", gun, "--role", "repository", "--yes", *foreign.keys)
+        before = set(folder.iterdir())
+        done = kit(*rotate, environ=through)
+        assert (done.status, done.slug, between.posts) == (3, "rolled-back", 1), done.err
+        (new,) = set(folder.iterdir()) - before
+        assert before < set(folder.iterdir())
+        done = kit("sign", f"{gun}:v1", *foreign.keys, environ=through)
+        assert (done.status, done.slug, done.out) == (3, "rolled-back", ""), done.err
+
+        between.swallows = False
+        assert new.stem in must(kit(*rotate, environ=through))
+        assert set(folder.iterdir()) == before | {new}
+        must(kit("sign", f"{gun}:v1", *foreign.keys, environ=through))
+    foreign.notary.must("addhash", gun, "v3", "500", "--sha256", digest, "-p")
+    assert set(foreign.listed(gun)) == {"v1", "v2", "v3"}
 
 
 def _of(files: list[Path], gun: str, role: str) -> Path:

@@ -37,7 +37,7 @@ def add_signer(draft: DockerDraft, name: SignerName, key: DockerKey) -> None:
 def end_signer(draft: DockerDraft, name: SignerName, new: DockerKey | None, *, resign: bool) -> None:
     """Ends what a signer's key may do, and gives the signer another one, if there is one.
 
-    What the signer alone has attested is withdrawn, unless ``resign`` says to keep it.  A ``targets/releases`` that
+    What nobody else attests is withdrawn, unless ``resign`` says to keep it.  A ``targets/releases`` that
     only the old key had signed is signed anew by a key that is here: another signer's, or else the repository key,
     which then stands among its keys.  Where no signer is left, what stays goes back to ``targets``.
 
@@ -85,17 +85,19 @@ def _settle_releases(draft: DockerDraft, kept: list[DockerKey], lost: set[str]) 
 
 
 def _alone(draft: DockerDraft, role: str) -> set[str]:
-    """The tags that only this signer attests: others say nothing of the digest that is trusted."""
-    own = draft.files.get(role)
-    others = [file for name, file in draft.files.items() if name not in (TARGETS, RELEASES, role)]
+    """The released tags that nobody else attests for their digest: no other signer, and not the repository key.
+
+    What the signer's own role says of them counts for nothing: a thief of the key need not have written there.
+    """
+    others = [file for name, file in draft.files.items() if name not in (RELEASES, role)]
     return {
         path
         for path, (granted, entry) in draft.entries().items()
         if granted == RELEASES
-        and own is not None
-        and path in own.targets
-        and own.targets[path].hashes.get("sha256") == entry.hashes.get("sha256")
-        and not any(path in file.targets and file.targets[path].hashes == entry.hashes for file in others)
+        and not any(
+            path in file.targets and file.targets[path].hashes.get("sha256") == entry.hashes.get("sha256")
+            for file in others
+        )
     }
 
 
