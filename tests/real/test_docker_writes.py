@@ -150,16 +150,41 @@ def test_trustkit_makes_one(stand: NotaryStand, alice: Someone, docker: Docker, 
     assert "sha256:" + tags_of(alice, gun)["v1"] == first
     alice.docker("pull", f"{gun}:v1")
     assert "docker" in must(kit("pin", "list"))
+    token, path = stand.token("carol", f"repository:{gun}:pull"), f"/v2/{gun}/_trust/tuf/timestamp.json"
+    before = stand.ask("GET", path, token=token).body
+    public = str(_public(kit, tmp_path))
     for words in (
-        ("threshold", "set", gun, "targets", "2"), ("sign", f"{gun}:v1", "--recursive"), ("root", "show", gun),
-        ("signer", "add", "x", gun, "--key", str(_public(kit, tmp_path)), "--paths", "v*", "--yes"),
+        ("threshold", "set", gun, "--role", "targets", "2"), ("threshold", "show", gun),
+        ("propose", f"{gun}:v1"), ("proposal", "list", gun), ("approve", gun, "0123456789abcdef"),
+        ("root", "show", gun), ("root", "rotate", gun, "--yes"), ("renew", gun),
+        ("bundle", "create", f"{gun}:v1", "--output", str(tmp_path / "bundle")),
+        ("mirror", f"{gun}:v1", str(tmp_path / "mirror")),
+        ("signer", "add", "x", gun, "--key", public, "--paths", "v*", "--yes"),
+        ("signer", "add", "x", gun, "--key", public, "--before", "y", "--yes"),
     ):  # fmt: skip
         done = kit(*words)
-        assert done.slug in ("wrong-format", ""), (words, done.err)
-        assert done.status != 0 or words[1] == f"{gun}:v1", words
+        assert (done.status, done.slug) == (1, "wrong-format"), (words, done.err)
+    assert kit("init", gun).slug == "usage"
+    assert kit("init", gun, "--format", "tuf").slug == "wrong-format"
+    assert stand.ask("GET", path, token=token).body == before
+
+    must(kit("key", "export", "--docker", str(tmp_path / "exported")))
+    keys = alice.folder / "docker" / "trust" / "private"
+    keys.mkdir(parents=True, exist_ok=True)
+    for file in (tmp_path / "exported").rglob("*.key"):
+        (keys / file.name).write_bytes(file.read_bytes())
+        (keys / file.name).chmod(0o600)
+    docker.make(f"{gun}:v2", "docker goes on")
+    alice.docker("push", f"{gun}:v2")
+    must(kit("verify", f"{gun}:v2"))
+    for role in ("root", "repository"):
+        must(kit("key", "rotate", gun, "--role", role, "--yes"))
+    must(kit("revoke", f"{gun}:v2"))
+    assert set(alice.elsewhere().listed(gun)) == {"v1"}
     other = stand.gun("writes/tuf")
-    must(kit("init", other))
-    done = kit("sign", f"{other}:v1", *trust_dir(alice))
+    fresh = kit_of(alice, tmp_path / "fresh")
+    must(fresh("init", other))
+    done = fresh("sign", f"{other}:v1", *trust_dir(alice))
     assert done.slug == "usage", done.err
 
 

@@ -236,7 +236,7 @@ class Trust:
         if self._only not in (None, name):
             raise WrongFormat(
                 f"{gun} is pinned in format {name}, and this can't be done with such a collection.",
-                hint="Docker's own tools can, where the format is docker: docker trust, notary.",
+                hint="In format docker there are trustkit sign, revoke, signer, key rotate, and docker's own tools.",
                 format=name,
             )
 
