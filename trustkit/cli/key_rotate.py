@@ -78,9 +78,12 @@ def rotate(
         raise UsageError(f"The service makes its {role} keys; --key is for a key that is here.")
     stores = Stores.of(ctx, passphrase_file, passphrase_fd, trust_dir)
     in_docker = [gun for gun in named if stores.either.is_docker(gun)]
+    if in_docker and in_docker != named:
+        raise UsageError(
+            f"Collections of both formats can't be rotated at once; in format docker are {', '.join(map(str, in_docker))}.",
+            hint="Name those of one format.",
+        )
     if in_docker:
-        if in_docker != named:
-            raise UsageError("Collections of both formats can't be rotated at once.", hint="Name those of one.")
         rotate_docker(
             click_context, stores, named, role, name, key, public, revoke, old, remove_old=remove_old, yes=yes
         )
