@@ -80,8 +80,8 @@ def rotate(
     in_docker = [gun for gun in named if stores.either.is_docker(gun)]
     if in_docker and in_docker != named:
         raise UsageError(
-            f"Collections of both formats can't be rotated at once; in format docker are {', '.join(map(str, in_docker))}.",
-            hint="Name those of one format.",
+            "Collections of both formats can't be rotated at once.",
+            hint=f"In format docker: {', '.join(map(str, in_docker))}. Name those of one format.",
         )
     if in_docker:
         rotate_docker(
