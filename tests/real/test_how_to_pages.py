@@ -25,6 +25,7 @@ PAGES = [
     "back-up-keys",
     "clean-up-images",
     "containerd",
+    "docker-collections",
     "docker-content-trust",
     "docker-authz",
     "docker-plugin",
