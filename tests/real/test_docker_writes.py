@@ -181,6 +181,12 @@ def test_trustkit_makes_one(stand: NotaryStand, alice: Someone, docker: Docker, 
         must(kit("key", "rotate", gun, "--role", role, "--yes"))
     must(kit("revoke", f"{gun}:v2"))
     assert set(alice.elsewhere().listed(gun)) == {"v1"}
+    bob = kit_of(stand.people["bob"], tmp_path / "bob")
+    must(bob("pin", "add", gun, "--format", "docker", "--root-key", root_id(alice, gun)))
+    for words in (("sign", f"{gun}:v1"), ("revoke", f"{gun}:v1"), ("key", "rotate", gun, "--role", "root", "--yes")):
+        done = bob(*words)
+        assert done.slug == "role-missing", (words, done.err)
+    assert must(bob("key", "list", "--format", "json")).strip() == "[]"
     other = stand.gun("writes/tuf")
     fresh = kit_of(alice, tmp_path / "fresh")
     must(fresh("init", other))
