@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -66,7 +67,10 @@ class Heist:
         select = "SELECT role, key_id, public, sealed FROM online_keys WHERE gun = ?"
         rows = database.execute(select, (str(self.gun),))
         keys = SealedKeys(Sealer(load_kek(self.service.data / "kek", create=False)))
-        stolen = {role: keys.signer(self.gun, SealedKey(role, key, {}, data)) for role, key, _, data in rows}
+        stolen = {
+            role: keys.signer(self.gun, SealedKey(role, key, json.loads(public), data))
+            for role, key, public, data in rows
+        }
         database.close()
         now = datetime.now(UTC)
         self.look()

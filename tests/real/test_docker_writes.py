@@ -323,6 +323,7 @@ def test_trustkit_begins_on_dockers_own_server(foreign: Foreign, docker: Docker,
     gun, kit = foreign.gun("foreign/made"), foreign.kit
     alice = foreign.stand.people["alice"]
     digest = docker.push({**alice.environ, "DOCKER_CONTENT_TRUST": "0"}, f"{gun}:v1", "made here")
+    foreign.notary.folder.mkdir(mode=0o700, exist_ok=True)
     roots = [path.stem for path in foreign.notary.folder.glob("private/*.key") if "role: root" in path.read_text()]
     named = ("--root-key", roots[0]) if roots else ()
     made = kit("init", gun, "--format", "docker", *named, *foreign.keys)
