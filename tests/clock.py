@@ -30,9 +30,18 @@ class Clock:
         return datetime.now(UTC) + delta
 
 
+def sweep() -> None:
+    """Removes what faketime's killed processes left in shared memory: one of the same number would not start."""
+    for path in Path("/dev/shm").glob("*faketime_*"):
+        number = path.name.rpartition("_")[2]
+        if number.isdigit() and not Path("/proc", number).exists():
+            path.unlink(missing_ok=True)
+
+
 def make_clock(need: Need, file: Path) -> Clock:
     """A clock that shows the time."""
     faketime = need("faketime", "faketime")
+    sweep()
     shown = subprocess.run([faketime, "-f", "+0", "env"], capture_output=True, text=True, check=True, timeout=30)
     (library,) = [line for line in shown.stdout.splitlines() if line.startswith("LD_PRELOAD=")]
     made = Clock(file, library.partition("=")[2])

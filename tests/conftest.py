@@ -48,20 +48,18 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
-LONGEST = ("load/", "e2e/test_online_keys_by_uri", "real/test_how_to_pages", "signer/", "_machine")
+LONGEST = ("real/test_how_to_pages", "load/", "e2e/test_online_keys_by_uri", "signer/", "_machine")
 """Parts of the paths of what takes longest: it begins first, so that no process is left with it at the end."""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With ``--dist loadgroup`` a file stays on one process, for what its tests share; a page of docs goes to any."""
-    ranks: dict[str, int] = {}
-    for item in items:
+    """With ``--dist loadfile`` a file stays on one process, for what its tests share."""
+
+    def rank(item: pytest.Item) -> int:
         path = item.path.as_posix()
-        ranks[item.nodeid] = next((rank for rank, part in enumerate(LONGEST) if part in path), len(LONGEST))
-        alone = item.path.name == "test_how_to_pages.py"
-        item.add_marker(pytest.mark.xdist_group(item.nodeid if alone else path))
-    items.sort(key=lambda item: ranks[item.nodeid])
+        return next((rank for rank, part in enumerate(LONGEST) if part in path), len(LONGEST))
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session", autouse=True)

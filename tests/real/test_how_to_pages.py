@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clock import sweep
 from tests.conftest import free_port
 from tests.real.pages import Stage, steps
 from tests.real.parts import Docker
@@ -86,5 +87,6 @@ def stage(
 def test_the_page_ends_as_it_says(stage: Stage, page: str) -> None:
     found = steps((HOW_TO / f"{page}.md").read_text(encoding="utf-8"))
     assert len(found) > 5
+    sweep()
     for step in found:
         stage.play(step)

@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -17,18 +18,21 @@ from tests.signer.test_whole_job import Split, split
 __all__ = ["split"]
 
 TRIES = 4
+DOWN = 1.0
 CHANCE = random.Random(20261127)
 
 
 def dies(split: Split, victim: str, after: float) -> threading.Timer:
-    """Kills it so many seconds from now, and starts it anew."""
+    """Kills it so many seconds from now, and starts it anew, which takes a moment."""
 
     def strike() -> None:
         if victim == "service":
             split.service.kill()
+            time.sleep(DOWN)
             split.service.start()
         else:
             split.signer.end(signal.SIGKILL)
+            time.sleep(DOWN)
             split.signer.start()
 
     timer = threading.Timer(after, strike)
