@@ -15,6 +15,7 @@ from pathlib import Path
 import jwt
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -436,6 +437,9 @@ def test_garbage_is_refused_and_never_crashes(text: str) -> None:
         verifier.verify(text)
 
 
+VERSION_3 = bytes.fromhex("a003020102")
+"""How the version of an X.509 certificate is written (RFC 5280 4.1.2.1)."""
+
 HEADERS = st.dictionaries(
     st.sampled_from(["alg", "kid", "x5c", "typ", "jwk", "jku", "crit"]),
     st.one_of(
@@ -451,6 +455,22 @@ def test_any_header_of_a_stranger_is_refused(header: dict[str, object], payload:
     text = ".".join(base64.urlsafe_b64encode(word).rstrip(b"=").decode() for word in (*words, b"s" * 64))
     with pytest.raises(LoginRequired):
         _some_verifier().verify(text)
+
+
+def test_any_certificate_of_a_stranger_is_refused_and_never_crashes() -> None:
+    """Whoever has no token at all sends a chain that ends at our CA: every byte of the leaf is flipped once."""
+    ca, _ = tokenkeys._read(tokenkeys._make_ca(SEALER, HOME, NOW)[0])
+    verifier = TokenVerifier(ca, issuer=HOME, audience=HOME, clock=lambda: NOW)
+    der = ca.public_bytes(Encoding.DER)
+    assert der.count(VERSION_3) == 1
+    sent = [der.replace(VERSION_3, VERSION_3[:-1] + bytes([6])), b"", b"\x30\x00"]
+    sent += [der[:at] + bytes([der[at] ^ 1]) + der[at + 1 :] for at in range(len(der))]
+    for leaf in sent:
+        chain = [base64.b64encode(each).decode() for each in (leaf, der)]
+        words = json.dumps({"alg": "ES256", "typ": "JWT", "kid": "x", "x5c": chain}).encode(), b"{}", b"s" * 64
+        text = ".".join(base64.urlsafe_b64encode(word).rstrip(b"=").decode() for word in words)
+        with pytest.raises(LoginRequired):
+            verifier.verify(text)
 
 
 @functools.cache

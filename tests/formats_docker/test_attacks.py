@@ -37,7 +37,7 @@ from tests.formats_docker.forge import (
 from tests.formats_docker.stand import Attacker, Hosted, Notary
 from trustkit.core.formats.docker import files as docker_files
 from trustkit.core.formats.docker import signatures
-from trustkit.core.formats.docker.certificates import root_certificate
+from trustkit.core.formats.docker.certificates import check_root_key, root_certificate
 from trustkit.core.formats.docker.evaluate import evaluate, evaluate_but_expiry
 from trustkit.core.formats.docker.keys import DockerKey, from_certificates, from_public
 from trustkit.core.formats.docker.pins import follow, issued_by, meets
@@ -656,3 +656,27 @@ def test_custom_data_that_notary_could_not_sign_again_is_neither_read_nor_writte
     data = made.files()["targets"].replace(b'"hashes"', b'"custom":' + json.dumps(custom).encode() + b',"hashes"', 1)
     with pytest.raises(Malformed):
         docker_files.read(data, Targets)
+
+
+def test_no_flipped_byte_of_a_certificate_is_a_crash():
+    """cryptography says what is wrong with a certificate by exceptions that aren't ValueErrors, too."""
+    (key, _), version_3 = certified(), bytes.fromhex("a003020102")
+    der = key.certificates[0].public_bytes(Encoding.DER)
+    assert der.count(version_3) == 1
+    sent = [der.replace(version_3, version_3[:-1] + bytes([6]))]
+    sent += [der[:at] + bytes([der[at] ^ bit]) + der[at + 1 :] for at in range(len(der)) for bit in (1, 4, 0x80)]
+    refused = 0
+    for each in sent:
+        try:
+            check_root_key(DockerKey("ecdsa-x509", pem_of(each)), GUN)
+        except (Rejected, KeyUnsupported):
+            refused += 1
+    assert refused > 20
+    with pytest.raises(KeyUnsupported, match="can't be read"):
+        DockerKey("ecdsa-x509", pem_of(sent[0]))
+
+
+def pem_of(der: bytes) -> bytes:
+    body = base64.b64encode(der)
+    lines = b"\n".join(body[at : at + 64] for at in range(0, len(body), 64))
+    return b"-----BEGIN CERTIFICATE-----\n" + lines + b"\n-----END CERTIFICATE-----\n"

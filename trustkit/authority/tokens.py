@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from trustkit.authority.tokenkeys import TokenKeys, thumbprint
+from trustkit.core.certerrors import UNREADABLE
 from trustkit.core.names import PrincipalName, Repository
 from trustkit.errors import LoginRequired, TrustkitError
 
@@ -197,12 +198,12 @@ class TokenVerifier:
         digest = hashlib.sha256(der).digest()
         leaf = self._leaves.get(digest)
         if leaf is None:
-            leaf = x509.load_der_x509_certificate(der)
             try:
+                leaf = x509.load_der_x509_certificate(der)
                 leaf.verify_directly_issued_by(self._ca)
                 constraints = leaf.extensions.get_extension_for_class(x509.BasicConstraints).value
                 usage = leaf.extensions.get_extension_for_class(x509.KeyUsage).value
-            except (InvalidSignature, x509.ExtensionNotFound, x509.DuplicateExtension):
+            except (*UNREADABLE, InvalidSignature, x509.ExtensionNotFound):
                 raise _refused("its certificate is not signed by our CA") from None
             public = leaf.public_key()
             p256 = isinstance(public, ec.EllipticCurvePublicKey) and isinstance(public.curve, ec.SECP256R1)

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from trustkit.core.certerrors import UNREADABLE
 from trustkit.core.formats.docker.keys import DockerKey, PublicKey
 from trustkit.core.names import Gun, shown
 from trustkit.errors import BadKeys, WrongGun
@@ -45,7 +45,7 @@ def check_root_key(key: DockerKey, gun: Gun) -> None:
             _check(certificate, key.keyid)
         _check_use(key.certificates[0], key.keyid)
         names = common_names(key.certificates[0])
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise BadKeys(f"The certificate of root key {key.keyid[:16]} can't be read.") from error
     if names != [str(gun)]:
         raise WrongGun(f"The root key {key.keyid[:16]} is for {shown(', '.join(names))}, not for {gun}.")

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from securesystemslib.signer import Key, Signature
 
+from trustkit.core.certerrors import UNREADABLE
 from trustkit.core.formats.docker import signatures
 from trustkit.core.formats.docker.canonical import base64_text, from_base64
 from trustkit.core.formats.docker.values import members, text
@@ -183,7 +183,7 @@ def _certificates(public: bytes) -> tuple[x509.Certificate, ...]:
     try:
         found = tuple(x509.load_pem_x509_certificates(public))
         again = pem(found)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise KeyUnsupported("A certificate can't be read.") from error
     if again != public:
         raise KeyUnsupported("A certificate is not spelt the one way that Go writes PEM.")
@@ -196,7 +196,7 @@ def _loaded(keytype: str, public: bytes, certificates: Sequence[x509.Certificate
             _check_point(public)
             return ed25519.Ed25519PublicKey.from_public_bytes(public)
         loaded = certificates[0].public_key() if certificates else load_der_public_key(public)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise KeyUnsupported(f"The public value of a key of type {keytype} can't be read.") from error
     if isinstance(loaded, ec.EllipticCurvePublicKey) and keytype in (ECDSA, ECDSA_X509):
         if isinstance(loaded.curve, CURVES):

@@ -7,9 +7,10 @@ from datetime import datetime
 from itertools import pairwise
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from tuf.api.metadata import Root
 
+from trustkit.core.certerrors import UNREADABLE
 from trustkit.core.formats.docker.files import read
 from trustkit.core.formats.docker.keys import DockerKey, key_of
 from trustkit.core.formats.docker.roots import check_root, check_successor, check_threshold, root_signers
@@ -94,7 +95,7 @@ def authorities(data: bytes) -> tuple[x509.Certificate, ...]:
     """The certificates of a pin by authority; raises InvalidSetting where they are none, or not of authorities."""
     try:
         found = tuple(x509.load_pem_x509_certificates(data))
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise InvalidSetting(
             "The certificates of the pinned authorities can't be read; they have to be PEM."
         ) from error
@@ -151,7 +152,7 @@ def issued_by(key: DockerKey, authorities: Collection[x509.Certificate], now: da
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True
 
@@ -160,7 +161,7 @@ def _may_issue(issuer: x509.Certificate, below: int) -> bool:
     """Whether an authority may stand above so many others."""
     try:
         basic = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (*UNREADABLE, x509.ExtensionNotFound):
         return False
     try:
         signs = issuer.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
