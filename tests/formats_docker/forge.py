@@ -21,6 +21,7 @@ from trustkit.core.formats.docker.certificates import root_certificate
 from trustkit.core.formats.docker.keys import DockerKey, from_certificates, from_public
 from trustkit.core.formats.docker.payloads_in import PrefixRole
 from trustkit.core.names import Gun
+from trustkit.core.openedsigner import OpenedSigner
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 GUN = Gun.parse("localhost:5000/team/app")
@@ -30,7 +31,7 @@ RSA_2048 = rsa.generate_private_key(65537, 2048)
 Private = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 
-class RawSigner(Signer):
+class RawSigner(OpenedSigner):
     """Signs as securesystemslib does, on any curve over SHA-256."""
 
     def __init__(self, private: Private) -> None:
@@ -38,11 +39,7 @@ class RawSigner(Signer):
 
     @property
     def public_key(self) -> Key:
-        raise NotImplementedError
-
-    @classmethod
-    def from_priv_key_uri(cls, priv_key_uri: str, public_key: Key, secrets_handler: Any = None) -> Signer:
-        raise NotImplementedError
+        return from_public(self.private.public_key())
 
     def sign(self, payload: bytes) -> Signature:
         if isinstance(self.private, ec.EllipticCurvePrivateKey):

@@ -12,13 +12,11 @@ from datetime import datetime
 from securesystemslib.signer import Signer
 from tuf.api.metadata import Root
 
-from trustkit.authority.access import require
 from trustkit.authority.founders import require_founder_key
 from trustkit.authority.notary_resign import resigned, stored
 from trustkit.authority.onlinekeys import OnlineKeys
-from trustkit.authority.publish import IN_LOOP_BYTES, Requester
+from trustkit.authority.publish import IN_LOOP_BYTES, Requester, rightful
 from trustkit.authority.settings import require_notary_api
-from trustkit.core.access import Operation
 from trustkit.core.formats.docker.evaluate import evaluate_but_expiry
 from trustkit.core.formats.docker.files import read
 from trustkit.core.formats.docker.judge import SNAPSHOT, Accepted, State, chain, judge
@@ -31,7 +29,7 @@ from trustkit.core.ports.service import DOCKER, AuditRow, CollectionRecord, Stor
 from trustkit.core.readings import Reader, Readings
 from trustkit.core.roots import ONLINE
 from trustkit.core.view import SignedView
-from trustkit.errors import Conflict, NameTaken, NotTrusted, WrongFormat
+from trustkit.errors import Conflict, NotTrusted, WrongFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +167,7 @@ async def admit_to_notary(tx: Transaction, gun: Gun, who: Requester) -> Collecti
         TrustDisabled: content trust is off, or Notary's API.
     """
     await require_notary_api(tx)
-    await require(tx, who.principal, gun.repository, Operation.PUBLISH)
-    there = await tx.collections.of_repository(gun.repository)
-    if there is not None and there.gun != gun:
-        raise NameTaken(
-            f"The collection of repository {gun.repository} is named {there.gun}.",
-            hint=f"Use that name: {there.gun}.",
-            gun=str(there.gun),
-        )
+    there = await rightful(tx, gun, who)
     require_docker(there)
     return there
 

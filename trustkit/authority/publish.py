@@ -202,6 +202,18 @@ async def admit_publisher(tx: Transaction, gun: Gun, who: Requester) -> Collecti
         WrongFormat: it is in format ``docker``.
     """
     await require_content_trust(tx)
+    there = await rightful(tx, gun, who)
+    require_tuf(there)
+    return there
+
+
+async def rightful(tx: Transaction, gun: Gun, who: Requester) -> CollectionRecord | None:
+    """The collection of a repository that somebody may publish to, in whatever format; None where there is none yet.
+
+    Raises:
+        RoleMissing: with every role that publishing takes and ``who`` lacks.
+        NameTaken: the repository's collection has another name.
+    """
     await require(tx, who.principal, gun.repository, Operation.PUBLISH)
     there = await tx.collections.of_repository(gun.repository)
     if there is not None and there.gun != gun:
@@ -210,7 +222,6 @@ async def admit_publisher(tx: Transaction, gun: Gun, who: Requester) -> Collecti
             hint=f"Use that name: {there.gun}.",
             gun=str(there.gun),
         )
-    require_tuf(there)
     return there
 
 

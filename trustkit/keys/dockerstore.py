@@ -18,7 +18,7 @@ from securesystemslib.signer import Key, Signature, Signer
 from trustkit.core.formats.docker.keys import DockerKey, from_public
 from trustkit.core.names import Gun, SignerName
 from trustkit.core.ports.keys import KeyInfo, KeyRole
-from trustkit.errors import KeyMissing, TrustkitError
+from trustkit.errors import KeyMissing, KeyUnsupported, TrustkitError
 from trustkit.keys import dockerfolder, dockerkeys, keypairs, private
 from trustkit.keys.dockerfolder import Place, Unusable
 from trustkit.keys.dockerkeys import Purpose, docker_key
@@ -37,17 +37,22 @@ class ClosedKey(Key):
 
     @classmethod
     def from_dict(cls, keyid: str, key_dict: dict[str, Any]) -> Self:
-        """A closed key is in no file."""
-        raise NotImplementedError
+        """Raises KeyUnsupported: a closed key is in no file."""
+        del key_dict
+        raise _closed(keyid)
 
     def to_dict(self) -> dict[str, Any]:
-        """A closed key goes into no file."""
-        raise NotImplementedError
+        """Raises KeyUnsupported: a closed key goes into no file."""
+        raise _closed(self.keyid)
 
     def verify_signature(self, signature: Signature, data: bytes) -> None:
         """Raises UnverifiedSignatureError: nothing can be held against a key that isn't known."""
         del signature, data  # there is nothing to hold them against
         raise UnverifiedSignatureError(f"The key {self.keyid[:16]} isn't open.")
+
+
+def _closed(key_id: str) -> KeyUnsupported:
+    return KeyUnsupported(f"The key {key_id[:16]} isn't open, so its public half isn't known.")
 
 
 class DockerKeyStore:
