@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from tests.attacks.evil import TrustServer, Victim, refusal
+from tests.attacks.evil import TrustServer, Victim, VictimContext, refusal
 from tests.formats_docker.forge import Forge, Pair, certified, tags
 from tests.remote.conftest import Handler
 from tests.service import Result
 from trustkit.cli.context import Context
-from trustkit.core.names import Gun, Host
-from trustkit.remote.http import HttpClient
+from trustkit.core.names import Gun
 from trustkit.remote.notary import HttpNotary
 from trustkit.remote.notary import TrustServer as Place
 from trustkit.remote.notary_source import NotarySource
@@ -110,18 +109,7 @@ def named(files: dict[str, bytes]) -> dict[str, bytes]:
     return found
 
 
-class _Context(Context):
-    """The command line's own wiring; only its clocks and deadlines are the victim's."""
-
-    def __init__(self, victim: Victim) -> None:
-        super().__init__(home_flag=str(victim.home), environ={"HOME": str(victim.home)})
-        self._victim = victim
-        self.now = victim.clock  # type: ignore[method-assign]  # the seam that a test turns time by
-
-    def http(self, host: Host) -> HttpClient:
-        victim = self._victim
-        return HttpClient(host, environ=self.environ, limits=victim.limits, clock=victim.stopwatch)
-
+class _Context(VictimContext):
     @cached_property
     def notary_source(self) -> NotarySource:
         metadata = self.home.metadata

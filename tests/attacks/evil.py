@@ -143,7 +143,7 @@ class Victim:
         return Person("victim", self.folder)(*arguments)
 
 
-class _Context(Context):
+class VictimContext(Context):
     """The command line's own wiring; only its clocks and deadlines are the victim's."""
 
     def __init__(self, victim: Victim) -> None:
@@ -155,6 +155,8 @@ class _Context(Context):
         victim = self._victim
         return HttpClient(host, environ=self.environ, limits=victim.limits, clock=victim.stopwatch)
 
+
+class _Context(VictimContext):
     @cached_property
     def source(self) -> UpdaterSource:
         metadata = self.home.metadata
