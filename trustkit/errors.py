@@ -8,8 +8,8 @@ of a family is in ``trustkit.cli.status``, the HTTP status of a leaf in ``trustk
     +-- UsageError                   ask for something else
     |   +-- InvalidName, InvalidReference, InvalidSetting
     +-- Failed                       the machine, not the trust: mend it and try again
-    |   +-- StateError, EngineFailed, RegistryFailed, NotFound, Conflict, ProposalOpen,
-    |       InUse, BuildFileInvalid, CannotPin, WrongFormat
+    |   +-- StateError, DatabaseUnavailable, OutcomeUnknown, EngineFailed, RegistryFailed, NotFound, Conflict,
+    |       ProposalOpen, InUse, BuildFileInvalid, CannotPin, WrongFormat
     +-- Rejected                     the judge refuses an upload: correct it
     |   +-- Malformed, TooLarge, BadSignature, BadVersion, BadExpiry, BadKeys, BadDelegation,
     |       WrongOnlineKeys, WrongGun, BadTarget, NameTaken, FounderNotAllowed, BadCeremony, ProposalStale,
@@ -87,6 +87,18 @@ class StateError(Failed):
     """A file or folder of ours is missing, damaged or not ours to use."""
 
     slug = "state"
+
+
+class DatabaseUnavailable(StateError):
+    """The service's database can't be reached, or is too busy, for now; nothing was changed."""
+
+    slug = "database-unavailable"
+
+
+class OutcomeUnknown(StateError):
+    """The connection broke while the database was told to keep a change: it is there, or it isn't."""
+
+    slug = "outcome-unknown"
 
 
 class EngineFailed(Failed):

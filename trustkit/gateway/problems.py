@@ -90,6 +90,7 @@ _TABLE: tuple[tuple[type[TrustkitError], Code, int], ...] = (
     (errors.CouldNotCheck, Code.UNAVAILABLE, 503),
     (errors.NotTrusted, Code.DENIED, 403),
     (errors.RegistryFailed, Code.UNKNOWN, 502),
+    (errors.DatabaseUnavailable, Code.UNAVAILABLE, 503),
     (errors.InUse, Code.DENIED, 403),
     (errors.NotFound, Code.NAME_UNKNOWN, 404),
     (errors.TrustkitError, Code.UNKNOWN, 500),

@@ -32,6 +32,8 @@ STATUS: tuple[tuple[type[TrustkitError], int, str], ...] = (
     (errors.UsageError, 400, "NAME_INVALID"),
     (errors.TimedOut, 408, "TIMEOUT"),
     (errors.RegistryFailed, 502, "UNAVAILABLE"),
+    (errors.DatabaseUnavailable, 503, "UNAVAILABLE"),
+    (errors.OutcomeUnknown, 503, "UNAVAILABLE"),
     (errors.NotTrusted, 503, "UNAVAILABLE"),
     (errors.TrustkitError, 500, "UNKNOWN"),
 )

@@ -14,7 +14,16 @@ from urllib.parse import parse_qs
 from trustkit.authority.login import Granted, TokenRequest, TokenService
 from trustkit.authority.scopes import parse_scopes
 from trustkit.core.names import looks_like_host
-from trustkit.errors import LoginRequired, Malformed, RateLimited, TooLarge, TrustkitError, UsageError
+from trustkit.errors import (
+    DatabaseUnavailable,
+    LoginRequired,
+    Malformed,
+    OutcomeUnknown,
+    RateLimited,
+    TooLarge,
+    TrustkitError,
+    UsageError,
+)
 from trustkit.gateway.exchange import Exchange
 
 PATH = b"/oauth2/token"
@@ -31,6 +40,8 @@ _REFUSALS: tuple[tuple[type[TrustkitError], int, str], ...] = (
     (RateLimited, 429, "TOOMANYREQUESTS"),
     (TooLarge, 413, "SIZE_INVALID"),
     (Malformed, 400, "UNSUPPORTED"),
+    (DatabaseUnavailable, 503, "UNAVAILABLE"),
+    (OutcomeUnknown, 503, "UNAVAILABLE"),
     (TrustkitError, 500, "UNKNOWN"),
 )
 """The first class that an error is an instance of decides the status and the code."""

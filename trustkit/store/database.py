@@ -14,10 +14,11 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
+from trustkit.core.ports.service import Scope
 from trustkit.errors import InvalidSetting
 from trustkit.store.foreign import mapped
 from trustkit.store.privatefile import locked, private_file, private_folder
-from trustkit.store.statements import Statements, in_thread
+from trustkit.store.statements import SqliteStatements, in_thread
 from trustkit.store.transaction import SqlTransaction
 from trustkit.store.upgrade import upgrade
 
@@ -80,18 +81,18 @@ class SqlStore:
         async with self._readers:
             connection = self._connect()
             try:
-                yield SqlTransaction(Statements(connection, self._threads))
+                yield SqlTransaction(SqliteStatements(connection, self._threads))
             finally:
                 with mapped():
                     connection.close()
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[SqlTransaction]:
+    async def write(self, of: Scope = None) -> AsyncIterator[SqlTransaction]:  # noqa: ARG002 - a file has one lock
         """Holds the write lock from before its first statement; commits at the end, rolls back on any error."""
         async with self._turn:
             connection = await in_thread(self._threads, self._connect_to_write)
             try:
-                yield SqlTransaction(Statements(connection, self._threads))
+                yield SqlTransaction(SqliteStatements(connection, self._threads))
                 await in_thread(self._threads, _commit, connection)
             finally:
                 with mapped():

@@ -1,4 +1,4 @@
-"""The way every statement goes, and what of it leaves the event loop's thread.
+"""The way every statement goes, and what of it leaves the event loop's thread with SQLite.
 
 What can wait for a lock or a disk goes to a thread: taking the write lock, committing, statements that scan.  A
 statement that finds rows by key doesn't: inside a transaction SQLite never waits for a lock any more, and it takes
@@ -12,9 +12,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Connection, Executable, Row
+from sqlalchemy import Connection, Executable
 
 from trustkit.store.foreign import mapped
 
@@ -24,19 +24,41 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a statement gave: all its rows, or the number of rows that it changed."""
+    """What a statement gave: all its rows, by the names of their columns, or the number of rows that it changed."""
 
-    rows: Sequence[Row[Any]]
+    rows: Sequence[Any]
     changed: int
 
     @property
-    def first(self) -> Row[Any] | None:
+    def first(self) -> Any | None:
         """The first row; None where there is none."""
         return self.rows[0] if self.rows else None
 
 
-class Statements:
-    """Runs statements on one connection, one after the other, and maps what the database raises.
+class Statements(Protocol):
+    """Runs statements in one transaction, one after the other, and maps what the database raises."""
+
+    async def run(
+        self,
+        statement: Executable,
+        values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        *,
+        scans: bool = False,
+    ) -> Answer:
+        """Executes a Core statement with its values.
+
+        Args:
+            scans: it reads as many rows as there are, not a few by key.
+
+        Raises:
+            Conflict: a row of this key exists.
+            StateError: whatever else the database refuses.
+        """
+        ...
+
+
+class SqliteStatements:
+    """``Statements`` on one connection; what scans doesn't hold up the event loop.
 
     A cancelled caller waits for the statement that is under way: a connection is never used by two threads.
     """
@@ -52,15 +74,7 @@ class Statements:
         *,
         scans: bool = False,
     ) -> Answer:
-        """Executes a Core statement with its values.
-
-        Args:
-            scans: it reads as many rows as there are, not a few by key, so it must not hold up the event loop.
-
-        Raises:
-            Conflict: a row of this key exists.
-            StateError: whatever else the database refuses.
-        """
+        """As ``Statements``."""
         if scans:
             return await in_thread(self._threads, self._execute, statement, values)
         return self._execute(statement, values)

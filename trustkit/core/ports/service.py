@@ -4,51 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from trustkit.core.names import Digest, Gun, Repository
+from trustkit.core.names import Digest, Gun, PrincipalName, Repository
 from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.changefeed import Changefeed
+from trustkit.core.ports.former import Former
 from trustkit.core.ports.identities import Identities as Identities
 from trustkit.core.ports.identities import PrincipalRecord as PrincipalRecord
 from trustkit.core.ports.identities import RefreshRecord as RefreshRecord
 from trustkit.core.ports.proposals import Proposals
+from trustkit.core.ports.stored import SealedKey as SealedKey
+from trustkit.core.ports.stored import StoredFile as StoredFile
 
 TUF, DOCKER = "tuf", "docker"
 """The formats of collections."""
 
 DOCKER_SNAPSHOT = "docker-snapshot"
 """What snapshots of format ``docker`` are counted as: their keys may be publishers', and theirs alone to renew."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """One version of one role's metadata file, exactly as it is served.
-
-    Attributes:
-        series: rises where the versions of the role begin anew, which happens in format ``docker`` only; None, for a
-            file to be added, goes on in that of the file before.
-        stored: when it was added; None before.
-    """
-
-    role: str
-    version: int
-    data: bytes
-    expires: datetime
-    series: int | None = field(default=None, compare=False)
-    stored: datetime | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class SealedKey:
-    """An online key: public half as TUF JSON, private half encrypted under the key-encryption key (TRUST 8.5)."""
-
-    role: str
-    key_id: str
-    public: Mapping[str, object]
-    sealed: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,15 +233,27 @@ class Transaction(Protocol):
     def proposals(self) -> Proposals: ...
     @property
     def changefeed(self) -> Changefeed: ...
+    @property
+    def former(self) -> Former: ...
+
+
+Scope = Gun | PrincipalName | None
+"""What a write transaction changes: one repository's collection, one principal's tokens, or, for None, anything."""
 
 
 class Store(Protocol):
     """The database.
 
-    Invariants: ``write`` holds the write lock from its first statement (BEGIN IMMEDIATE on SQLite), so what it reads
-    is what it changes; it commits where the block ends and rolls back where it raises.  After a commit nothing is
-    lost by a killed process (synchronous=FULL).
+    Invariants: ``write`` holds, from before its first statement, the lock of what it changes (BEGIN IMMEDIATE on
+    SQLite, which has one for everything; advisory locks on PostgreSQL), so what it reads of that is what it changes.
+    Nobody else changes the same collection or principal, and nobody changes anything without a scope, as roles,
+    switches and settings are, while any other write goes on.  It commits where the block ends and rolls back where
+    it raises.  After a commit nothing is lost by a killed process (synchronous=FULL; synchronous_commit).  ``read``
+    sees one moment.
     """
 
     def read(self) -> AbstractAsyncContextManager[Transaction]: ...
-    def write(self) -> AbstractAsyncContextManager[Transaction]: ...
+
+    def write(self, of: Scope = None) -> AbstractAsyncContextManager[Transaction]:
+        """Raises DatabaseUnavailable, and OutcomeUnknown where the connection broke in the commit."""
+        ...
