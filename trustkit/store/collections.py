@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -11,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, bindparam, case, func, insert, select, update
 
-from trustkit.core.names import Digest, Gun, Repository
+from trustkit.core.names import Gun, Repository
 from trustkit.core.ports.service import (
     DOCKER,
     DOCKER_SNAPSHOT,
@@ -23,7 +22,8 @@ from trustkit.core.ports.service import (
     StoredFile,
 )
 from trustkit.errors import Conflict, NotFound, StateError
-from trustkit.store.models import collections, heads, online_keys
+from trustkit.store.files import SqlFiles, files_of
+from trustkit.store.models import collections, former, heads, online_keys
 from trustkit.store.models import files as stored_files
 from trustkit.store.statements import Statements
 
@@ -33,39 +33,7 @@ _RECORD = select(
 _ID = select(collections.c.id, collections.c.generation).where(collections.c.gun == bindparam("gun"))
 _BY_GUN = _RECORD.where(collections.c.gun == bindparam("gun"))
 _BY_REPOSITORY = _RECORD.where(collections.c.repository == bindparam("repository"))
-_FILE_COLUMNS = (
-    stored_files.c.role,
-    stored_files.c.version,
-    stored_files.c.data,
-    stored_files.c.expires,
-    stored_files.c.series,
-    stored_files.c.stored,
-)
-_FILES = (
-    select(*_FILE_COLUMNS)
-    .join(collections, collections.c.id == stored_files.c.collection)
-    .where(collections.c.gun == bindparam("gun"))
-)
-_CURRENT = _FILES.join(
-    heads, (heads.c.collection == stored_files.c.collection) & (heads.c.role == stored_files.c.role)
-).where(heads.c.version == stored_files.c.version, heads.c.series == stored_files.c.series)
-_NEWEST = _CURRENT.where(heads.c.role == bindparam("role"))
-_FILE = (
-    _FILES.where(stored_files.c.role == bindparam("role"), stored_files.c.version == bindparam("version"))
-    .order_by(stored_files.c.series.desc())
-    .limit(1)
-)
-_BY_DIGEST = (
-    _FILES.where(stored_files.c.sha256 == bindparam("sha256"), stored_files.c.role == bindparam("role"))
-    .order_by(stored_files.c.series.desc())
-    .limit(1)
-)
-_HEADS = select(heads.c.role, heads.c.version, heads.c.series).where(heads.c.collection == bindparam("collection"))
-_MOVE_HEAD = (
-    update(heads)
-    .where(heads.c.collection == bindparam("at_collection"), heads.c.role == bindparam("at_role"))
-    .values(version=bindparam("to_version"), expires=bindparam("to_expires"), series=bindparam("to_series"))
-)
+_FILES = files_of(collections.c.id == stored_files.c.collection, collections)
 _SET_FORMAT = update(collections).where(collections.c.gun == bindparam("at_gun")).values(format=bindparam("to"))
 _BUMP = update(collections).where(collections.c.id == bindparam("at_id")).values(generation=bindparam("to"))
 _KEYS = select(online_keys.c.role, online_keys.c.key_id, online_keys.c.public, online_keys.c.sealed).where(
@@ -73,11 +41,11 @@ _KEYS = select(online_keys.c.role, online_keys.c.key_id, online_keys.c.public, o
 )
 
 
-class SqlCollections:
+class SqlCollections(SqlFiles):
     """Satisfies ``core.ports.service.Collections``."""
 
     def __init__(self, statements: Statements) -> None:
-        self._run = statements.run
+        super().__init__(statements, _FILES)
 
     async def get(self, gun: Gun) -> CollectionRecord | None:
         return await self._one(_BY_GUN, gun=str(gun))
@@ -86,7 +54,8 @@ class SqlCollections:
         return await self._one(_BY_REPOSITORY, repository=str(repository))
 
     async def list(self) -> builtins.list[CollectionRecord]:
-        rows = (await self._run(_RECORD.order_by(collections.c.gun), scans=True)).rows
+        real = _RECORD.outerjoin(former, former.c.collection == collections.c.id).where(former.c.gun.is_(None))
+        rows = (await self._run(real.order_by(collections.c.gun), scans=True)).rows
         return [_record(row) for row in rows]
 
     async def found(self, gun: Gun, now: datetime, format: str = TUF) -> CollectionRecord:  # noqa: A002 - the word
@@ -105,53 +74,14 @@ class SqlCollections:
             raise StateError(f"{gun} is in format {record.format}, and open.")
         await self._run(_SET_FORMAT, {"at_gun": str(gun), "to": format})
 
-    async def current(self, gun: Gun) -> Mapping[str, StoredFile]:
-        rows = (await self._run(_CURRENT, {"gun": str(gun)})).rows
-        return {row.role: _file(row) for row in rows}
-
-    async def file(self, gun: Gun, role: str, version: int) -> StoredFile | None:
-        row = (await self._run(_FILE, {"gun": str(gun), "role": role, "version": version})).first
-        return _file(row) if row else None
-
-    async def newest(self, gun: Gun, role: str) -> StoredFile | None:
-        row = (await self._run(_NEWEST, {"gun": str(gun), "role": role})).first
-        return _file(row) if row else None
-
-    async def file_by_digest(self, gun: Gun, role: str, digest: Digest) -> StoredFile | None:
-        row = (await self._run(_BY_DIGEST, {"gun": str(gun), "role": role, "sha256": digest.hex})).first
-        return _file(row) if row else None
-
     async def add_files(self, gun: Gun, files: Sequence[StoredFile], now: datetime) -> int:
         found = (await self._run(_ID, {"gun": str(gun)})).first
         if found is None:
             raise NotFound(f"There is no collection {gun}.")
         collection, generation = found.id, found.generation
-        await self._insert(gun, collection, files, now)
+        await self.insert(gun, collection, files, now)
         await self._run(_BUMP, {"at_id": collection, "to": generation + 1})
         return int(generation) + 1
-
-    async def _insert(self, gun: Gun, collection: int, files: Sequence[StoredFile], now: datetime) -> None:
-        """Adds files, and moves the heads; a version at or under a role's head was used before (TRUST 3.4)."""
-        stored = (await self._run(_HEADS, {"collection": collection})).rows
-        heads_ = {row.role: (row.series, row.version) for row in stored}
-        ordered = sorted((_placed(file, heads_) for file in files), key=lambda at: (at[0].role, *at[1]))
-        last = dict(heads_)
-        for file, place in ordered:
-            if place <= last.get(file.role, (0, 0)):
-                raise Conflict(
-                    f"Version {file.version} of {file.role} of {gun} was used before.",
-                    versions={row.role: row.version for row in stored},
-                )
-            last[file.role] = place
-        if ordered:
-            await self._run(insert(stored_files), [_file_values(collection, *each, now) for each in ordered])
-        newest = {file.role: (file, place) for file, place in ordered}
-        moved = [_move_values(collection, *each) for role, each in newest.items() if role in heads_]
-        new = [_head_values(collection, *each) for role, each in newest.items() if role not in heads_]
-        if moved:
-            await self._run(_MOVE_HEAD, moved)
-        if new:
-            await self._run(insert(heads), new)
 
     async def online_keys(self, gun: Gun) -> Mapping[str, SealedKey]:
         rows = (await self._run(_KEYS, {"gun": str(gun)})).rows
@@ -227,10 +157,6 @@ def _record(row: Row[Any]) -> CollectionRecord:
     return CollectionRecord(Gun.parse(row.gun), row.generation, row.created, row.closed, row.format)
 
 
-def _file(row: Row[Any]) -> StoredFile:
-    return StoredFile(row.role, row.version, row.data, row.expires, row.series, row.stored)
-
-
 def sealed_key(row: Row[Any], gun: Gun) -> SealedKey:
     """A key as it lies in a row; raises StateError where its public half can't be read."""
     try:
@@ -238,37 +164,6 @@ def sealed_key(row: Row[Any], gun: Gun) -> SealedKey:
     except ValueError as error:
         raise StateError(f"The database holds an online key of {gun} that can't be read.") from error
     return SealedKey(row.role, row.key_id, public, row.sealed)
-
-
-def _placed(file: StoredFile, heads_: Mapping[str, tuple[int, int]]) -> tuple[StoredFile, tuple[int, int]]:
-    """A file with its series and version."""
-    series = heads_.get(file.role, (0, 0))[0] if file.series is None else file.series
-    return file, (series, file.version)
-
-
-def _file_values(collection: int, file: StoredFile, place: tuple[int, int], now: datetime) -> dict[str, Any]:
-    sha256 = hashlib.sha256(file.data).hexdigest()
-    return {**_head_values(collection, file, place), "data": file.data, "stored": now, "sha256": sha256}
-
-
-def _head_values(collection: int, file: StoredFile, place: tuple[int, int]) -> dict[str, Any]:
-    return {
-        "collection": collection,
-        "role": file.role,
-        "series": place[0],
-        "version": file.version,
-        "expires": file.expires,
-    }
-
-
-def _move_values(collection: int, file: StoredFile, place: tuple[int, int]) -> dict[str, Any]:
-    return {
-        "at_collection": collection,
-        "at_role": file.role,
-        "to_series": place[0],
-        "to_version": file.version,
-        "to_expires": file.expires,
-    }
 
 
 def key_values(gun: Gun, key: SealedKey, now: datetime) -> dict[str, Any]:

@@ -119,6 +119,43 @@ pending_keys = Table(
     PrimaryKeyConstraint("gun", "role"),
 )
 
+former = Table(
+    "former",
+    metadata,
+    Column("gun", String(512), nullable=False),
+    Column("collection", Integer, ForeignKey("collections.id"), nullable=False),
+    Column("converted", Moment, nullable=False),
+    Column("until", Moment, nullable=False),
+    Column("ended", Moment, nullable=True),
+    Column("reason", Text, nullable=False),
+    PrimaryKeyConstraint("gun"),
+    UniqueConstraint("collection"),
+)
+
+former_keys = Table(
+    "former_keys",
+    metadata,
+    Column("gun", String(512), nullable=False),
+    Column("role", String(255), nullable=False),
+    Column("key_id", String(64), nullable=False),
+    Column("public", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created", Moment, nullable=False),
+    PrimaryKeyConstraint("gun", "role"),
+)
+
+coming_keys = Table(
+    "coming_keys",
+    metadata,
+    Column("gun", String(512), nullable=False),
+    Column("role", String(255), nullable=False),
+    Column("key_id", String(64), nullable=False),
+    Column("public", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created", Moment, nullable=False),
+    PrimaryKeyConstraint("gun", "role"),
+)
+
 jumps = Table(
     "jumps",
     metadata,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from trustkit.store.audit import SqlAudit
 from trustkit.store.changefeed import SqlChangefeed
 from trustkit.store.collections import SqlCollections
+from trustkit.store.former import SqlFormer
 from trustkit.store.identities import SqlIdentities
 from trustkit.store.proposals import SqlProposals
 from trustkit.store.settings import SqlSettings
@@ -23,3 +24,4 @@ class SqlTransaction:
         self.audit = SqlAudit(statements)
         self.proposals = SqlProposals(statements)
         self.changefeed = SqlChangefeed(statements)
+        self.former = SqlFormer(statements)

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from trustkit.errors import StateError
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest revision of ``migrations/versions``."""
 
 

@@ -11,7 +11,7 @@ from trustkit.core.names import Gun
 from trustkit.core.ports.service import SealedKey
 from trustkit.errors import Conflict, NotFound
 from trustkit.store.collections import key_values, sealed_key
-from trustkit.store.models import collections, jumps, online_keys, pending_keys
+from trustkit.store.models import collections, coming_keys, former_keys, jumps, online_keys, pending_keys
 from trustkit.store.statements import Statements
 
 _ID = select(collections.c.id, collections.c.generation).where(collections.c.gun == bindparam("gun"))
@@ -20,7 +20,8 @@ _PENDING = select(pending_keys.c.role, pending_keys.c.key_id, pending_keys.c.pub
 )
 _SINCE = select(online_keys.c.role, online_keys.c.created).where(online_keys.c.gun == bindparam("gun"))
 _HOLDERS = tuple(
-    select(each.c.gun).where(each.c.key_id == bindparam("key_id")) for each in (online_keys, pending_keys)
+    select(each.c.gun).where(each.c.key_id == bindparam("key_id"))
+    for each in (online_keys, pending_keys, coming_keys, former_keys)
 )
 _JUMPS = (
     select(jumps.c.role, jumps.c.ceiling)

@@ -1,0 +1,155 @@
+"""The files of one collection each: read by role, version or hash, added and never changed (TRUST 3.4)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, Row, Select, bindparam, insert, select, update
+
+from trustkit.core.names import Digest, Gun
+from trustkit.core.ports.service import StoredFile
+from trustkit.errors import Conflict
+from trustkit.store.models import files as stored_files
+from trustkit.store.models import heads
+from trustkit.store.statements import Statements
+
+_COLUMNS = (
+    stored_files.c.role,
+    stored_files.c.version,
+    stored_files.c.data,
+    stored_files.c.expires,
+    stored_files.c.series,
+    stored_files.c.stored,
+)
+_HEADS = select(heads.c.role, heads.c.version, heads.c.series).where(heads.c.collection == bindparam("collection"))
+_MOVE_HEAD = (
+    update(heads)
+    .where(heads.c.collection == bindparam("at_collection"), heads.c.role == bindparam("at_role"))
+    .values(version=bindparam("to_version"), expires=bindparam("to_expires"), series=bindparam("to_series"))
+)
+
+
+def files_of(owned: ColumnElement[bool], owner: FromClause) -> Select[Any]:
+    """The files that a table with a column ``gun`` says are a GUN's.
+
+    Args:
+        owned: joins its rows with the files.
+    """
+    return select(*_COLUMNS).join(owner, owned).where(owner.c.gun == bindparam("gun"))
+
+
+class SqlFiles:
+    """Reads and adds them.
+
+    Args:
+        files: as ``files_of`` makes it.
+    """
+
+    def __init__(self, statements: Statements, files: Select[Any]) -> None:
+        self._run = statements.run
+        self._files = _Selects.of(files)
+
+    async def current(self, gun: Gun) -> Mapping[str, StoredFile]:
+        rows = (await self._run(self._files.current, {"gun": str(gun)})).rows
+        return {row.role: _file(row) for row in rows}
+
+    async def file(self, gun: Gun, role: str, version: int) -> StoredFile | None:
+        row = (await self._run(self._files.version, {"gun": str(gun), "role": role, "version": version})).first
+        return _file(row) if row else None
+
+    async def newest(self, gun: Gun, role: str) -> StoredFile | None:
+        row = (await self._run(self._files.newest, {"gun": str(gun), "role": role})).first
+        return _file(row) if row else None
+
+    async def file_by_digest(self, gun: Gun, role: str, digest: Digest) -> StoredFile | None:
+        row = (await self._run(self._files.hashed, {"gun": str(gun), "role": role, "sha256": digest.hex})).first
+        return _file(row) if row else None
+
+    async def insert(self, gun: Gun, collection: int, files: Sequence[StoredFile], now: datetime) -> None:
+        """Adds files, and moves the heads; a version at or under a role's head was used before (TRUST 3.4).
+
+        Raises:
+            Conflict: such a version.
+        """
+        stored = (await self._run(_HEADS, {"collection": collection})).rows
+        heads_ = {row.role: (row.series, row.version) for row in stored}
+        ordered = sorted((_placed(file, heads_) for file in files), key=lambda at: (at[0].role, *at[1]))
+        last = dict(heads_)
+        for file, place in ordered:
+            if place <= last.get(file.role, (0, 0)):
+                raise Conflict(
+                    f"Version {file.version} of {file.role} of {gun} was used before.",
+                    versions={row.role: row.version for row in stored},
+                )
+            last[file.role] = place
+        if ordered:
+            await self._run(insert(stored_files), [_file_values(collection, *each, now) for each in ordered])
+        newest = {file.role: (file, place) for file, place in ordered}
+        moved = [_move_values(collection, *each) for role, each in newest.items() if role in heads_]
+        new = [_head_values(collection, *each) for role, each in newest.items() if role not in heads_]
+        if moved:
+            await self._run(_MOVE_HEAD, moved)
+        if new:
+            await self._run(insert(heads), new)
+
+
+class _Selects:
+    """The statements over one choice of files."""
+
+    def __init__(self, current: Select[Any], newest: Select[Any], version: Select[Any], hashed: Select[Any]) -> None:
+        self.current = current
+        self.newest = newest
+        self.version = version
+        self.hashed = hashed
+
+    @classmethod
+    def of(cls, files: Select[Any]) -> _Selects:
+        role = stored_files.c.role == bindparam("role")
+        current = files.join(
+            heads, (heads.c.collection == stored_files.c.collection) & (heads.c.role == stored_files.c.role)
+        ).where(heads.c.version == stored_files.c.version, heads.c.series == stored_files.c.series)
+        last = stored_files.c.series.desc()
+        return cls(
+            current,
+            current.where(heads.c.role == bindparam("role")),
+            files.where(role, stored_files.c.version == bindparam("version")).order_by(last).limit(1),
+            files.where(stored_files.c.sha256 == bindparam("sha256"), role).order_by(last).limit(1),
+        )
+
+
+def _file(row: Row[Any]) -> StoredFile:
+    return StoredFile(row.role, row.version, row.data, row.expires, row.series, row.stored)
+
+
+def _placed(file: StoredFile, heads_: Mapping[str, tuple[int, int]]) -> tuple[StoredFile, tuple[int, int]]:
+    """A file with its series and version."""
+    series = heads_.get(file.role, (0, 0))[0] if file.series is None else file.series
+    return file, (series, file.version)
+
+
+def _file_values(collection: int, file: StoredFile, place: tuple[int, int], now: datetime) -> dict[str, Any]:
+    sha256 = hashlib.sha256(file.data).hexdigest()
+    return {**_head_values(collection, file, place), "data": file.data, "stored": now, "sha256": sha256}
+
+
+def _head_values(collection: int, file: StoredFile, place: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "collection": collection,
+        "role": file.role,
+        "series": place[0],
+        "version": file.version,
+        "expires": file.expires,
+    }
+
+
+def _move_values(collection: int, file: StoredFile, place: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "at_collection": collection,
+        "at_role": file.role,
+        "to_series": place[0],
+        "to_version": file.version,
+        "to_expires": file.expires,
+    }
