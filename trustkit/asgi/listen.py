@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from trustkit.core.names import Host
 from trustkit.errors import InvalidSetting, StateError
 
 SHUTDOWN_SECONDS = 10
+DRAIN_SECONDS = 0.5
+"""For connections that have just come, and requests that are on their way, where another process takes over."""
 KEEP_ALIVE_SECONDS = 5
 BACKLOG = 512
 
@@ -83,11 +86,34 @@ def bind(listen: Host) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Tells when it accepts connections."""
+    """Tells when it accepts connections, and when it accepts no more.
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    Args:
+        drain: seconds in which connections are served before those with nothing on them are closed.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        ready: Callable[[], None],
+        *,
+        stopping: Callable[[], None] = lambda: None,
+        drain: float = 0.0,
+    ) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._ready, self._stopping, self._drain = ready, stopping, drain
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()
+        for server in self.servers if self._drain else ():
+            server.close()
+        ends = time.monotonic() + self._drain
+        while time.monotonic() < ends:
+            for connection in self.server_state.connections:
+                if isinstance(connection, StrictProtocol):
+                    connection.last()
+            await asyncio.sleep(0.05)
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -111,6 +137,8 @@ async def serve(
     ready: Callable[[], None],
     keep_alive: int = KEEP_ALIVE_SECONDS,
     follow: bool = False,
+    stopping: Callable[[], None] = lambda: None,
+    drain: float = 0.0,
 ) -> None:
     """Serves until SIGINT or SIGTERM, then lets requests in flight end for up to ten seconds.
 
@@ -119,13 +147,15 @@ async def serve(
         ready: called once connections are accepted.
         keep_alive: seconds until a connection with nothing on it is closed.
         follow: take up the certificate and key anew when their files change.
+        stopping: called once connections are accepted no more.
+        drain: seconds in which whatever has been sent to us is still answered, and told to go elsewhere after that.
     """
     config = _config(app, tls, keep_alive=keep_alive)
     config.load()
     context = config.ssl if follow else None
     following = asyncio.create_task(renewed(context, tls.certificate, tls.key)) if context and tls else None
     try:
-        await _Server(config, ready).serve(sockets=[sock])
+        await _Server(config, ready, stopping=stopping, drain=drain).serve(sockets=[sock])
     finally:
         if following:
             following.cancel()

@@ -25,6 +25,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     _idle = 0
     _deadline: asyncio.TimerHandle | None = None
+    _last = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """As asyncio.Protocol; from now on a head is waited for."""
@@ -63,6 +64,14 @@ class StrictProtocol(HttpToolsProtocol):
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             raise ValueError("not one Host")
         super().on_headers_complete()
+        if self._last:
+            self.cycle.keep_alive = False
+
+    def last(self) -> None:
+        """The next answer, or the one on its way, is this connection's last, and says so."""
+        self._last = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""

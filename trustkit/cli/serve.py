@@ -59,6 +59,18 @@ from trustkit.core.names import Host
 @click.option(
     "--signer-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its private key, PEM."
 )
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="A proxy, or a network of them, whose X-Forwarded-For counts; unix: who comes over a unix socket.",
+)
+@click.option(
+    "--blob-socket",
+    type=click.Path(path_type=Path),
+    help="A unix socket where a proxy asks which blobs may pass between client and upstream.",
+)
 @click.option("--behind-tls-proxy", is_flag=True, help="Clients reach this service over TLS, through a proxy.")
 @click.option("--access-log", is_flag=True, help="Write a line to stderr for each request.")
 @click.option("--metrics", metavar="HOST:PORT", help="Answer /metrics for Prometheus there. Port 0: any free one.")
@@ -86,6 +98,8 @@ def command(
     signer_ca: Path | None,
     signer_cert: Path | None,
     signer_key: Path | None,
+    trusted_proxies: tuple[str, ...],
+    blob_socket: Path | None,
     behind_tls_proxy: bool,
     access_log: bool,
     metrics: str | None,
@@ -96,17 +110,21 @@ def command(
 
     Prints its URL once it accepts connections, and ends on SIGTERM after the requests in flight.
     """
+    from trustkit.asgi.activation import Inherited
+    from trustkit.asgi.forwarded import Proxies
     from trustkit.asgi.listen import run
     from trustkit.asgi.logs import configure
+    from trustkit.asgi.supervisor import Supervisor
     from trustkit.config import lifetimes, online_key_age
     from trustkit.server.service import Service
     from trustkit.server.settings import ServeSettings, Upstream, tls_of
     from trustkit.server.signer_client import SignerAddress
 
     places, forge = online_devices(online_key_uri, online_key_pin_file, attended=False)
+    inherited = Inherited.of(os.environ, os.getpid())
     settings = ServeSettings(
         data_dir=data_dir.absolute(),
-        listen=_address(listen),
+        listen=inherited.address(_address(listen)),
         public_names=tuple(Host.parse(name) for name in public_names),
         upstream=Upstream.of(upstream, upstream_username, upstream_password_file, upstream_service),
         token_services=token_services,
@@ -121,6 +139,10 @@ def command(
         lifetimes=lifetimes(os.environ).value,
         online_key_age=online_key_age(os.environ).value,
         metrics=_address(metrics) if metrics else None,
+        blob_socket=blob_socket.absolute() if blob_socket else None,
+        proxies=Proxies.of(trusted_proxies),
+        inherited=inherited,
+        supervisor=Supervisor.of(os.environ, os.getpid()),
         unsafe_plain_http=unsafe_plain_http,
         unsafe_open_metrics=unsafe_open_metrics,
     )

@@ -11,7 +11,7 @@ from trustkit.core import gating
 from trustkit.core.access import Action, Operation
 from trustkit.core.gating import Missing, Refuse
 from trustkit.core.names import Digest, Repository
-from trustkit.core.paths import Base, Blob, Catalog, Manifest, Referrers, RegistryRoute, TagList
+from trustkit.core.paths import Base, Blob, Catalog, Manifest, Referrers, RegistryRoute, TagList, Upload
 from trustkit.core.view import SignedView
 from trustkit.errors import CouldNotCheck, NotTrusted, TrustkitError
 from trustkit.gateway import access
@@ -87,6 +87,16 @@ class RegistryGateway:
                 raise
             await refuse(exchange, error)
 
+    async def admit(self, exchange: Exchange, route: Blob | Upload, caller: Caller) -> None:
+        """Returns where the backend alone would answer this request.
+
+        Raises:
+            TrustkitError: what ``handle`` would answer with in its place.
+        """
+        access.check(exchange, route, caller, self._challenge)
+        if isinstance(route, Blob) and await self._gated(exchange, route):
+            await self._admit_blob(exchange, route, caller)
+
     async def _answer(self, exchange: Exchange, route: RegistryRoute, caller: Caller) -> None:
         if isinstance(route, Base):
             await self._base(exchange)
@@ -158,11 +168,14 @@ class RegistryGateway:
         await send_manifest(exchange, manifest)
 
     async def _blob(self, exchange: Exchange, route: Blob, caller: Caller) -> None:
+        await self._admit_blob(exchange, route, caller)
+        await self._backend.answer(exchange, route)
+
+    async def _admit_blob(self, exchange: Exchange, route: Blob, caller: Caller) -> None:
         await self._view(exchange, route.repository)  # Nothing is served while nobody can say what is signed.
         readable = gating.may_read_unsigned(caller.actions(route.repository))
         if not readable and await self._gate.blob_is_manifest(route.repository, route.digest):
             raise _denied(Refuse("unsigned", f"{route.digest} is a manifest, which is not served as a blob."))
-        await self._backend.answer(exchange, route)
 
     async def _referrers(self, exchange: Exchange, route: Referrers, caller: Caller) -> None:
         repository, actions = route.repository, caller.actions(route.repository)

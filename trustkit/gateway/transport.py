@@ -69,10 +69,14 @@ class Body:
 
 
 class Transport:
-    """A pool of connections to one upstream; made when first used, in the loop that uses it."""
+    """A pool of connections to one upstream; made when first used, in the loop that uses it.
+
+    Attributes:
+        authorization: the credentials of our own.
+    """
 
     def __init__(self, authorization: Authorization, timeouts: Timeouts) -> None:
-        self._authorization, self._timeouts = authorization, timeouts
+        self.authorization, self._timeouts = authorization, timeouts
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -134,11 +138,11 @@ class Transport:
     async def _authorized(
         self, method: str, url: str, scope: str, headers: Mapping[str, str], body: Body | bytes | None
     ) -> aiohttp.ClientResponse:
-        value = await self._authorization(scope, None)
+        value = await self.authorization(scope, None)
         response = await self._send(method, url, _with(headers, value), body)
         challenge = response.headers.get("www-authenticate")
         if response.status == 401 and challenge and not isinstance(body, Body):
-            value = await self._authorization(scope, challenge)
+            value = await self.authorization(scope, challenge)
             if value is not None:
                 response.close()
                 response = await self._send(method, url, _with(headers, value), body)

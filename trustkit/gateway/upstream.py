@@ -11,7 +11,7 @@ import aiohttp
 from trustkit.core.access import Action
 from trustkit.core.manifests import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, children
 from trustkit.core.names import Digest, Repository, Tag
-from trustkit.core.paths import Blob, Catalog, Manifest
+from trustkit.core.paths import Blob, Catalog, Manifest, Upload
 from trustkit.core.ports.images import MAX_MANIFEST, ManifestBytes
 from trustkit.errors import Garbage, InvalidName, InvalidSetting, RegistryFailed
 from trustkit.gateway.access import mount_source
@@ -140,6 +140,12 @@ class UpstreamRegistry:
                 break
             last = str(page[-1])
         return sorted(set(names))
+
+    async def passage(self, exchange: Exchange, route: Blob | Upload) -> tuple[str, str | None]:
+        """As ``passing.Passages``: path and query as ``answer`` asks for them."""
+        path, query = path_of(route, exchange), query_of(exchange)
+        authorization = await self._transport.authorization(_scopes(exchange, route), None)
+        return f"{path}?{query}" if query else path, authorization
 
     async def answer(self, exchange: Exchange, route: BackendRoute) -> None:
         """As ``Backend``: passes request and reply on, piece by piece, in our own words."""

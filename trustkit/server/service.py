@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trustkit.asgi.listen import beside, bind, serve
-from trustkit.asgi.logs import AccessLog
+from trustkit.asgi.listen import DRAIN_SECONDS, bind, serve
 from trustkit.authority.expiry import Expiries
 from trustkit.authority.login import TokenService
 from trustkit.authority.notary import Notary
@@ -38,11 +37,12 @@ from trustkit.gateway.embedded import EmbeddedRegistry
 from trustkit.gateway.exchange import Exchange
 from trustkit.server.callers import Callers, Challenges
 from trustkit.server.health import Health
-from trustkit.server.metrics import Metrics, MetricsApp
+from trustkit.server.metrics import Metrics
 from trustkit.server.notary_routes import NotaryRoutes
 from trustkit.server.online import Online, open_online, try_devices
 from trustkit.server.proposal_routes import ProposalRoutes
 from trustkit.server.settings import ServeSettings
+from trustkit.server.sockets import open_blob_socket, open_metrics, shown
 from trustkit.server.token_routes import TokenRoutes
 from trustkit.server.trust_routes import TrustRoutes
 from trustkit.server.upkeep_routes import UpkeepRoutes
@@ -106,19 +106,29 @@ class Service:
             StateError, KeyProblem, InvalidSetting: it can't start.
         """
         settings = self._settings
-        sock = bind(settings.listen)
+        sock = settings.inherited.main or bind(settings.listen)
         async with AsyncExitStack() as stack:
             stack.callback(sock.close)
-            port = int(sock.getsockname()[1])
+            port = settings.listen.port if settings.inherited.unix else int(sock.getsockname()[1])
             hosts = settings.names(port)
             wired = await self._wire(stack, hosts)
             renewing = asyncio.create_task(self._renew(wired))
             stack.callback(renewing.cancel)
             if settings.metrics and wired.metrics:
-                await _open_metrics(stack, settings.metrics, wired.metrics)
-            url = f"{'https' if settings.tls else 'http'}://{Host(settings.listen.name, port)}"
-            app = AccessLog(wired.app) if settings.access_log else wired.app
-            await serve(app, sock, tls=settings.tls, ready=lambda: self._ready(url))
+                await open_metrics(stack, settings.metrics, wired.metrics)
+            await stack.enter_async_context(settings.supervisor.watched())
+            await serve(
+                shown(wired.app, settings),
+                sock,
+                tls=settings.tls,
+                ready=lambda: self._started(Host(settings.listen.name, port)),
+                stopping=settings.supervisor.stopping,
+                drain=DRAIN_SECONDS if settings.inherited.main else 0.0,
+            )
+
+    def _started(self, at: Host) -> None:
+        self._ready(f"{'https' if self._settings.tls else 'http'}://{at}")
+        self._settings.supervisor.ready()
 
     async def _wire(self, stack: AsyncExitStack, hosts: tuple[Host, ...]) -> _Wired:
         settings, name = self._settings, str(hosts[0])
@@ -136,11 +146,14 @@ class Service:
             metrics = Metrics(report=lambda: online.renewal.report, expiry=kept.expiries.now)
         trust = _trust(Switches(kept.store, clock=clock), kept.views)
         uploads = Uploads()
+        gateway = RegistryGateway(backend, trust=trust, challenge=challenges)
+        authenticate = Callers(kept.store, verifier, hosts=hosts, clock=clock).authenticate
+        await open_blob_socket(stack, settings, gateway, authenticate=authenticate)
         parts = Parts(
-            gateway=RegistryGateway(backend, trust=trust, challenge=challenges),
+            gateway=gateway,
             trust=self._trust_routes(kept, online, rotation, backend, hosts, uploads),
             notary=self._notary_routes(kept, online, challenges, hosts, uploads),
-            authenticate=Callers(kept.store, verifier, hosts=hosts, clock=clock).authenticate,
+            authenticate=authenticate,
             challenge=challenges,
             come_by=challenges.come_by,
             other=_other(TokenRoutes(login), _health(kept, online)),
@@ -240,15 +253,6 @@ class Service:
             except Exception:  # a bug; renewing has to go on, and /readyz tells when no round gets through
                 log.exception("renewal failed")
             await asyncio.sleep(RENEW_SECONDS)
-
-
-async def _open_metrics(stack: AsyncExitStack, listen: Host, metrics: Metrics) -> None:
-    sock = bind(listen)
-    stack.callback(sock.close)
-    await stack.enter_async_context(beside(MetricsApp(metrics), sock))
-    if not listen.loopback:
-        log.warning("metrics are open to whoever reaches %s", listen.name)
-    log.info("metrics at http://%s/metrics", Host(listen.name, int(sock.getsockname()[1])))
 
 
 def _trust(switches: Switches, views: Views) -> Trust:

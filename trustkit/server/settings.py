@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+from trustkit.asgi.activation import BLOBS, Inherited
+from trustkit.asgi.forwarded import Proxies
 from trustkit.asgi.listen import Tls
+from trustkit.asgi.supervisor import Supervisor
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
 from trustkit.core.ports.forging import KeyForge
@@ -82,7 +85,7 @@ def tls_of(certificate: Path | None, key: Path | None) -> Tls | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:
-    """The flags of ``trustkit serve``."""
+    """The flags of ``trustkit serve``, and what a supervisor has passed."""
 
     data_dir: Path
     listen: Host
@@ -100,11 +103,16 @@ class ServeSettings:
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     online_key_age: timedelta | None = None
     metrics: Host | None = None
+    blob_socket: Path | None = None
+    proxies: Proxies = field(default_factory=Proxies)
+    inherited: Inherited = field(default_factory=Inherited)
+    supervisor: Supervisor = field(default_factory=Supervisor)
     unsafe_plain_http: bool = False
     unsafe_open_metrics: bool = False
 
     def check(self) -> None:
         """Raises InvalidSetting for what must not be served (TRUST 7.5, 8.3)."""
+        self._check_proxy()
         if not self.listen.loopback and self.tls is None and not self.unsafe_plain_http:
             raise InvalidSetting(
                 f"{self.listen} is not loopback, and there is no TLS: passwords and tokens would go in the clear.",
@@ -125,6 +133,17 @@ class ServeSettings:
             raise InvalidSetting(
                 f"Clients would get tokens for {upstream.service}, which the upstream takes: they could walk round.",
                 hint="Give the upstream a service name of its own.",
+            )
+
+    def _check_proxy(self) -> None:
+        if self.inherited.unix and not self.public_names:
+            raise InvalidSetting(
+                "The socket that was passed has no address that clients could know.", hint="Give --public-name."
+            )
+        if (self.blob_socket or BLOBS in self.inherited.others) and self.upstream is None:
+            raise InvalidSetting(
+                "--blob-socket is for what is behind a proxy beside this service: an upstream.",
+                hint="Give --upstream, or leave it: blobs that are kept here are served from here.",
             )
 
     def names(self, port: int) -> tuple[Host, ...]:
