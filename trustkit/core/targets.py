@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -48,13 +48,14 @@ def read_target(path: str, target: TargetFile, role: str) -> SignedTarget:
 
 
 def _read_custom(custom: Any) -> tuple[str, tuple[Superseded, ...], tuple[Digest, ...]]:
-    if not isinstance(custom, dict) or set(custom) != {CUSTOM} or not isinstance(custom[CUSTOM], dict):
-        raise Malformed(f"custom has to hold {CUSTOM} alone")
+    """Our own member; others are the publisher's, and mean nothing here."""
+    if not isinstance(custom, dict) or not isinstance(custom.get(CUSTOM), dict):
+        raise Malformed(f"custom has to hold {CUSTOM}")
     ours = custom[CUSTOM]
-    media_type, old = ours.get("media_type"), ours.get("superseded")
-    if set(ours) - {"children"} != {"media_type", "superseded"} or not isinstance(old, list):
-        raise Malformed(f"{CUSTOM} has to hold media_type and superseded, children where there are any, and no more")
-    if not isinstance(media_type, str) or not MEDIA_TYPE.match(media_type):
+    media_type, old = ours.get("media_type", ""), ours.get("superseded")
+    if set(ours) - {"children", "media_type"} != {"superseded"} or not isinstance(old, list):
+        raise Malformed(f"{CUSTOM} has to hold superseded, media_type, children where there are any, and no more")
+    if "media_type" in ours and (not isinstance(media_type, str) or not MEDIA_TYPE.match(media_type)):
         raise Malformed("media_type is not a media type")
     if len(old) > MAX_SUPERSEDED:
         raise Malformed(f"more than {MAX_SUPERSEDED} superseded digests")
@@ -109,11 +110,20 @@ def make_target(
         if old.digest != manifest.digest and old.until > now:
             entries.setdefault(old.digest, old.until)
     newest = list(entries.items())[:MAX_SUPERSEDED]  # in the order of signing, whatever their times
-    ours: dict[str, object] = {
-        "media_type": manifest.media_type,
-        "superseded": [{"digest": str(digest), "until": write_time(until)} for digest, until in newest],
-    }
-    if children:
-        ours["children"] = [str(child) for child in children]
-    fields = {"custom": {CUSTOM: ours}}
-    return TargetFile(len(manifest.data), {"sha256": manifest.digest.hex}, tag.name, unrecognized_fields=fields)
+    kept = tuple(Superseded(digest, until) for digest, until in newest)
+    signed = SignedTarget(tag, manifest.digest, len(manifest.data), manifest.media_type, "", kept, tuple(children))
+    return write_target(signed)
+
+
+def write_target(target: SignedTarget, custom: Mapping[str, object] | None = None) -> TargetFile:
+    """The entry of a tag; the inverse of ``read_target``.
+
+    Args:
+        custom: what its publisher says of it besides, kept as it is.
+    """
+    ours: dict[str, object] = {"media_type": target.media_type} if target.media_type else {}
+    ours["superseded"] = [{"digest": str(old.digest), "until": write_time(old.until)} for old in target.superseded]
+    if target.children:
+        ours["children"] = [str(child) for child in target.children]
+    fields = {"custom": {**(custom or {}), CUSTOM: ours}}
+    return TargetFile(target.length, {"sha256": target.digest.hex}, target.tag.name, unrecognized_fields=fields)

@@ -1,0 +1,115 @@
+"""The files of a conversion, unsigned: the first ones in format ``tuf``, and the last ones in format ``docker``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from securesystemslib.signer import Key
+from tuf.api.metadata import Root, Targets
+
+from trustkit.core.build import first_targets, new_root
+from trustkit.core.convertplan import CarriedTag, ConversionPlan
+from trustkit.core.delegations import ANY_PATH, RELEASES, TARGETS, Delegation, Delegations, Kind, write_delegations
+from trustkit.core.formats.docker.draft import DockerDraft
+from trustkit.core.lifetimes import Lifetimes
+from trustkit.core.targets import write_target
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A collection in format ``tuf`` to be signed.
+
+    Attributes:
+        files: ``targets`` and the delegated roles that grant trust, by name.
+        attributions: those that say who signed what, by name; each goes only where its key is here.
+        delegations: None where there are no signers.
+    """
+
+    root: Root
+    files: Mapping[str, Targets]
+    attributions: Mapping[str, Targets]
+    delegations: Delegations | None
+
+
+def build_conversion(
+    plan: ConversionPlan,
+    online: Mapping[str, Key],
+    *,
+    now: datetime,
+    lifetimes: Lifetimes,
+    last: Mapping[str, int],
+) -> Converted:
+    """Makes it.
+
+    Args:
+        online: the service's new keys by role.
+        last: by role a version that was used before, where the collection was once in format ``tuf``.
+    """
+    life = lifetimes.default
+    root = new_root(
+        plan.gun,
+        root=plan.root_keys.values(),
+        targets=plan.target_keys.values(),
+        online=online,
+        now=now,
+        life=life["root"],
+        version=last.get("root", 0) + 1,
+    )
+    root.roles["root"].threshold = plan.root_threshold
+    root.roles[TARGETS].threshold = plan.targets_threshold
+
+    def first(role: str, tags: Mapping[str, CarriedTag]) -> Targets:
+        made = first_targets(plan.gun, now=now, life=life["targets"], version=last.get(role, 0) + 1)
+        made.targets = {name: write_target(tag.target, tag.custom) for name, tag in sorted(tags.items())}
+        return made
+
+    found = _delegations(plan)
+    if found is None:
+        return Converted(root, {TARGETS: first(TARGETS, plan.tags)}, {}, None)
+    targets = first(TARGETS, {})
+    targets.delegations = write_delegations(found.roles, found.keys)
+    held: dict[str, dict[str, CarriedTag]] = {role.name: {} for role in found.trusted}
+    for name, tag in plan.tags.items():
+        held[found.owner(name).name][name] = tag
+    files = {TARGETS: targets} | {role: first(role, tags) for role, tags in held.items()}
+    attributing = {}
+    for role in found.attributions.values():
+        theirs = {name: tag for name, tag in held[RELEASES].items() if role.name in tag.signers}
+        if theirs:
+            attributing[role.name] = first(role.name, theirs)
+    return Converted(root, files, attributing, found)
+
+
+def _delegations(plan: ConversionPlan) -> Delegations | None:
+    """The signers' roles as ``core.signers`` makes them: the repository key stands beside each, where it is enough.
+
+    Where targets take more signatures than one, a single repository key must not be enough for any tag either.
+    """
+    if not plan.signers:
+        return None
+    repository = tuple(plan.target_keys) if plan.targets_threshold == 1 else ()
+    limited = [signer for signer in plan.signers if signer.paths]
+    others = [signer for signer in plan.signers if not signer.paths]
+    releasing = (*repository, *(signer.key.keyid for signer in others)) or tuple(plan.target_keys)
+    threshold = plan.releases_threshold if others else plan.targets_threshold
+    roles = [Delegation(one.name, Kind.LIMITED, (one.key.keyid, *repository), 1, one.paths) for one in limited]
+    roles.append(Delegation(RELEASES, Kind.RELEASES, releasing, threshold, (ANY_PATH,)))
+    roles += [Delegation(one.name, Kind.ATTRIBUTION, (one.key.keyid,), 1, (ANY_PATH,)) for one in others]
+    keys = {**plan.target_keys, **{signer.key.keyid: signer.key for signer in plan.signers}}
+    used = {key_id for role in roles for key_id in role.key_ids}
+    return Delegations(tuple(roles), {key_id: key for key_id, key in keys.items() if key_id in used})
+
+
+def freeze(draft: DockerDraft, until: datetime) -> None:
+    """Gives root, targets and every delegation whose key is here a last version, which ends then.
+
+    Args:
+        until: of whole seconds.
+    """
+    held = [role for role in draft.delegated if role in draft.files and draft.holds(role, draft.keys(role))]
+    draft.changed.update(("root", TARGETS, *held))
+    draft.settle()
+    for role in draft.changed:
+        (draft.root if role == "root" else draft.files[role]).expires = until
