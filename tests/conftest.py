@@ -23,6 +23,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.postgres import Postgres, binaries
 from tests.softhsm import SoftHsm
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
@@ -142,6 +143,17 @@ def _run_registry(binary: Path, folder: Path, extra: dict[str, Any]) -> tuple[su
     with (folder / "log").open("ab") as log:
         command = [str(binary), "serve", str(file)]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log), address
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL server, for as long as the tests of this process run."""
+    programs = binaries()
+    if programs is None:
+        _unavailable("PostgreSQL is not installed (Debian: apt install postgresql)")
+    server = Postgres(Path(str(programs)))
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="module")

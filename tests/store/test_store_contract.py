@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -26,35 +23,12 @@ from trustkit.core.ports.service import (
     Transaction,
 )
 from trustkit.errors import Conflict, NotFound, StateError
-from trustkit.store.database import SqlStore
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 APP = Gun.parse("registry.example.com/team/app")
 OTHER = Gun.parse("registry.example.com/other")
 ALICE = PrincipalName("alice")
 PULLS = Assignment(Role.ACR_PULL, RepositoryPattern.parse("team/*"))
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[[Callable[[Store], Awaitable[None]]], None]:
-    """Runs a coroutine function on a new store."""
-
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Store]:
-        store = await SqlStore.open(tmp_path / "d" / "trustkit.db")
-        try:
-            yield store
-        finally:
-            await store.close()
-
-    def runner(body: Callable[[Store], Awaitable[None]]) -> None:
-        async def main() -> None:
-            async with opened() as store:
-                await body(store)
-
-        asyncio.run(main())
-
-    return runner
 
 
 def stored(role: str, version: int, days: int = 7, data: bytes | None = None) -> StoredFile:

@@ -87,7 +87,7 @@ class TokenService:
         if not request.offline:
             async with self._store.read() as tx:
                 return Granted(await self._issue(tx, granting, request, scopes, record))
-        async with self._store.write() as tx:
+        async with self._store.write(record.name) as tx:
             token = await self._issue(tx, granting, request, scopes, record)
             return Granted(token, await self._new_refresh(tx, request, record))
 

@@ -87,7 +87,7 @@ class Notary:
             there = await self._keys.public(tx, gun)
             if role in there and (_is_open(record) or all(isinstance(key, DockerKey) for key in there.values())):
                 return key_of(there[role])
-        async with self._store.write() as tx:
+        async with self._store.write(gun) as tx:
             await admit_to_notary(tx, gun, who)
             return key_of((await self._made(tx, gun, who))[role])
 
@@ -97,7 +97,7 @@ class Notary:
         Raises:
             RoleMissing, NameTaken, WrongFormat, TrustDisabled, StateError: as ``key``.
         """
-        async with self._store.write() as tx:
+        async with self._store.write(gun) as tx:
             record = await admit_to_notary(tx, gun, who)
             if not _is_open(record):
                 return key_of((await self._made(tx, gun, who))[role])

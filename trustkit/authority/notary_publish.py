@@ -75,7 +75,7 @@ class NotaryPublishing:
             RoleMissing, NameTaken, WrongFormat, TrustDisabled: as ``admit_to_notary``.
             StateError: a new collection, where the service's online keys can't be of this format.
         """
-        async with self._store.write() as tx:
+        async with self._store.write(gun) as tx:
             record = await admit_to_notary(tx, gun, who)
             if not upload and record is not None and record.closed is None:
                 return {role: file.version for role, file in (await tx.collections.current(gun)).items()}

@@ -164,7 +164,7 @@ class Proposing:
 
     async def drop(self, gun: Gun, identifier: str, who: Requester) -> None:
         """Ends a proposal: what was signed for it never comes back.  Raises NotFound."""
-        async with self._store.write() as tx:
+        async with self._store.write(gun) as tx:
             now = await self._now(tx, gun, who)
             found = await _found(tx, gun, identifier)
             await use_up(tx, gun, found, now.current)

@@ -79,7 +79,7 @@ class Publishing:
             there = await self._keys.public(tx, gun)
             if there and not any(isinstance(key, DockerKey) for key in there.values()):
                 return there
-        async with self._store.write() as tx:
+        async with self._store.write(gun) as tx:
             await admit_publisher(tx, gun, who)
             now = self._clock()
             made = await self._keys.ensure(tx, gun, now)
@@ -102,7 +102,7 @@ class Publishing:
 
     async def transact(self, gun: Gun, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Runs, in one write transaction, what may give the collection a new state."""
-        async with self._store.write() as tx:
+        async with self._store.write(gun) as tx:
             done = await work(tx)
         self._changed(gun)
         return done

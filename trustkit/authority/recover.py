@@ -69,7 +69,7 @@ class Recovery:
             raise NotFound(f"There is no collection {strange[0]}.")
         for gun in guns if guns is not None else [gun for gun, record in there.items() if record.closed is None]:
             try:
-                async with self.store.write() as tx:
+                async with self.store.write(gun) as tx:
                     done.versions[gun] = await self._one(tx, gun)
             except TrustkitError as error:
                 done.versions.pop(gun, None)

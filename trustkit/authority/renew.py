@@ -122,7 +122,7 @@ class Renewal:
         self._changed(gun)
 
     async def _renew(self, gun: Gun, now: datetime, roles: Set[str]) -> None:
-        async with self._store.write() as tx:
+        async with self._store.write(gun) as tx:
             current = await tx.collections.current(gun)
             record = await tx.collections.get(gun)
             if record is not None and record.format == DOCKER:

@@ -57,7 +57,7 @@ class Resetting:
             TrustDisabled: content trust is off.
             StateError: its online keys are at a separate signer.
         """
-        async with self._store.write() as tx:
+        async with self._store.write(gun) as tx:
             await require_content_trust(tx)
             await require(tx, who.principal, gun.repository, Operation.RESET_COLLECTION)
             if confirmed != str(gun):

@@ -82,7 +82,7 @@ class Rotation:
             RoleMissing, NameTaken, TrustDisabled: as ``Publishing.publish``.
             StateError: the keys are at a separate signer.
         """
-        async with self._store.write() as tx:
+        async with self._store.write(gun) as tx:
             record = await admit_publisher(tx, gun, who)
             if record is None:
                 raise NoCollection(f"Nothing is signed under {gun}.", gun=str(gun))
@@ -113,7 +113,7 @@ class Rotation:
             CollectionReset, StateError: as ``stage``.
         """
         wanted, made = tuple(roles), {}
-        async with self._store.write() as tx:
+        async with self._store.write(guns[0] if guns and len(guns) == 1 else None) as tx:
             every = {record.gun: record for record in await tx.collections.list()}
             if strange := [gun for gun in guns or () if gun not in every]:
                 raise NotFound(f"There is no collection {strange[0]}.")

@@ -71,7 +71,7 @@ class Settling:
         keys = await asyncio.to_thread(self._separate.make, gun)
         self._keys.note_used(gun, held.versions)
         try:
-            async with self._store.write() as tx:
+            async with self._store.write(gun) as tx:
                 taken = await self._take(tx, gun, held.files, keys, self._clock())
         except (Rejected, NotTrusted) as error:
             log.warning("what the signer has signed for %s is not taken: %s", gun, error)

@@ -1,0 +1,117 @@
+"""One connection: how it is opened, what holds on it, and how it ends when nothing comes over it any more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection, sql
+
+from trustkit.errors import DatabaseUnavailable, InvalidSetting, StateError
+from trustkit.store.postgres.address import CONNECT_SECONDS, Address
+from trustkit.store.postgres.foreign import AGAIN, reason
+
+OLDEST = 130000
+"""PostgreSQL 13, as the server says it."""
+
+STATEMENT_SECONDS = 30
+IDLE_SECONDS = 30
+"""How long a transaction may wait for us: over what a separate signer or a device takes to sign."""
+ANSWER_SECONDS = 10.0
+"""How long an answer by key may take until the connection counts as broken."""
+LONG_SECONDS = STATEMENT_SECONDS + 5.0
+
+_SETTINGS = {
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "client_connection_check_interval": "2s",
+    "standard_conforming_strings": "on",
+    "TimeZone": "UTC",
+}
+"""The server notices a replica that is gone in the midst of a transaction within 11 seconds, and frees its locks."""
+_CHECK = (
+    "SELECT current_setting('fsync'), current_setting('synchronous_commit'), "
+    "current_setting('server_encoding'), pg_is_in_recovery(), current_setting('server_version_num')::int"
+)
+_NEWER = {"client_connection_check_interval": 140000}
+
+
+async def connect(address: Address) -> AsyncConnection[Any]:
+    """A connection on which a commit is on disk before it returns.
+
+    Raises:
+        DatabaseUnavailable: no connection.
+        StateError: the server's settings would lose what it has acknowledged, or its database can't hold our texts.
+    """
+    conninfo = address.conninfo()
+    try:
+        async with asyncio.timeout(3 * CONNECT_SECONDS):
+            connection: AsyncConnection[Any] = await AsyncConnection.connect(conninfo, autocommit=True)
+    except (psycopg.Error, OSError, TimeoutError) as error:
+        why = "no answer" if isinstance(error, TimeoutError) else reason(error)
+        raise Unconnected(f"The database {address.shown} can't be reached: {why}.", hint=AGAIN) from None
+    try:
+        with deadline(connection, ANSWER_SECONDS):
+            await _set_up(connection)
+    except BaseException:
+        cut(connection)
+        await connection.close()
+        raise
+    return connection
+
+
+class Unconnected(DatabaseUnavailable):
+    """No new connection; one that is there already may still answer."""
+
+
+async def _set_up(connection: AsyncConnection[Any]) -> None:
+    version = connection.info.server_version
+    known = {name: value for name, value in _SETTINGS.items() if version >= _NEWER.get(name, 0)}
+    text = sql.SQL("; ").join(
+        sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(value)) for name, value in known.items()
+    )
+    await connection.execute(text)
+    row = await (await connection.execute(_CHECK)).fetchone()
+    fsync, synchronous, encoding, standby, number = row or ("off", "off", "", True, 0)
+    if number < OLDEST:
+        raise StateError("The database's server is older than PostgreSQL 13.", hint="Upgrade it.")
+    if fsync != "on":
+        raise StateError(
+            "The database's server has fsync off: a power cut would take back what was acknowledged, and versions "
+            "would be used twice.",
+            hint="Set fsync = on in its configuration.",
+        )
+    if encoding != "UTF8":
+        raise InvalidSetting(f"The database's encoding is {encoding}.", hint="Make it with ENCODING 'UTF8'.")
+    if standby:
+        raise DatabaseUnavailable("The database is a standby, which takes no changes.", hint="Name the primary.")
+    if synchronous == "off":
+        await connection.execute("SET synchronous_commit = on")
+
+
+@contextmanager
+def deadline(connection: AsyncConnection[Any], seconds: float) -> Iterator[None]:
+    """Breaks the connection where what is asked on it isn't answered in time: half-open, it would never be."""
+    handle = asyncio.get_running_loop().call_later(seconds, cut, connection)
+    try:
+        yield
+    finally:
+        handle.cancel()
+
+
+def cut(connection: AsyncConnection[Any]) -> None:
+    """Ends a connection at once, for whoever waits on it, too; the server rolls back what was not committed."""
+    with suppress(OSError, psycopg.Error):
+        line = socket.socket(fileno=os.dup(connection.fileno()))
+        try:
+            line.shutdown(socket.SHUT_RDWR)
+        finally:
+            line.close()

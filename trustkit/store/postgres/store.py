@@ -1,0 +1,179 @@
+"""The Store port on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self
+from weakref import WeakValueDictionary
+
+import psycopg
+from psycopg import AsyncConnection, errors
+
+from trustkit.core.ports.service import Scope
+from trustkit.errors import DatabaseUnavailable, OutcomeUnknown
+from trustkit.store.postgres.address import Address
+from trustkit.store.postgres.foreign import mapped
+from trustkit.store.postgres.locks import BUSY_SECONDS, TO_READ, name_of, to_write
+from trustkit.store.postgres.pool import Pool, close
+from trustkit.store.postgres.session import connect, deadline
+from trustkit.store.postgres.statements import Compiler, PostgresStatements
+from trustkit.store.postgres.tables import prepare
+from trustkit.store.transaction import SqlTransaction
+
+log = logging.getLogger("trustkit.database")
+
+CONNECTIONS = 10
+WRITERS = 6
+"""At most so many connections are held by writers, who may wait for locks: reads go on meanwhile."""
+BEGIN_SECONDS = 5.0
+COMMIT_SECONDS = 15.0
+
+
+class PostgresStore:
+    """A database that several replicas of the service share; satisfies ``core.ports.service.Store``.
+
+    Holds by construction: a write transaction has the locks of its scope before its first statement (``locks``), a
+    read sees one moment and changes nothing, a commit is on the server's disk before it returns.  Nothing waits
+    without an end: not for a connection, a lock or an answer.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._compiler = Compiler()
+        self._pool = Pool(self._connect, CONNECTIONS)
+        self._writers = asyncio.Semaphore(WRITERS)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def __repr__(self) -> str:
+        return f"PostgresStore({self._address.shown!r})"
+
+    @classmethod
+    async def open(cls, address: Address) -> Self:
+        """Opens the database; makes the tables where it is empty.
+
+        Raises:
+            DatabaseUnavailable: it can't be reached.
+            StateError: its tables are of another version or another program's, or its server's settings would lose
+                what was acknowledged.
+            InvalidSetting: its encoding isn't UTF-8.
+        """
+        store = cls(address)
+        try:
+            async with store._connected() as connection:
+                await prepare(connection, address)
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def close(self) -> None:
+        """Closes the connections; the store can't be used afterwards."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[SqlTransaction]:
+        """A consistent view of one moment, in which nothing can be changed."""
+        connection = await self._begun(TO_READ, BEGIN_SECONDS)
+        try:
+            yield SqlTransaction(PostgresStatements(connection, self._compiler))
+        finally:
+            await self._end(connection)
+
+    @asynccontextmanager
+    async def write(self, of: Scope = None) -> AsyncIterator[SqlTransaction]:
+        """Holds the locks of its scope from before its first statement; commits at the end, or rolls back."""
+        name = name_of(of)
+        turn = self._turns.get(name)
+        if turn is None:
+            turn = self._turns[name] = asyncio.Lock()
+        async with turn, self._writers:
+            connection = await self._locked(of)
+            try:
+                yield SqlTransaction(PostgresStatements(connection, self._compiler))
+                await _commit(connection)
+            finally:
+                await self._end(connection)
+
+    async def _connect(self) -> AsyncConnection[Any]:
+        return await connect(self._address)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection[Any]]:
+        connection = await self._pool.take()
+        try:
+            yield connection
+        finally:
+            await self._pool.give(connection)
+
+    async def _locked(self, of: Scope) -> AsyncConnection[Any]:
+        """A transaction that has the locks; one without a scope asks again and again, lest all queue up behind it."""
+        until, begin = time.monotonic() + BUSY_SECONDS, to_write(of)
+        while True:
+            try:
+                return await self._begun(begin, BUSY_SECONDS + BEGIN_SECONDS)
+            except DatabaseUnavailable as error:
+                waited = isinstance(error.__cause__, errors.LockNotAvailable)
+                if of is not None or not waited or time.monotonic() >= until:
+                    raise
+
+    async def _begun(self, begin: str, seconds: float) -> AsyncConnection[Any]:
+        """A connection in a transaction.
+
+        One that was idle may have broken meanwhile, which shows here, before anything was done: then the others are
+        given up, too, and a new one is opened, once.
+        """
+        for again in (False, True):
+            connection = await self._pool.take()
+            try:
+                with mapped(), deadline(connection, seconds):
+                    await connection.execute(begin)
+            except DatabaseUnavailable:
+                broken = connection.closed
+                await self._end(connection)
+                if again or not broken:
+                    raise
+                await self._pool.forget()
+            except BaseException:
+                await self._end(connection)
+                raise
+            else:
+                return connection
+        raise DatabaseUnavailable("The database can't be reached.")
+
+    async def _end(self, connection: AsyncConnection[Any]) -> None:
+        """Ends a transaction where there still is one, and gives the connection back."""
+        try:
+            if not connection.closed and not _idle(connection):
+                with deadline(connection, BEGIN_SECONDS):
+                    await connection.execute("ROLLBACK")
+        except psycopg.Error:
+            await close(connection)
+        finally:
+            await self._pool.give(connection)
+
+
+def _idle(connection: AsyncConnection[Any]) -> bool:
+    return connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
+
+async def _commit(connection: AsyncConnection[Any]) -> None:
+    """Commits.  What breaks in between leaves it unknown; nobody may try again for whoever asked (TRUST 3.1).
+
+    Raises:
+        OutcomeUnknown: the change is there, or it isn't; a client that tries again finds out by the versions.
+    """
+    try:
+        with mapped(), deadline(connection, COMMIT_SECONDS):
+            await connection.execute("COMMIT")
+    except DatabaseUnavailable as error:
+        if not connection.closed:
+            raise
+        log.error("the connection to the database broke in a commit: %s", error.message)
+        raise OutcomeUnknown(
+            "The connection to the database broke while the change was being kept: it is there, or it isn't.",
+            hint="Run it again: where the change is there, that does nothing.",
+        ) from error
