@@ -7,6 +7,7 @@ from datetime import datetime
 
 from tuf.api.metadata import Root
 
+from trustkit.authority.former import frozen_file, require_unconverted
 from trustkit.authority.notary_publish import admit_to_notary, require_docker
 from trustkit.authority.notary_resign import named_by
 from trustkit.authority.onlinekeys import OnlineKeys
@@ -51,6 +52,8 @@ class Notary:
         """
         async with self._store.read() as tx:
             await require_notary_api(tx)
+            if former := await tx.former.get(gun):
+                return await frozen_file(tx, former, role, version, digest, self._clock())
             record = await tx.collections.get(gun)
             require_docker(record)
             if record is None or record.closed is not None:
@@ -83,12 +86,12 @@ class Notary:
             StateError: a new collection, where the service's online keys can't be of this format.
         """
         async with self._store.read() as tx:
-            record = await admit_to_notary(tx, gun, who)
+            record = await admit_to_notary(tx, gun, who, self._clock())
             there = await self._keys.public(tx, gun)
             if role in there and (_is_open(record) or all(isinstance(key, DockerKey) for key in there.values())):
                 return key_of(there[role])
         async with self._store.write(gun) as tx:
-            await admit_to_notary(tx, gun, who)
+            await admit_to_notary(tx, gun, who, self._clock())
             return key_of((await self._made(tx, gun, who))[role])
 
     async def next_key(self, gun: Gun, role: str, who: Requester) -> DockerKey:
@@ -98,7 +101,7 @@ class Notary:
             RoleMissing, NameTaken, WrongFormat, TrustDisabled, StateError: as ``key``.
         """
         async with self._store.write(gun) as tx:
-            record = await admit_to_notary(tx, gun, who)
+            record = await admit_to_notary(tx, gun, who, self._clock())
             if not _is_open(record):
                 return key_of((await self._made(tx, gun, who))[role])
             current = (await self._keys.public(tx, gun))[role]
@@ -132,6 +135,7 @@ class Notary:
         """
         async with self._store.read() as tx:
             await require_notary_api(tx)
+            await require_unconverted(tx, gun, self._clock())
             require_docker(await tx.collections.get(gun))
         try:
             await self._resetting.reset(gun, who, confirmed=str(gun), why="deleted")

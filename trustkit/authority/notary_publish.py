@@ -4,7 +4,6 @@ transaction; for collections in format ``docker`` what ``authority.publish`` is 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,8 +11,9 @@ from datetime import datetime
 from securesystemslib.signer import Signer
 from tuf.api.metadata import Root
 
+from trustkit.authority.former import require_unconverted
 from trustkit.authority.founders import require_founder_key
-from trustkit.authority.notary_resign import resigned, stored
+from trustkit.authority.notary_resign import change_of, resigned, stored
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import IN_LOOP_BYTES, Requester, rightful
 from trustkit.authority.settings import require_notary_api
@@ -24,7 +24,6 @@ from trustkit.core.formats.docker.keys import DockerKey, canonical_ids, key_of
 from trustkit.core.formats.docker.roots import root_signers
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
-from trustkit.core.ports.changefeed import UPDATE, Change
 from trustkit.core.ports.service import DOCKER, AuditRow, CollectionRecord, Store, StoredFile, Transaction
 from trustkit.core.readings import Reader, Readings
 from trustkit.core.roots import ONLINE
@@ -76,7 +75,7 @@ class NotaryPublishing:
             StateError: a new collection, where the service's online keys can't be of this format.
         """
         async with self._store.write(gun) as tx:
-            record = await admit_to_notary(tx, gun, who)
+            record = await admit_to_notary(tx, gun, who, self._clock())
             if not upload and record is not None and record.closed is None:
                 return {role: file.version for role, file in (await tx.collections.current(gun)).items()}
             versions = await self._accept(tx, gun, record, upload, who)
@@ -157,17 +156,19 @@ class NotaryPublishing:
         return _Made(accepted, [*files, *made], view)
 
 
-async def admit_to_notary(tx: Transaction, gun: Gun, who: Requester) -> CollectionRecord | None:
+async def admit_to_notary(tx: Transaction, gun: Gun, who: Requester, now: datetime) -> CollectionRecord | None:
     """The collection that somebody may publish to by Notary's API; None where there is none yet.
 
     Raises:
         RoleMissing: with every role that publishing takes and ``who`` lacks.
         NameTaken: the repository's collection has another name.
-        WrongFormat: it is in format ``tuf``.
+        WrongFormat: it is in format ``tuf``, or was converted to it and then deleted: what was seen so isn't believed
+            in format ``docker`` again.
         TrustDisabled: content trust is off, or Notary's API.
     """
     await require_notary_api(tx)
     there = await rightful(tx, gun, who)
+    await require_unconverted(tx, gun, now)
     require_docker(there)
     return there
 
@@ -181,11 +182,6 @@ def require_docker(record: CollectionRecord | None) -> None:
             gun=str(record.gun),
             format=record.format,
         )
-
-
-def change_of(gun: Gun, timestamp: StoredFile, now: datetime) -> Change:
-    """What the changefeed says of a new timestamp."""
-    return Change(now, gun, timestamp.version, hashlib.sha256(timestamp.data).hexdigest(), UPDATE)
 
 
 async def _require_founder(tx: Transaction, gun: Gun, accepted: Accepted, upload: Mapping[str, bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,8 @@ from tuf.api.metadata import Root, Snapshot, Timestamp
 
 from trustkit.core.formats.docker.files import meta_name, meta_of, read, role_kind, sign
 from trustkit.core.formats.docker.judge import SNAPSHOT, TIMESTAMP, chain
+from trustkit.core.names import Gun
+from trustkit.core.ports.changefeed import UPDATE, Change
 from trustkit.core.ports.service import StoredFile
 from trustkit.core.readings import Reader
 from trustkit.core.versions import LARGEST
@@ -38,6 +41,7 @@ def resigned(
     now: datetime,
     life: timedelta,
     ahead: int = 0,
+    until: datetime | None = None,
 ) -> list[StoredFile]:
     """A new timestamp, and before it a new snapshot where that is asked for.
 
@@ -46,18 +50,23 @@ def resigned(
         current: the last files of all roles, whose versions these follow.
         life: that of the timestamp.
         ahead: versions to leave out, after the database came from a backup.
+        until: a moment that nothing may outlive.
     """
     made = []
     named = files.get(SNAPSHOT, b"")
     if snapshot:
         meta = {meta_name(role): meta_of(data) for role, data in sorted(files.items()) if role != SNAPSHOT}
         version = _next(SNAPSHOT, current, ahead)
-        expires = (now + SNAPSHOT_LIFE).replace(microsecond=0)
+        expires = _ends(now + SNAPSHOT_LIFE, until)
         made.append(_signed(SNAPSHOT, Snapshot(version, None, expires, meta), signers[SNAPSHOT]))
         named = made[0].data
-    expires = (now + life).replace(microsecond=0)
+    expires = _ends(now + life, until)
     timestamp = Timestamp(_next(TIMESTAMP, current, ahead), None, expires, meta_of(named))
     return [*made, _signed(TIMESTAMP, timestamp, signers[TIMESTAMP])]
+
+
+def _ends(expires: datetime, until: datetime | None) -> datetime:
+    return (expires if until is None else min(expires, until)).replace(microsecond=0)
 
 
 def renewed(
@@ -85,6 +94,11 @@ def renewed(
 def _holds_snapshot(root: bytes, signers: Mapping[str, Signer]) -> bool:
     """Whether a root gives the snapshot to the service's key."""
     return read(root, Root).signed.roles[SNAPSHOT].keyids == [signers[SNAPSHOT].public_key.keyid]
+
+
+def change_of(gun: Gun, timestamp: StoredFile, now: datetime) -> Change:
+    """What the changefeed says of a new timestamp."""
+    return Change(now, gun, timestamp.version, hashlib.sha256(timestamp.data).hexdigest(), UPDATE)
 
 
 def named_by(snapshot: bytes) -> frozenset[str]:

@@ -66,7 +66,7 @@ class OnlineKeys:
         Raises:
             ServerFailed, StateError: as ``ensure`` and ``signers``.
         """
-        return self._opened(gun, await self._made(tx, gun, now))
+        return self.opened(gun, await self._made(tx, gun, now))
 
     async def signers(self, tx: Transaction, gun: Gun) -> Mapping[str, Signer]:
         """The signers by role.
@@ -75,7 +75,7 @@ class OnlineKeys:
             StateError: a key is missing, doesn't open under this key-encryption key for this collection and role, or
                 is at a separate signer and this service has none.
         """
-        return self._opened(gun, await tx.collections.online_keys(gun))
+        return self.opened(gun, await tx.collections.online_keys(gun))
 
     async def pending(self, tx: Transaction, gun: Gun) -> Mapping[str, Key]:
         """The public halves of the keys that wait for a root to name them, by role."""
@@ -228,21 +228,29 @@ class OnlineKeys:
         there = await tx.collections.online_keys(gun)
         if there and not any(map(is_docker, there.values())):
             return there
-        if self._separate is None:
-            made = await self._make(gun, ONLINE)
-        else:
-            keys = await asyncio.to_thread(self._separate.make, gun)
-            made = [_remote(role, key) for role, key in keys.items()]
+        made = await self.fresh(gun)
         await tx.upkeep.drop_pending_keys(gun, list(there))
         await tx.upkeep.replace_online_keys(gun, made, now)
         return {key.role: key for key in made}
+
+    async def fresh(self, gun: Gun) -> list[SealedKey]:
+        """Keys for a new collection, wherever this service makes them; stored nowhere yet.
+
+        Raises:
+            ServerFailed, StateError: as ``ensure``.
+        """
+        if self._separate is None:
+            return await self._make(gun, ONLINE)
+        keys = await asyncio.to_thread(self._separate.make, gun)
+        return [_remote(role, key) for role, key in keys.items()]
 
     async def _make(self, gun: Gun, roles: Iterable[str], *, docker: bool = False) -> list[SealedKey]:
         if docker or not self._sealed.slow:
             return [self._sealed.make(gun, role, docker=docker) for role in roles]
         return [await asyncio.to_thread(self._sealed.make, gun, role) for role in roles]
 
-    def _opened(self, gun: Gun, sealed: Mapping[str, SealedKey]) -> Mapping[str, Signer]:
+    def opened(self, gun: Gun, sealed: Mapping[str, SealedKey]) -> Mapping[str, Signer]:
+        """The signers of stored keys, by role; raises StateError as ``signers``."""
         if set(sealed) != set(ONLINE):
             raise StateError(f"The online keys of {gun} are incomplete.")
         return {role: self._signer(gun, key) for role, key in sealed.items()}

@@ -14,6 +14,7 @@ from tuf.api.metadata import Metadata, Root
 
 from trustkit.authority.access import require
 from trustkit.authority.dropping import require_free, use_up
+from trustkit.authority.former import end_if_taken_back
 from trustkit.authority.founders import require_founder
 from trustkit.authority.onlinekeys import OnlineKeys, slow
 from trustkit.authority.resign import resign_snapshot, resign_timestamp, stored
@@ -146,6 +147,7 @@ class Publishing:
             await self._keys.adopt(tx, gun, adopted, now)
         if accepted.jumped:
             await tx.upkeep.set_jumps(gun, _without(state.ceilings, accepted.jumped))
+        await end_if_taken_back(tx, self._keys, accepted, state.files, gun, now)
         versions = {role: file.version for role, file in {**current, **_by_role(files)}.items()}
         await tx.audit.append(_row(gun, who, accepted, versions, now, adopted))
         return versions

@@ -9,8 +9,8 @@ from datetime import datetime
 from securesystemslib.signer import Signer
 from tuf.api.metadata import Snapshot, Timestamp
 
-from trustkit.authority.notary_publish import change_of
-from trustkit.authority.notary_resign import renewed
+from trustkit.authority.former import renew_former
+from trustkit.authority.notary_resign import change_of, renewed
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.resign import stored
 from trustkit.core.build import next_snapshot, next_timestamp
@@ -91,6 +91,7 @@ class Recovery:
             return await self._docker(tx, gun, current, signers)
         files = self._ahead(gun, current, signers)
         await tx.collections.add_files(gun, files, self.now)
+        await renew_former(tx, self.keys, gun, lifetimes=self.lifetimes, now=self.now, ahead=self.jump)
         ceilings = {
             role: file.version + 1 + self.jump for role, file in current.items() if role not in ("root", *ONLINE)
         }

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from securesystemslib.signer import Signer
 
-from trustkit.authority.notary_publish import change_of
-from trustkit.authority.notary_resign import renewed
+from trustkit.authority.former import renew_former
+from trustkit.authority.notary_resign import change_of, renewed
 from trustkit.authority.onlinekeys import OnlineKeys, slow
 from trustkit.authority.resign import resign_snapshot, resign_timestamp
 from trustkit.core.lifetimes import Lifetimes
@@ -90,8 +90,24 @@ class Renewal:
                 report.failed[str(gun)] = error.message
             except Exception as error:  # noqa: BLE001 - whatever befell one, the others must not expire for it
                 report.failed[str(gun)] = f"{type(error).__name__}: {error}"
+        await self._renew_former(now, report)
         self.report = report
         return report
+
+    async def _renew_former(self, now: datetime, report: RenewalReport) -> None:
+        """The timestamps of frozen sides, up to their final expiry."""
+        life = self._lifetimes.default["timestamp"]
+        async with self._store.read() as tx:
+            due = await tx.former.due(before=now + max(life - DAILY, life / 2), now=now)
+        for record in due:
+            try:
+                async with self._store.write(record.gun) as tx:
+                    await renew_former(tx, self._keys, record.gun, lifetimes=self._lifetimes, now=now)
+                report.renewed += 1
+            except TrustkitError as error:
+                report.failed[f"{record.gun} (docker)"] = error.message
+            except Exception as error:  # noqa: BLE001 - whatever befell one, the others must not expire for it
+                report.failed[f"{record.gun} (docker)"] = f"{type(error).__name__}: {error}"
 
     async def _catch_up(self, report: RenewalReport) -> None:
         """Settles what was not yet since this process started; what fails is tried again in the next round."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from trustkit.authority.access import require
+from trustkit.authority.former import end_former
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import Requester
 from trustkit.authority.settings import require_content_trust
@@ -72,6 +73,7 @@ class Resetting:
             made = await self._keys.replace(tx, gun, now)
             await tx.upkeep.set_jumps(gun, {})
             await tx.upkeep.close(gun, why)
+            await end_former(tx, self._keys, gun, f"the collection was {why}", now)
             if record.format == DOCKER:
                 await tx.changefeed.append(Change(now, gun, 0, "", DELETION))
             detail = {"versions": last, "online_keys": {role: key.keyid for role, key in made.items()}}

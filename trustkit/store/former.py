@@ -59,6 +59,15 @@ class SqlFormer(SqlFiles):
     async def list(self) -> builtins.list[FormerRecord]:
         return [_record(row) for row in (await self._run(_RECORD.order_by(former.c.gun), scans=True)).rows]
 
+    async def due(self, *, before: datetime, now: datetime) -> Sequence[FormerRecord]:
+        statement = (
+            _RECORD.join(heads, heads.c.collection == former.c.collection)
+            .where(heads.c.role == "timestamp", heads.c.expires < before, heads.c.expires < former.c.until)
+            .where(former.c.ended.is_(None), former.c.until > now)
+            .order_by(heads.c.expires, former.c.gun)
+        )
+        return [_record(row) for row in (await self._run(statement, scans=True)).rows]
+
     async def begin(self, gun: Gun, until: datetime, now: datetime) -> None:
         found = (await self._run(_COLLECTION, {"gun": str(gun)})).first
         if found is None:

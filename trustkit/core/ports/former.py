@@ -42,6 +42,10 @@ class Former(Protocol):
     async def get(self, gun: Gun) -> FormerRecord | None: ...
     async def list(self) -> Sequence[FormerRecord]: ...
 
+    async def due(self, *, before: datetime, now: datetime) -> Sequence[FormerRecord]:
+        """Those that are read still, and whose timestamp expires before this moment and before they end."""
+        ...
+
     async def begin(self, gun: Gun, until: datetime, now: datetime) -> None:
         """Makes the open collection the frozen side, and an empty one in format ``tuf`` in its place.
 
