@@ -7,6 +7,7 @@ route can have, then what is left of it is the name, which has to be a whole nam
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trustkit.core.formats.docker.roles import is_delegation
@@ -63,6 +64,17 @@ class Reset:
     """``POST .../_trust/reset``: an Owner ends the collection, so that it can begin anew."""
 
     gun: Gun
+
+
+@dataclass(frozen=True, slots=True)
+class Convert:
+    """``.../_trust/convert``: how far a collection of Docker is on its way to format ``tuf``, and the way.
+
+    ``keys``: ``.../_trust/convert/keys``, which makes the keys that its root has to name there.
+    """
+
+    gun: Gun
+    keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +179,7 @@ class Referrers:
     digest: Digest
 
 
-TrustRoute = Metadata | Publish | OnlineKeys | Reset | Proposals | OneProposal | Target
+TrustRoute = Metadata | Publish | OnlineKeys | Reset | Convert | Proposals | OneProposal | Target
 RegistryRoute = Base | Catalog | Manifest | Blob | Uploads | Upload | TagList | Referrers
 NotaryRoute = NotaryCollection | NotaryFile | NotaryKey | NotaryChanges
 Route = TrustRoute | NotaryRoute | RegistryRoute
@@ -211,19 +223,25 @@ def _segments(raw: bytes) -> list[str]:
     return segments
 
 
+_FIXED: Mapping[str, type[Publish | OnlineKeys | Reset | Convert | Proposals]] = {
+    "metadata": Publish,
+    "metadata/": Publish,
+    "online-keys": OnlineKeys,
+    "reset": Reset,
+    "convert": Convert,
+    "proposals": Proposals,
+}
+
+
 def _trust(segments: list[str]) -> TrustRoute | NotaryRoute | None:
     at = len(segments) - 1 - segments[::-1].index("_trust")
     name, tail = segments[1:at], segments[at + 1 :]
     gun = Gun.parse("/".join(name))
+    if made := _FIXED.get("/".join(tail)):
+        return made(gun)
     match tail:
-        case ["metadata"] | ["metadata", ""]:
-            return Publish(gun)
-        case ["online-keys"]:
-            return OnlineKeys(gun)
-        case ["reset"]:
-            return Reset(gun)
-        case ["proposals"]:
-            return Proposals(gun)
+        case ["convert", "keys"]:
+            return Convert(gun, keys=True)
         case ["proposals", identifier] if _PROPOSAL.match(identifier):
             return OneProposal(gun, identifier)
         case ["metadata", "timestamp.json"]:

@@ -22,8 +22,9 @@ NOTARY_PART = re.compile(rb'form-data; ?name="files"; ?filename="([a-z0-9][a-z0-
 class _Reader:
     """Collects the parts; the callbacks are python-multipart's."""
 
-    def __init__(self, part: re.Pattern[bytes]) -> None:
+    def __init__(self, part: re.Pattern[bytes], most: int) -> None:
         self._part = part
+        self._most = most
         self.files: dict[str, bytes] = {}
         self.ended = False
         self._name = b""
@@ -34,8 +35,8 @@ class _Reader:
 
     def on_part_begin(self) -> None:
         self._count += 1
-        if self._count > MAX_PARTS:
-            raise TooLarge(f"The upload has more than {MAX_PARTS} parts.")
+        if self._count > self._most:
+            raise TooLarge(f"The upload has more than {self._most} parts.")
         self._headers = {}
         self._data = bytearray()
 
@@ -70,21 +71,24 @@ class _Reader:
         self.ended = True
 
 
-def read_upload(content_type: str, body: bytes, *, part: re.Pattern[bytes] = PART) -> Mapping[str, bytes]:
+def read_upload(
+    content_type: str, body: bytes, *, part: re.Pattern[bytes] = PART, most: int = MAX_PARTS
+) -> Mapping[str, bytes]:
     """The uploaded files by role.
 
     Args:
         part: what the Content-Disposition of each has to be, the role in its one group.
+        most: how many there may be.
 
     Raises:
         Malformed: not multipart, truncated, data after the end, a part that isn't a file of ours, one role twice.
-        TooLarge: more than 64 parts.
+        TooLarge: more parts.
     """
     found = _TYPE.match(content_type)
     if not found:
         raise Malformed("The upload is not multipart/form-data with a boundary.")
     boundary = found[2].encode("ascii")
-    reader = _Reader(part)
+    reader = _Reader(part, most)
     callbacks = {name: getattr(reader, name) for name in dir(reader) if name.startswith("on_")}
     try:
         parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]

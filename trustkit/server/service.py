@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trustkit.asgi.listen import DRAIN_SECONDS, bind, serve
+from trustkit.authority.convert import Conversions
 from trustkit.authority.expiry import Expiries
 from trustkit.authority.login import TokenService
 from trustkit.authority.notary import Notary
@@ -36,6 +37,7 @@ from trustkit.gateway.backend import Backend
 from trustkit.gateway.embedded import EmbeddedRegistry
 from trustkit.gateway.exchange import Exchange
 from trustkit.server.callers import Callers, Challenges
+from trustkit.server.convert_routes import ConvertRoutes
 from trustkit.server.health import Health
 from trustkit.server.metrics import Metrics
 from trustkit.server.notary_routes import NotaryRoutes
@@ -189,6 +191,7 @@ class Service:
     ) -> TrustRoutes:
         store, publishing, lifetimes = kept.store, online.publishing, self._settings.lifetimes
         resetting = Resetting(store, online.keys, clock=clock, changed=kept.changed)
+        conversions = Conversions(store, online.keys, lifetimes=lifetimes, clock=clock, changed=kept.changed)
         proposing = Proposing(store, online.keys, publishing, lifetimes=lifetimes, clock=clock)
         return TrustRoutes(
             store,
@@ -196,6 +199,7 @@ class Service:
             backend,
             upkeep=UpkeepRoutes(publishing, rotation, resetting),
             proposals=ProposalRoutes(proposing),
+            conversions=ConvertRoutes(conversions),
             uploads=uploads,
             hosts=frozenset(hosts),
             view=kept.views.view,

@@ -11,13 +11,24 @@ from trustkit.authority.publish import Publishing, Requester, closed, require_tu
 from trustkit.authority.settings import default_format, require_content_trust
 from trustkit.core.access import Action, Operation
 from trustkit.core.names import Gun, Host, Repository
-from trustkit.core.paths import Metadata, OneProposal, OnlineKeys, Proposals, Publish, Reset, Target, TrustRoute
+from trustkit.core.paths import (
+    Convert,
+    Metadata,
+    OneProposal,
+    OnlineKeys,
+    Proposals,
+    Publish,
+    Reset,
+    Target,
+    TrustRoute,
+)
 from trustkit.core.ports.images import Images
 from trustkit.core.ports.service import Store
 from trustkit.core.view import SignedView
 from trustkit.errors import LoginRequired, NoCollection, NotFound, UsageError
 from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange
+from trustkit.server.convert_routes import MAX_FILES, PART, ConvertRoutes
 from trustkit.server.proposal_routes import ProposalRoutes
 from trustkit.server.upkeep_routes import JSON, NO_CACHE, UpkeepRoutes
 from trustkit.server.uploads import Uploads
@@ -28,6 +39,7 @@ _METHODS: dict[type, frozenset[str]] = {
     Target: frozenset({"GET", "HEAD"}),
     OnlineKeys: frozenset({"GET", "POST"}),
     Reset: frozenset({"POST"}),
+    Convert: frozenset({"GET", "POST"}),
     Proposals: frozenset({"GET", "POST"}),
     OneProposal: frozenset({"GET", "POST", "DELETE"}),
     Publish: frozenset({"POST"}),
@@ -50,6 +62,7 @@ class TrustRoutes:
         images: the registry's own manifests, for ``targets/``.
         upkeep: new online keys and resets.
         proposals: changes that wait for signatures.
+        conversions: from the other format.
         uploads: reads uploads, those of the other API too.
     """
 
@@ -61,6 +74,7 @@ class TrustRoutes:
         *,
         upkeep: UpkeepRoutes,
         proposals: ProposalRoutes,
+        conversions: ConvertRoutes,
         uploads: Uploads,
         hosts: frozenset[Host],
         view: Callable[[Repository], Awaitable[SignedView | None]],
@@ -70,6 +84,7 @@ class TrustRoutes:
         self._images = images
         self._upkeep = upkeep
         self._proposals = proposals
+        self._conversions = conversions
         self._hosts = hosts
         self._view = view
         self._uploads = uploads
@@ -91,6 +106,8 @@ class TrustRoutes:
             case Reset():
                 await self._admit(caller, route.gun, Operation.RESET_COLLECTION)
                 await self._upkeep.reset(exchange, route.gun, requester(exchange, caller))
+            case Convert():
+                await self._convert(exchange, route, caller)
             case Proposals() | OneProposal():
                 await self._proposal(exchange, route, caller)
             case Publish():
@@ -140,6 +157,15 @@ class TrustRoutes:
         async with self._uploads.read(exchange, caller) as upload:
             versions = await self._publishing.publish(route.gun, upload, requester(exchange, caller))
         await exchange.reply(200, [JSON, NO_CACHE], json.dumps({"versions": dict(versions)}).encode())
+
+    async def _convert(self, exchange: Exchange, route: Convert, caller: Caller) -> None:
+        await self._admit(caller, route.gun, Operation.PUBLISH)
+        who = requester(exchange, caller)
+        if route.keys or exchange.method == "GET":
+            await self._conversions.state(exchange, route.gun, who, make=route.keys)
+            return
+        async with self._uploads.read(exchange, caller, part=PART, most=MAX_FILES) as upload:
+            await self._conversions.convert(exchange, route.gun, upload, who)
 
     async def _proposal(self, exchange: Exchange, route: Proposals | OneProposal, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.PUBLISH)

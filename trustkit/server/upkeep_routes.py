@@ -35,9 +35,9 @@ class UpkeepRoutes:
             await self._rotation.stage(gun, _roles(asked.get("roles")), who)
         keys = await self._publishing.online_keys(gun, who)
         outlook = await self._rotation.outlook(gun)
-        body: dict[str, object] = {role: _public(key) for role, key in keys.items()}
+        body: dict[str, object] = {role: public_key(key) for role, key in keys.items()}
         if outlook.pending:
-            body["pending"] = {role: _public(key) for role, key in outlook.pending.items()}
+            body["pending"] = {role: public_key(key) for role, key in outlook.pending.items()}
         if outlook.last:
             body["last"] = dict(outlook.last)
         if outlook.ceilings:
@@ -51,7 +51,8 @@ class UpkeepRoutes:
         await exchange.reply(200, [JSON, NO_CACHE], json.dumps({"versions": dict(versions)}).encode())
 
 
-def _public(key: Key) -> dict[str, object]:
+def public_key(key: Key) -> dict[str, object]:
+    """A public key as answers have it: its object, and its id beside."""
     return {"keyid": key.keyid, **key.to_dict()}
 
 

@@ -12,7 +12,7 @@ from trustkit.core.names import PrincipalName
 from trustkit.errors import Malformed
 from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange
-from trustkit.server.multipart import MAX_BODY, PART, read_upload
+from trustkit.server.multipart import MAX_BODY, MAX_PARTS, PART, read_upload
 
 UPLOADS_AT_ONCE = 16
 UPLOADS_OF_ONE = 4
@@ -28,12 +28,12 @@ class Uploads:
 
     @asynccontextmanager
     async def read(
-        self, exchange: Exchange, caller: Caller, *, part: re.Pattern[bytes] = PART
+        self, exchange: Exchange, caller: Caller, *, part: re.Pattern[bytes] = PART, most: int = MAX_PARTS
     ) -> AsyncIterator[Mapping[str, bytes]]:
         """The uploaded files by role, once it is the caller's turn, which lasts until they are done with.
 
         Args:
-            part: as ``read_upload``.
+            part, most: as ``read_upload``.
 
         Raises:
             Malformed, TooLarge: as ``read_upload``, and for a content encoding.
@@ -43,4 +43,4 @@ class Uploads:
         turn = self._turns.setdefault(caller.principal, asyncio.Semaphore(UPLOADS_OF_ONE))
         async with turn, self._all:
             body = await exchange.body(MAX_BODY)
-            yield read_upload(exchange.headers.get("content-type", ""), body, part=part)
+            yield read_upload(exchange.headers.get("content-type", ""), body, part=part, most=most)

@@ -1,0 +1,66 @@
+"""The routes of a conversion from format ``docker`` to ``tuf``: how far it is, the keys that it takes, and itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from trustkit.authority.convert import Conversions, ConversionState
+from trustkit.authority.publish import Requester
+from trustkit.core.names import Gun
+from trustkit.errors import Malformed, UsageError
+from trustkit.gateway.exchange import Exchange
+from trustkit.server.upkeep_routes import JSON, NO_CACHE, public_key
+
+MAX_FILES = 384
+"""Of both formats together."""
+
+PART = re.compile(rb'form-data; ?name="files"; ?filename="((?:tuf|docker)/[a-z0-9][a-z0-9_/-]{0,254})\.json"\Z')
+_TUF_ROLE = re.compile(r"[a-z0-9][a-z0-9_-]{0,127}\Z")
+
+
+class ConvertRoutes:
+    """Handlers; the caller has admitted whoever asks as far as the token goes, and read what was uploaded."""
+
+    def __init__(self, conversions: Conversions) -> None:
+        self._conversions = conversions
+
+    async def state(self, exchange: Exchange, gun: Gun, who: Requester, *, make: bool) -> None:
+        """How far a collection is; with ``make`` there are keys that its new root has to name."""
+        if make and exchange.method != "POST":
+            raise UsageError(f"{exchange.method} is not a method of this path.")
+        found = self._conversions.prepare if make else self._conversions.state
+        await _reply(exchange, _state(await found(gun, who)))
+
+    async def convert(self, exchange: Exchange, gun: Gun, upload: Mapping[str, bytes], who: Requester) -> None:
+        """Converts it."""
+        parts: dict[str, dict[str, bytes]] = {"tuf": {}, "docker": {}}
+        for name, data in upload.items():
+            side, _, role = name.partition("/")
+            if side == "tuf" and not _TUF_ROLE.match(role):
+                raise Malformed(f"No role in format tuf is named {role[:64]}.")
+            parts[side][role] = data
+        versions = await self._conversions.convert(gun, parts["tuf"], parts["docker"], who)
+        await _reply(exchange, {"versions": dict(versions)})
+
+
+def _state(state: ConversionState) -> dict[str, object]:
+    former = state.former
+    body: dict[str, object] = {"format": state.record.format}
+    if state.keys:
+        body["keys"] = {role: public_key(key) for role, key in state.keys.items()}
+    if state.last:
+        body["last"] = dict(state.last)
+    if former is not None:
+        body["converted"] = former.converted.isoformat()
+        body["docker"] = {
+            "until": former.until.isoformat(),
+            "ended": None if former.ended is None else former.ended.isoformat(),
+            "reason": former.reason,
+        }
+    return body
+
+
+async def _reply(exchange: Exchange, body: Mapping[str, object]) -> None:
+    await exchange.reply(200, [JSON, NO_CACHE], json.dumps(body).encode())
