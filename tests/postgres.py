@@ -20,7 +20,8 @@ from psycopg import sql
 
 PASSWORD = "a-Password-of-17+"
 START_SECONDS = 60.0
-USER = "trustkit"
+SUPERUSER, USER = "postgres", "trustkit"
+"""Who the tests are to the server, and who the service is: the owner of its database, and no more."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -58,6 +59,7 @@ class Postgres:
         self._initialise()
         self._settings = settings
         self.start()
+        self.run(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(USER), sql.Literal(PASSWORD)))
 
     @property
     def socket_folder(self) -> Path:
@@ -68,7 +70,7 @@ class Postgres:
         password.write_text(PASSWORD, encoding="ascii")
         command = [
             self._programs / "initdb",
-            *("-D", self._folder / "data", "-U", USER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"),
+            *("-D", self._folder / "data", "-U", SUPERUSER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"),
             *("--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password}"),
         ]
         subprocess.run(command, check=True, capture_output=True, timeout=120, cwd="/", **self._identity)
@@ -136,12 +138,17 @@ class Postgres:
     def connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
         """A connection over the socket, as the superuser; what is asked on it is committed at once."""
         return psycopg.connect(
-            host=str(self._folder), port=self.port, user=USER, dbname=database, autocommit=True, connect_timeout=5
+            host=str(self._folder),
+            port=self.port,
+            user=SUPERUSER,
+            dbname=database,
+            autocommit=True,
+            connect_timeout=5,
         )
 
-    def run(self, statement: Any, database: str = "postgres") -> list[tuple[Any, ...]]:
-        """What one statement gives."""
-        with self.connect(database) as connection:
+    def run(self, statement: Any, url: str = "") -> list[tuple[Any, ...]]:
+        """What one statement gives, in the database of a URL."""
+        with self.connect(name_of(url) if url else "postgres") as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
@@ -151,11 +158,15 @@ class Postgres:
             return f"postgresql://{USER}:{password}@127.0.0.1:{port or self.port}/{database}"
         return f"postgresql://{USER}@/{database}?host={self._folder}&port={self.port}"
 
-    def empty(self) -> str:
-        """A new database without tables; its name."""
+    def empty(self, options: str = "LOCALE_PROVIDER icu ICU_LOCALE 'en-US' TEMPLATE template0") -> str:
+        """A new database without tables, which sorts as people in one country do; its URL, over the socket."""
+        return self._create(options)
+
+    def _create(self, options: str) -> str:
         name = f"t{next(self._numbers)}"
-        self.run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        return name
+        statement = "CREATE DATABASE {} OWNER {} " + options
+        self.run(sql.SQL(statement).format(sql.Identifier(name), sql.Identifier(USER)))
+        return self.url(name)
 
     def database(self) -> str:
         """A new database with this version's tables; its URL, over the socket."""
@@ -164,14 +175,15 @@ class Postgres:
             from trustkit.store.postgres.tables import migrate
 
             made = self.empty()
-            migrate(Address.parse(self.url(made)))
-            self._template = made
-        name = f"t{next(self._numbers)}"
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        self.run(statement.format(sql.Identifier(name), sql.Identifier(self._template)))
-        return self.url(name)
+            migrate(Address.parse(made))
+            self._template = name_of(made)
+        return self._create(f"TEMPLATE {self._template}")
 
     def drop(self, url: str) -> None:
         """Removes a database, whoever is connected to it."""
-        name = url.split("?")[0].rsplit("/", 1)[1]
-        self.run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        self.run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name_of(url))))
+
+
+def name_of(url: str) -> str:
+    """The name of the database of a URL."""
+    return url.split("?", maxsplit=1)[0].rsplit("/", 1)[1]

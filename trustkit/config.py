@@ -236,6 +236,23 @@ def kek_uri(flag: str | None, environ: Mapping[str, str], *, file: Path | None) 
     return Setting(text, KEK_URI) if text and file is None else Setting("", "default")
 
 
+DATABASE, DATABASE_PASSWORD_FILE = "TRUSTKIT_DATABASE", "TRUSTKIT_DATABASE_PASSWORD_FILE"
+
+
+def database(flag: str | None, environ: Mapping[str, str]) -> Setting[str]:
+    """The URL of the service's database; empty where the data folder says which.
+
+    Raises:
+        InvalidSetting: an empty option.
+    """
+    if flag is not None:
+        if not flag.strip():
+            raise InvalidSetting("--database is empty.", hint="Name a database, or leave it out.")
+        return Setting(flag, "--database")
+    text = environ.get(DATABASE, "").strip()
+    return Setting(text, DATABASE if text else "default")
+
+
 _WORDS = {
     "1": True,
     "true": True,

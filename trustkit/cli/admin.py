@@ -17,6 +17,7 @@ from trustkit.cli.admin_places import drop, use
 from trustkit.cli.admin_registry import registry
 from trustkit.cli.admin_service import Service, format_option, now, pass_service, show
 from trustkit.cli.admin_upkeep import online_keys, recover
+from trustkit.cli.database_options import database_options, database_source
 from trustkit.core.access import Assignment, Role
 from trustkit.core.names import PrincipalName
 from trustkit.core.patterns import RepositoryPattern
@@ -41,13 +42,22 @@ _repository = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="The service's data folder.",
 )
+@database_options
 @click.pass_context
-def command(ctx: click.Context, data_dir: Path) -> None:
+def command(
+    ctx: click.Context,
+    data_dir: Path,
+    database: str | None,
+    database_password_file: Path | None,
+    *,
+    unsafe_plain_database: bool,
+) -> None:
     """Principals, roles and policies of a service.
 
     Works on the service's database; a running service follows within a second.
     """
-    ctx.obj = Service(data_dir, f"operator:{_login_name()}")
+    source = database_source(database, database_password_file, unsafe_plain=unsafe_plain_database)
+    ctx.obj = Service(data_dir, f"operator:{_login_name()}", source.of(data_dir))
 
 
 @command.group()

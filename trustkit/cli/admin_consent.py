@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trustkit.cli import output
-from trustkit.cli.admin_service import DATABASE, SIGNER, Service, now, pass_service
+from trustkit.cli.admin_service import SIGNER, Service, now, pass_service
 from trustkit.core.names import Gun
 from trustkit.errors import InvalidSetting, NotFound
 
@@ -71,7 +71,7 @@ def signer_events(service: Service, limit: int) -> list[AuditRow] | None:
     from trustkit.authority.audit import check_limit
     from trustkit.server.signer_service import ledger_of
 
-    if (service.data_dir / DATABASE).exists() or not (service.data_dir / SIGNER).exists():
+    if service.database.exists or not (service.data_dir / SIGNER).exists():
         return None
     with ledger_of(service.data_dir) as ledger:
         return ledger.events(check_limit(limit))

@@ -99,24 +99,23 @@ def kek_unwrap(service: Service, kek_file: Path | None, kek_uri: str | None, kek
 def _keks(service: Service, kek_file: Path | None, kek_uri: str | None, kek_pin_file: Path | None) -> Keks:
     from trustkit.server.kek import KekSource, require_data_dir
 
-    require_data_dir(service.data_dir)
+    require_data_dir(service.data_dir, service.database)
     return KekSource(kek_file, required_wrapper(kek_uri, kek_pin_file)).of(service.data_dir)
 
 
 def _check(service: Service) -> Check:
     from trustkit.server.kek import require_ours
 
-    return lambda found: asyncio.run(require_ours(service.data_dir, found))
+    return lambda found: asyncio.run(require_ours(service.data_dir, found, service.database))
 
 
 def _record(service: Service, action: str, subject: str, key_id: str) -> None:
     """A row of the audit log; a separate signer has none."""
     from trustkit.core.ports.service import AuditRow
-    from trustkit.server.kek import SERVICE
 
     async def append(store: Store) -> None:
         async with store.write() as tx:
             await tx.audit.append(AuditRow(now(), service.actor, "local", action, subject, {"id": key_id}))
 
-    if (service.data_dir / SERVICE).exists():
+    if service.database.exists:
         service.run(append)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trustkit.cli import output
-from trustkit.cli.admin_service import DATABASE, SIGNER, Service, now, pass_service
+from trustkit.cli.admin_service import SIGNER, Service, now, pass_service
 from trustkit.cli.admin_upkeep import opened_keys
 from trustkit.cli.kek_options import kek_options, kek_source
 from trustkit.cli.online_places import online_places
@@ -95,10 +95,10 @@ def drop(service: Service, gun: str, role: str | None) -> None:
 
 def _require_service(service: Service) -> None:
     """Raises StateError in the folder of a separate signer, or where there is no service yet."""
-    if (service.data_dir / SIGNER).exists() and not (service.data_dir / DATABASE).exists():
+    if (service.data_dir / SIGNER).exists() and not service.database.exists:
         raise StateError(
             f"{service.data_dir} is of a separate signer, which signs with keys that it made itself.",
             hint="It makes them on a token with: trustkit serve-signer --online-key-uri URI",
         )
-    if not (service.data_dir / DATABASE).exists():
+    if not service.database.exists:
         raise StateError(f"There is no service in {service.data_dir}.", hint="Correct --data-dir.")

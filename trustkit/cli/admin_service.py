@@ -19,17 +19,19 @@ from trustkit.errors import StateError
 if TYPE_CHECKING:
     from trustkit.authority.principals import Principals
     from trustkit.core.ports.service import Store
+    from trustkit.server.database import Database
 
 T = TypeVar("T")
-DATABASE, SIGNER = "trustkit.db", "signer.db"
+SIGNER = "signer.db"
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service's folder, and who administers it."""
+    """A service's folder and database, and who administers it."""
 
     data_dir: Path
     actor: str
+    database: Database
 
     @asynccontextmanager
     async def store(self) -> AsyncIterator[Store]:
@@ -38,17 +40,14 @@ class Service:
         Raises:
             StateError: the folder is a separate signer's, or the database can't be used.
         """
-        from trustkit.store.database import SqlStore
-
-        database = self.data_dir / DATABASE
-        if not database.exists():
+        if not self.database.exists:
             if (self.data_dir / SIGNER).exists():
                 raise StateError(
                     f"{self.data_dir} is the data folder of a separate signer, which has none of this.",
                     hint="Give that of trustkit serve.",
                 )
             output.note(f"There is no service in {self.data_dir} yet; its database is made now.")
-        store = await SqlStore.open(database)
+        store = await self.database.open()
         try:
             yield store
         finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from trustkit.cli.database_options import database_options, database_source
 from trustkit.cli.kek_options import kek_options, kek_source, online_key_options
 from trustkit.cli.online_places import online_devices
 from trustkit.cli.output import data, note
@@ -45,6 +46,7 @@ from trustkit.core.names import Host
 )
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its private key, PEM.")
 @click.option("--trust-only", is_flag=True, help="Make trust-only the default of every repository.")
+@database_options
 @kek_options
 @online_key_options
 @click.option("--signer", metavar="URL", help="A separate signer that makes and holds the online keys.")
@@ -89,6 +91,9 @@ def command(
     tls_key: Path | None,
     *,
     trust_only: bool,
+    database: str | None,
+    database_password_file: Path | None,
+    unsafe_plain_database: bool,
     kek_file: Path | None,
     kek_uri: str | None,
     kek_pin_file: Path | None,
@@ -130,6 +135,7 @@ def command(
         token_services=token_services,
         tls=tls_of(tls_cert, tls_key),
         trust_only=trust_only,
+        database=database_source(database, database_password_file, unsafe_plain=unsafe_plain_database),
         kek=kek_source(kek_file, kek_uri, kek_pin_file),
         forge=forge,
         places=places,

@@ -14,11 +14,11 @@ from trustkit.core.names import Gun
 from trustkit.core.ports.service import SealedKey
 from trustkit.core.ports.wrapping import KeyWrapper
 from trustkit.errors import StateError
-from trustkit.store.database import SqlStore
+from trustkit.server.database import Database, DatabaseSource
 from trustkit.store.kek import KekFolder
 from trustkit.store.ledger import SqliteLedger
 
-SERVICE, SIGNER = "trustkit.db", "signer.db"
+SIGNER = "signer.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +38,23 @@ class KekSource:
         return Keks(KekFolder(data_dir, self.file), self.wrapper)
 
 
-def require_data_dir(data_dir: Path) -> None:
+def require_data_dir(data_dir: Path, database: Database) -> None:
     """Returns for a data folder of a service or a signer; raises StateError, and makes nothing."""
-    if not (data_dir / SERVICE).exists() and not (data_dir / SIGNER).exists():
+    if not database.exists and not (data_dir / SIGNER).exists():
         raise StateError(f"{data_dir} is no data folder of a service or a signer.", hint="Correct --data-dir.")
 
 
-async def require_ours(data_dir: Path, kek: bytes) -> None:
+async def require_ours(data_dir: Path, kek: bytes, database: Database | None = None) -> None:
     """Returns where what is sealed in this data folder opens under this key-encryption key.
 
     Raises:
         StateError: it doesn't; or it is no data folder of a service or a signer.
     """
-    require_data_dir(data_dir)
-    service, signer = data_dir / SERVICE, data_dir / SIGNER
-    if service.exists():
-        store = await SqlStore.open(service)
+    database = database or DatabaseSource().of(data_dir)
+    require_data_dir(data_dir, database)
+    signer = data_dir / SIGNER
+    if database.exists:
+        store = await database.open()
         try:
             await TokenKeys.require(store, Sealer(kek))
         finally:

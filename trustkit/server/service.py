@@ -50,12 +50,11 @@ from trustkit.server.trust_routes import TrustRoutes
 from trustkit.server.upkeep_routes import UpkeepRoutes
 from trustkit.server.uploads import Uploads
 from trustkit.server.v2 import Application, Parts
-from trustkit.store.database import SqlStore
+from trustkit.store.opening import OpenStore
 
 log = logging.getLogger("trustkit.service")
 
 RENEW_SECONDS = 60
-DATABASE = "trustkit.db"
 
 
 def clock() -> datetime:
@@ -67,7 +66,7 @@ def clock() -> datetime:
 class _Kept:
     """What is stored, and what is remembered of it."""
 
-    store: SqlStore
+    store: OpenStore
     sealer: Sealer
     tokens: TokenKeys
     views: Views
@@ -168,8 +167,10 @@ class Service:
     async def _open(self, stack: AsyncExitStack, name: str) -> _Kept:
         """The database and the keys, with what a start settles in them."""
         settings = self._settings
-        store = await SqlStore.open(settings.data_dir / DATABASE)
+        database = settings.database.of(settings.data_dir)
+        store = await database.open()
         stack.push_async_callback(store.close)
+        database.remember()
         # A database without sealed keys, from `trustkit admin` before the first start, can't miss a key.
         sealer = Sealer(settings.kek.of(settings.data_dir).open(create=not await TokenKeys.stored(store)))
         if settings.forge:
@@ -226,7 +227,7 @@ class Service:
 
         return await open_upstream(stack, self._settings, services, issuer, clock=clock, say=self._say)
 
-    async def _default_trust_only(self, store: SqlStore) -> None:
+    async def _default_trust_only(self, store: OpenStore) -> None:
         every = RepositoryPattern("*")
         async with store.read() as tx:
             if (await tx.settings.trust_only_patterns()).get(every):

@@ -17,6 +17,7 @@ from trustkit.core.names import Host
 from trustkit.core.ports.forging import KeyForge
 from trustkit.core.ports.places import KeyPlaces
 from trustkit.errors import InvalidName, InvalidSetting
+from trustkit.server.database import DatabaseSource
 from trustkit.server.kek import KekSource
 from trustkit.server.signer_client import SignerAddress
 
@@ -94,6 +95,7 @@ class ServeSettings:
     token_services: tuple[str, ...] = ()
     tls: Tls | None = None
     trust_only: bool = False
+    database: DatabaseSource = field(default_factory=DatabaseSource)
     kek: KekSource = field(default_factory=KekSource)
     signer: SignerAddress | None = None
     forge: KeyForge | None = None

@@ -59,7 +59,7 @@ class SqlStore:
             StateError: damaged, another program's, made by a newer version, or not ours to write.
             InvalidSetting: a URL of another kind.
         """
-        path = _path(path_or_url)
+        path = file_of(path_or_url)
         private_folder(path.parent)
         store = cls(_engine(path))
         try:
@@ -128,7 +128,8 @@ def _commit(connection: Connection) -> None:
         connection.commit()
 
 
-def _path(path_or_url: Path | str) -> Path:
+def file_of(path_or_url: Path | str) -> Path:
+    """The file that is meant; raises InvalidSetting for a URL of something else."""
     if isinstance(path_or_url, Path) or "://" not in path_or_url:
         return Path(path_or_url).absolute()
     try:
@@ -136,7 +137,10 @@ def _path(path_or_url: Path | str) -> Path:
     except ArgumentError as error:
         raise InvalidSetting("The database's URL can't be read.", hint="Write sqlite:///FILE.") from error
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
-        raise InvalidSetting("Only a database in an SQLite file is supported.", hint="Write sqlite:///FILE.")
+        raise InvalidSetting(
+            "The database's URL names no file of SQLite, and isn't of PostgreSQL.",
+            hint="Write sqlite:///FILE or postgresql://USER@HOST/DATABASE.",
+        )
     return Path(url.database).absolute()
 
 

@@ -27,16 +27,35 @@ async def open_store(where: Path | str | Address) -> OpenStore:
         InvalidSetting: a URL of another kind, or a part of the program that isn't installed.
         StateError: as ``SqlStore.open`` and ``PostgresStore.open``.
     """
-    if isinstance(where, Path | str) and not str(where).startswith(("postgresql:", "postgres:")):
+    if isinstance(where, Path) or (isinstance(where, str) and not is_postgres(where)):
         from trustkit.store.database import SqlStore
 
         return await SqlStore.open(where)
+    address = postgres_address(where) if isinstance(where, str) else where
+    from trustkit.store.postgres.store import PostgresStore
+
+    return await PostgresStore.open(address)
+
+
+def sqlite_file(url: str) -> Path:
+    """The file of a URL ``sqlite:///FILE``; raises InvalidSetting for another one."""
+    from trustkit.store.database import file_of
+
+    return file_of(url)
+
+
+def is_postgres(url: str) -> bool:
+    """Whether a URL is of PostgreSQL, right or wrong."""
+    return url.startswith(("postgresql:", "postgres:"))
+
+
+def postgres_address(url: str, password_file: Path | None = None, *, unsafe_plain: bool = False) -> Address:
+    """As ``Address.parse``; raises InvalidSetting where psycopg isn't installed."""
     try:
         from trustkit.store.postgres.address import Address
-        from trustkit.store.postgres.store import PostgresStore
     except ImportError as error:
         raise InvalidSetting(
             "A database of PostgreSQL needs psycopg, which isn't installed.",
             hint="pip install 'trustkit[server,postgresql]'",
         ) from error
-    return await PostgresStore.open(where if isinstance(where, Address) else Address.parse(str(where)))
+    return Address.parse(url, password_file=password_file, unsafe_plain=unsafe_plain)

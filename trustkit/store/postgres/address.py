@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -32,6 +33,7 @@ _OURS: Mapping[str, str | int] = {
     "tcp_user_timeout": 10_000,
 }
 """What a URL may say otherwise.  A peer that is gone is noticed within 11 seconds."""
+_SECRET = ("password", "sslpassword")
 _NEVER = ("service", "options", "replication")
 
 
@@ -88,6 +90,17 @@ class Address:
             )
         shown = f"{given['dbname']} at {given['host']}"
         return cls(shown, {**_OURS, **given}, password_file)
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL has a password in it; raises InvalidSetting where it can't be read."""
+    return any(name in _parsed(url) for name in _SECRET)
+
+
+def without_password(url: str) -> str:
+    """The URL's parameters as a URL again, without passwords; raises InvalidSetting where it can't be read."""
+    given = {name: str(value) for name, value in _parsed(url).items() if name not in _SECRET}
+    return f"postgresql:///?{urlencode(given, quote_via=quote)}"
 
 
 def _parsed(url: str) -> dict[str, str | int]:

@@ -92,5 +92,5 @@ def ours(error: psycopg.Error) -> TrustkitError:
 
 def reason(error: BaseException) -> str:
     """Why no connection came about, in libpq's words, which name no password; for who runs the service."""
-    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__
+    text = str(error).split("failed: ")[-1].strip() or type(error).__name__
+    return " ".join(text.splitlines()[0].split()).removeprefix("FATAL: ").rstrip(".?")[:300]

@@ -13,11 +13,8 @@ import hashlib
 from trustkit.core.names import Gun
 from trustkit.core.ports.service import Scope
 
-BUSY_SECONDS = 20.0
-"""How long a writer waits for others before it gives up."""
-PATIENCE = "1s"
+TURN_SECONDS = 1.0
 """How long at once a writer without a scope waits: while it does, those with one queue up behind it."""
-PATIENT = f"{BUSY_SECONDS:.0f}s"
 
 
 def number(name: str) -> int:
@@ -37,19 +34,17 @@ def name_of(of: Scope) -> str:
     return f"collection {of.repository}" if isinstance(of, Gun) else f"principal {of}"
 
 
-def to_write(of: Scope) -> str:
-    """Begins a transaction that holds the locks of a scope.
+def to_write(of: Scope, seconds: float) -> str:
+    """Begins a transaction that holds the locks of a scope, if they are had within so many seconds each.
 
     READ COMMITTED: each statement sees what was committed before it, so the ones after the locks see all that their
     last holders did.  A snapshot of the whole transaction would be taken before the locks are had, and be too old.
     """
-    begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+    begin = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '{seconds * 1000:.0f}ms'"
     if of is None:
-        return f"{begin}; SET LOCAL lock_timeout = '{PATIENCE}'; SELECT pg_advisory_xact_lock({EVERYTHING})"
-    return (
-        f"{begin}; SET LOCAL lock_timeout = '{PATIENT}'; SELECT pg_advisory_xact_lock_shared({EVERYTHING}); "
-        f"SELECT pg_advisory_xact_lock({number(name_of(of))})"
-    )
+        return f"{begin}; SELECT pg_advisory_xact_lock({EVERYTHING})"
+    own = number(name_of(of))
+    return f"{begin}; SELECT pg_advisory_xact_lock_shared({EVERYTHING}); SELECT pg_advisory_xact_lock({own})"
 
 
 TO_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"

@@ -15,8 +15,6 @@ from psycopg.pq import TransactionStatus
 from trustkit.errors import DatabaseUnavailable
 from trustkit.store.postgres.session import Unconnected, cut
 
-WAIT_SECONDS = 5.0
-"""How long somebody waits for a connection; then it is said that there is none, rather than to hang."""
 PAUSE_SECONDS = 0.1
 
 
@@ -26,11 +24,13 @@ class Pool:
     Args:
         connect: opens one; raises Unconnected.
         size: how many there are at most.
+        patience: seconds that somebody waits for one; then it is said that there is none, rather than to hang.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[AsyncConnection[Any]]], size: int) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[AsyncConnection[Any]]], size: int, patience: float) -> None:
         self._connect = connect
         self._size = size
+        self._patience = patience
         self._free = asyncio.Semaphore(size)
         self._idle: list[AsyncConnection[Any]] = []
         self._taken = 0
@@ -39,11 +39,11 @@ class Pool:
         """A connection that nobody else uses; whether it still works shows when it is used.
 
         Raises:
-            DatabaseUnavailable: none is free, or none can be opened, within ``WAIT_SECONDS``.
+            DatabaseUnavailable: none is free, or none can be opened, in time.
         """
-        until = time.monotonic() + WAIT_SECONDS
+        until = time.monotonic() + self._patience
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(self._patience):
                 await self._free.acquire()
         except TimeoutError:
             message = f"All {self._size} connections of this service to its database are in use."

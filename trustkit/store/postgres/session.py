@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -22,9 +23,28 @@ OLDEST = 130000
 STATEMENT_SECONDS = 30
 IDLE_SECONDS = 30
 """How long a transaction may wait for us: over what a separate signer or a device takes to sign."""
-ANSWER_SECONDS = 10.0
-"""How long an answer by key may take until the connection counts as broken."""
-LONG_SECONDS = STATEMENT_SECONDS + 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many seconds something may take until the connection counts as broken.
+
+    Attributes:
+        begin: beginning a transaction, apart from waiting for locks; or ending one without a commit.
+        answer: a statement by key.
+        scan: a statement that reads as many rows as there are.
+        commit: a commit.
+        connection: until one is free.
+        locks: until the locks of a write are free.
+    """
+
+    begin: float = 5.0
+    answer: float = 10.0
+    scan: float = STATEMENT_SECONDS + 5.0
+    commit: float = 15.0
+    connection: float = 5.0
+    locks: float = 20.0
+
 
 _SETTINGS = {
     "statement_timeout": f"{STATEMENT_SECONDS}s",
@@ -59,7 +79,7 @@ async def connect(address: Address) -> AsyncConnection[Any]:
         why = "no answer" if isinstance(error, TimeoutError) else reason(error)
         raise Unconnected(f"The database {address.shown} can't be reached: {why}.", hint=AGAIN) from None
     try:
-        with deadline(connection, ANSWER_SECONDS):
+        with deadline(connection, Patience().answer):
             await _set_up(connection)
     except BaseException:
         cut(connection)

@@ -16,7 +16,7 @@ from sqlalchemy import Executable, Select, TypeDecorator
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from trustkit.store.postgres.foreign import mapped
-from trustkit.store.postgres.session import ANSWER_SECONDS, LONG_SECONDS, deadline
+from trustkit.store.postgres.session import Patience, deadline
 from trustkit.store.statements import Answer
 
 Values = Mapping[str, Any]
@@ -102,9 +102,10 @@ class Compiler:
 class PostgresStatements:
     """``Statements`` on one connection, in a transaction that somebody else begins and ends."""
 
-    def __init__(self, connection: AsyncConnection[Any], compiler: Compiler) -> None:
+    def __init__(self, connection: AsyncConnection[Any], compiler: Compiler, patience: Patience) -> None:
         self._connection = connection
         self._compiler = compiler
+        self._patience = patience
 
     async def run(
         self, statement: Executable, values: Values | Sequence[Values] | None = None, *, scans: bool = False
@@ -113,8 +114,8 @@ class PostgresStatements:
         given: Sequence[Values] = [values or {}] if values is None or isinstance(values, Mapping) else values
         if not given:
             return Answer((), 0)
-        compiled = self._compiler(statement, sorted(given[0]))
-        with mapped(), deadline(self._connection, LONG_SECONDS if scans else ANSWER_SECONDS):
+        compiled, patience = self._compiler(statement, sorted(given[0])), self._patience
+        with mapped(), deadline(self._connection, patience.scan if scans else patience.answer):
             async with self._connection.cursor() as cursor:
                 if len(given) > 1:
                     await cursor.executemany(compiled.text, [compiled.values(each) for each in given])

@@ -12,14 +12,15 @@ from weakref import WeakValueDictionary
 
 import psycopg
 from psycopg import AsyncConnection, errors
+from psycopg.pq import TransactionStatus
 
 from trustkit.core.ports.service import Scope
-from trustkit.errors import DatabaseUnavailable, OutcomeUnknown
+from trustkit.errors import DatabaseUnavailable, OutcomeUnknown, StateError
 from trustkit.store.postgres.address import Address
-from trustkit.store.postgres.foreign import mapped
-from trustkit.store.postgres.locks import BUSY_SECONDS, TO_READ, name_of, to_write
+from trustkit.store.postgres.foreign import AGAIN, mapped
+from trustkit.store.postgres.locks import TO_READ, TURN_SECONDS, name_of, to_write
 from trustkit.store.postgres.pool import Pool, close
-from trustkit.store.postgres.session import connect, deadline
+from trustkit.store.postgres.session import Patience, Unconnected, connect, deadline
 from trustkit.store.postgres.statements import Compiler, PostgresStatements
 from trustkit.store.postgres.tables import prepare
 from trustkit.store.transaction import SqlTransaction
@@ -29,8 +30,6 @@ log = logging.getLogger("trustkit.database")
 CONNECTIONS = 10
 WRITERS = 6
 """At most so many connections are held by writers, who may wait for locks: reads go on meanwhile."""
-BEGIN_SECONDS = 5.0
-COMMIT_SECONDS = 15.0
 
 
 class PostgresStore:
@@ -41,10 +40,12 @@ class PostgresStore:
     without an end: not for a connection, a lock or an answer.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, patience: Patience = Patience()) -> None:  # noqa: B008 - frozen
         self._address = address
+        self._patience = patience
+        self._serving = False
         self._compiler = Compiler()
-        self._pool = Pool(self._connect, CONNECTIONS)
+        self._pool = Pool(self._connect, CONNECTIONS, patience.connection)
         self._writers = asyncio.Semaphore(WRITERS)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -52,7 +53,7 @@ class PostgresStore:
         return f"PostgresStore({self._address.shown!r})"
 
     @classmethod
-    async def open(cls, address: Address) -> Self:
+    async def open(cls, address: Address, patience: Patience = Patience()) -> Self:  # noqa: B008 - frozen
         """Opens the database; makes the tables where it is empty.
 
         Raises:
@@ -61,13 +62,14 @@ class PostgresStore:
                 what was acknowledged.
             InvalidSetting: its encoding isn't UTF-8.
         """
-        store = cls(address)
+        store = cls(address, patience)
         try:
             async with store._connected() as connection:
                 await prepare(connection, address)
         except BaseException:
             await store.close()
             raise
+        store._serving = True
         return store
 
     async def close(self) -> None:
@@ -77,9 +79,9 @@ class PostgresStore:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[SqlTransaction]:
         """A consistent view of one moment, in which nothing can be changed."""
-        connection = await self._begun(TO_READ, BEGIN_SECONDS)
+        connection = await self._begun(TO_READ, self._patience.begin)
         try:
-            yield SqlTransaction(PostgresStatements(connection, self._compiler))
+            yield SqlTransaction(PostgresStatements(connection, self._compiler, self._patience))
         finally:
             await self._end(connection)
 
@@ -93,13 +95,20 @@ class PostgresStore:
         async with turn, self._writers:
             connection = await self._locked(of)
             try:
-                yield SqlTransaction(PostgresStatements(connection, self._compiler))
-                await _commit(connection)
+                yield SqlTransaction(PostgresStatements(connection, self._compiler, self._patience))
+                await self._commit(connection)
             finally:
                 await self._end(connection)
 
     async def _connect(self) -> AsyncConnection[Any]:
-        return await connect(self._address)
+        """Once the service runs, why not is for its log alone: what is refused is told to anybody who asks."""
+        try:
+            return await connect(self._address)
+        except Unconnected as error:
+            if not self._serving:
+                raise
+            log.error("%s", error.message)
+            raise Unconnected("The database can't be reached.", hint=AGAIN) from error
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AsyncConnection[Any]]:
@@ -111,10 +120,12 @@ class PostgresStore:
 
     async def _locked(self, of: Scope) -> AsyncConnection[Any]:
         """A transaction that has the locks; one without a scope asks again and again, lest all queue up behind it."""
-        until, begin = time.monotonic() + BUSY_SECONDS, to_write(of)
+        patience = self._patience
+        until = time.monotonic() + patience.locks
+        begin = to_write(of, min(TURN_SECONDS, patience.locks) if of is None else patience.locks)
         while True:
             try:
-                return await self._begun(begin, BUSY_SECONDS + BEGIN_SECONDS)
+                return await self._begun(begin, patience.locks + patience.begin)
             except DatabaseUnavailable as error:
                 waited = isinstance(error.__cause__, errors.LockNotAvailable)
                 if of is not None or not waited or time.monotonic() >= until:
@@ -144,11 +155,32 @@ class PostgresStore:
                 return connection
         raise DatabaseUnavailable("The database can't be reached.")
 
+    async def _commit(self, connection: AsyncConnection[Any]) -> None:
+        """Commits.  What breaks in between leaves it unknown; nobody may try again for whoever asked (TRUST 3.1).
+
+        Raises:
+            OutcomeUnknown: the change is there, or it isn't; a client that tries again finds out by the versions.
+            StateError: something before failed in the database, and was passed over; nothing is kept.
+        """
+        try:
+            with mapped(), deadline(connection, self._patience.commit):
+                done = await connection.execute("COMMIT")
+        except DatabaseUnavailable as error:
+            if not connection.closed:
+                raise
+            log.error("the connection to the database broke in a commit: %s", error.message)
+            raise OutcomeUnknown(
+                "The connection to the database broke while the change was being kept: it is there, or it isn't.",
+                hint="Run it again: where the change is there, that does nothing.",
+            ) from error
+        if done.statusmessage != "COMMIT":
+            raise StateError("The database kept nothing of a change, of which a part had failed.")
+
     async def _end(self, connection: AsyncConnection[Any]) -> None:
         """Ends a transaction where there still is one, and gives the connection back."""
         try:
             if not connection.closed and not _idle(connection):
-                with deadline(connection, BEGIN_SECONDS):
+                with deadline(connection, self._patience.begin):
                     await connection.execute("ROLLBACK")
         except psycopg.Error:
             await close(connection)
@@ -157,23 +189,4 @@ class PostgresStore:
 
 
 def _idle(connection: AsyncConnection[Any]) -> bool:
-    return connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
-
-
-async def _commit(connection: AsyncConnection[Any]) -> None:
-    """Commits.  What breaks in between leaves it unknown; nobody may try again for whoever asked (TRUST 3.1).
-
-    Raises:
-        OutcomeUnknown: the change is there, or it isn't; a client that tries again finds out by the versions.
-    """
-    try:
-        with mapped(), deadline(connection, COMMIT_SECONDS):
-            await connection.execute("COMMIT")
-    except DatabaseUnavailable as error:
-        if not connection.closed:
-            raise
-        log.error("the connection to the database broke in a commit: %s", error.message)
-        raise OutcomeUnknown(
-            "The connection to the database broke while the change was being kept: it is there, or it isn't.",
-            hint="Run it again: where the change is there, that does nothing.",
-        ) from error
+    return connection.pgconn.transaction_status == TransactionStatus.IDLE

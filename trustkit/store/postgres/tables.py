@@ -18,10 +18,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from trustkit.errors import StateError
-from trustkit.store.kept import postgres_triggers
 from trustkit.store.postgres.address import Address
 from trustkit.store.postgres.foreign import mapped, ours, reason
-from trustkit.store.postgres.locks import MIGRATION
+from trustkit.store.postgres.kept import COLUMNS, sorted_by_bytes, triggers
+from trustkit.store.postgres.locks import CHANGEFEED, MIGRATION
 from trustkit.store.postgres.session import Unconnected, connect
 from trustkit.store.upgrade import REVISION, upgrade
 
@@ -136,7 +136,9 @@ def _migrate(connection: Connection) -> None:
     connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION})"))
     connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
     upgrade(connection)
-    for statement in postgres_triggers():
+    for column in connection.exec_driver_sql(COLUMNS).all():
+        connection.exec_driver_sql(sorted_by_bytes(*column))
+    for statement in triggers(CHANGEFEED):
         connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
