@@ -66,12 +66,14 @@ async def frozen_file(
 ) -> StoredFile:
     """One file of a frozen side.
 
+    Its roots are always there: they say that it is over, and have the certificates that consumers have pinned.
+
     Raises:
         WrongFormat: it is over; where it ended early, the timestamp that says so is still there.
         NotFound: it has no such file.
     """
     gun = record.gun
-    if record.over(now):
+    if record.over(now) and role != "root":
         closing = await tx.former.newest(gun, TIMESTAMP) if record.ended and role == TIMESTAMP else None
         if closing is None:
             raise converted(record, now)

@@ -12,6 +12,7 @@ from tuf.api.metadata import Root, Targets
 from trustkit.core.build import first_targets, new_root
 from trustkit.core.convertplan import CarriedTag, ConversionPlan
 from trustkit.core.delegations import ANY_PATH, RELEASES, TARGETS, Delegation, Delegations, Kind, write_delegations
+from trustkit.core.formats.docker.conversion import mark_last
 from trustkit.core.formats.docker.draft import DockerDraft
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.targets import write_target
@@ -65,7 +66,7 @@ def build_conversion(
         made.targets = {name: write_target(tag.target, tag.custom) for name, tag in sorted(tags.items())}
         return made
 
-    found = _delegations(plan)
+    found = delegations_of(plan)
     if found is None:
         return Converted(root, {TARGETS: first(TARGETS, plan.tags)}, {}, None)
     targets = first(TARGETS, {})
@@ -82,7 +83,7 @@ def build_conversion(
     return Converted(root, files, attributing, found)
 
 
-def _delegations(plan: ConversionPlan) -> Delegations | None:
+def delegations_of(plan: ConversionPlan) -> Delegations | None:
     """The signers' roles as ``core.signers`` makes them: the repository key stands beside each, where it is enough.
 
     Where targets take more signatures than one, a single repository key must not be enough for any tag either.
@@ -105,11 +106,14 @@ def _delegations(plan: ConversionPlan) -> Delegations | None:
 def freeze(draft: DockerDraft, until: datetime) -> None:
     """Gives root, targets and every delegation whose key is here a last version, which ends then.
 
+    The root says that it is the last one, so that no client of ours believes this side once it has seen it.
+
     Args:
         until: of whole seconds.
     """
     held = [role for role in draft.delegated if role in draft.files and draft.holds(role, draft.keys(role))]
     draft.changed.update(("root", TARGETS, *held))
     draft.settle()
+    mark_last(draft.root)
     for role in draft.changed:
         (draft.root if role == "root" else draft.files[role]).expires = until

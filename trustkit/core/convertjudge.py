@@ -12,6 +12,7 @@ from datetime import datetime
 from tuf.api.metadata import Root, Targets
 
 from trustkit.core.formats.docker.bare import all_as_tuf
+from trustkit.core.formats.docker.conversion import is_last
 from trustkit.core.formats.docker.judge import SNAPSHOT
 from trustkit.core.formats.docker.judge import Accepted as FormerAccepted
 from trustkit.core.formats.docker.roles import TARGETS
@@ -19,7 +20,7 @@ from trustkit.core.judged import Accepted
 from trustkit.core.names import Gun, Tag
 from trustkit.core.readings import Reader
 from trustkit.core.view import SignedTarget, SignedView
-from trustkit.errors import BadExpiry, BadKeys, Malformed, Rejected
+from trustkit.errors import BadExpiry, BadKeys, Conflict, Malformed
 
 ROOT = "root"
 
@@ -41,6 +42,8 @@ def check_last(stored: Mapping[str, bytes], last: FormerAccepted, reader: Reader
     root, until = reader(stored[ROOT], Root).signed, last.root.signed.expires
     if (root.keys, root.roles) != (last.root.signed.keys, last.root.signed.roles):
         raise _other(ROOT)
+    if not is_last(last.root.signed):
+        raise Malformed("The last root in format docker doesn't say that it is the last one.")
     for role in sorted(last.uploaded - {ROOT, SNAPSHOT}):
         old, new = (reader(files[role], Targets).signed for files in (stored, last.files))
         if (old.targets, old.delegations) != (new.targets, new.delegations):
@@ -64,7 +67,7 @@ def check_kept(gun: Gun, old: Root, before: SignedView, made: Accepted) -> None:
 
     Raises:
         BadKeys: other root keys, or another threshold.
-        Rejected: other tags, or others' digests.
+        Conflict: other tags, or others' digests: somebody has signed meanwhile, or they were made up.
     """
     role = old.roles[ROOT]
     keys = all_as_tuf(old.keys[key_id] for key_id in role.keyids)
@@ -78,7 +81,7 @@ def check_kept(gun: Gun, old: Root, before: SignedView, made: Accepted) -> None:
     wrong = sorted(_different(before.targets, after))
     if wrong:
         names = ", ".join(map(str, wrong[:5])) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        raise Rejected(
+        raise Conflict(
             f"The conversion would change what is signed under {gun}: {names}.",
             hint="Run it again, on what is signed now.",
         )
