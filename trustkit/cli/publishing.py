@@ -55,7 +55,7 @@ def docker_publisher(ctx: Context, keys: KeyStore) -> DockerPublisher:
     from trustkit.config import lifetimes
 
     return DockerPublisher(
-        _notary(ctx),
+        notary(ctx),
         keys,
         ctx.home.pins,
         ctx.trust(only=None),
@@ -66,7 +66,8 @@ def docker_publisher(ctx: Context, keys: KeyStore) -> DockerPublisher:
     )
 
 
-def _notary(ctx: Context) -> HttpNotary:
+def notary(ctx: Context) -> HttpNotary:
+    """Notary's API of whatever host a GUN names."""
     from trustkit.config import trust_servers
     from trustkit.remote.notary import HttpNotary, TrustServer
 

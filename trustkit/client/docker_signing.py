@@ -50,10 +50,12 @@ class DockerSigning:
         self.require(draft)
         return {role: self._signed(draft, role) for role in sorted(draft.changed)}
 
-    def snapshot(self, draft: DockerDraft, files: dict[str, bytes]) -> bytes:
-        """The next snapshot, signed by its key, which is here."""
+    def snapshot(self, draft: DockerDraft, files: dict[str, bytes], until: datetime | None = None) -> bytes:
+        """The next snapshot, signed by its key, which is here; it lives until a moment, or as usual."""
         infos = self.here(SNAPSHOT, draft.keys(SNAPSHOT))[: draft.threshold(SNAPSHOT)]
-        return sign(draft.snapshot(files), self._pairs(draft.keys(SNAPSHOT), infos))
+        made = draft.snapshot(files)
+        made.expires = until or made.expires
+        return sign(made, self._pairs(draft.keys(SNAPSHOT), infos))
 
     def certificate(self, gun: Gun, info: KeyInfo, now: datetime) -> DockerKey:
         """A new certificate of a root key for a collection, signed by the key itself, as Notary makes one.

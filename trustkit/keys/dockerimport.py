@@ -6,7 +6,7 @@ The folder is only read.  A key that is here stays as it is, so the same import 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,12 +75,13 @@ class DockerImport:
         self._store, self._passphrases, self._new, self._name = store, passphrases, new, name
         self._known: list[Passphrase] = []
 
-    def __call__(self, folder: Path, *, dry_run: bool = False) -> Iterator[Taken]:
+    def __call__(self, folder: Path, *, dry_run: bool = False, ids: Collection[str] | None = None) -> Iterator[Taken]:
         """One after the other, so that what was taken in is known even where the next one asks.
 
         Args:
             folder: a trust folder, or its folder of private keys.
             dry_run: only look, and ask for no passphrase.
+            ids: take the keys with these ids of Docker's alone; unless given, all.
 
         Raises:
             StateError: no such folder, it can't be read, or there is no key in it.
@@ -93,7 +94,7 @@ class DockerImport:
                 hint="Docker's keys are in ~/.docker/trust, Notary's in ~/.notary.",
             )
         here = {in_docker(info).id: info for info in self._store.list()}
-        for found in dockerfolder.look(private):
+        for found in dockerfolder.look(private, ids):
             taken = self._take(found, here, dry_run=dry_run)
             if taken.info is not None:
                 here[taken.docker_id] = taken.info

@@ -91,7 +91,7 @@ class HttpTrustService:
             CouldNotCheck leaves: then it isn't known whether it was reset.
         """
         path, body = f"/v2/{gun}/_trust/reset", serialise({"gun": str(gun)})
-        return _versions(
+        return versions_of(
             json_object(self._publisher(gun, "POST", path, headers=_JSON, body=body, actions=("reset",)), gun.host),
             gun.host,
         )
@@ -106,7 +106,7 @@ class HttpTrustService:
         body, kind = multipart(files)
         path, headers = f"/v2/{gun}/_trust/metadata", {"Content-Type": kind}
         answer = self._publisher(gun, "POST", path, headers=headers, body=body)
-        return _versions(json_object(answer, gun.host), gun.host)
+        return versions_of(json_object(answer, gun.host), gun.host)
 
     def fetcher(self, gun: Gun) -> Callable[[str, int], bytes]:
         """``fetch`` for one GUN, as the updater's adapter wants it."""
@@ -169,7 +169,8 @@ def _of_metadata(told: TrustkitError, gun: Gun, file_name: str) -> TrustkitError
     return Garbage(f"{gun.host} refuses {file_name} in a way that says nothing ({told.slug}): {told.message}")
 
 
-def _versions(answer: Mapping[str, Any], host: Host) -> Mapping[str, int]:
+def versions_of(answer: Mapping[str, Any], host: Host) -> Mapping[str, int]:
+    """The versions that an answer says are current now, by role; raises Garbage."""
     versions = answer.get("versions")
     if not isinstance(versions, dict) or not all(is_version(n) for n in versions.values()):
         raise Garbage(f"{host} answers a publish without the versions that are current now.")
@@ -181,25 +182,26 @@ def _service_keys(answer: Response, host: Host) -> ServiceKeys:
     try:
         if not _ONLINE_ROLES <= listed.keys() <= _ONLINE_ROLES | _BESIDE:
             raise KeyError("members")
-        current = {role: _key(listed[role]) for role in sorted(_ONLINE_ROLES)}
-        pending = {role: _key(value) for role, value in listed.get("pending", {}).items()}
+        current = {role: key_of(listed[role]) for role in sorted(_ONLINE_ROLES)}
+        pending = {role: key_of(value) for role, value in listed.get("pending", {}).items()}
         if not pending.keys() <= _ONLINE_ROLES:
             raise KeyError("pending")
         check_keys([*current.values(), *pending.values()])
-        last, ceilings = (_bounded(listed.get(name, {})) for name in ("last", "ceilings"))
+        last, ceilings = (bounded(listed.get(name, {})) for name in ("last", "ceilings"))
     except (KeyError, ValueError, TypeError, AttributeError, KeyUnsupported) as error:
         raise Garbage(f"{host} answers with online keys that can't be used.") from error
     return ServiceKeys(current, pending, last, ceilings)
 
 
-def _bounded(versions: Any) -> Mapping[str, int]:
+def bounded(versions: Any) -> Mapping[str, int]:
     """Versions that a service tells of a collection whose files we can't see: believed up to 2^30."""
     if not all(type(version) is int and 0 < version < _MAX_TOLD for version in versions.values()):
         raise ValueError("versions")
     return {str(role): version for role, version in versions.items()}
 
 
-def _key(value: Any) -> Key:
+def key_of(value: Any) -> Key:
+    """A public key of an answer; raises KeyError, TypeError, ValueError where it is none."""
     members = dict(value)
     return Key.from_dict(members.pop("keyid"), members)
 

@@ -1,4 +1,4 @@
-"""The bare key of a key in format ``docker``, as format ``tuf`` has it: what a collection keeps when it is converted."""
+"""The bare key of a key in format ``docker`` as format ``tuf`` has it: what a converted collection keeps."""
 
 from __future__ import annotations
 

@@ -1,0 +1,155 @@
+"""``trustkit convert``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from trustkit.cli.context import Context
+from trustkit.cli.options import format_option, passphrase_options, trust_dir_option
+from trustkit.cli.output import data_json, note
+from trustkit.core.names import Gun
+from trustkit.errors import InvalidSetting, UsageError
+
+if TYPE_CHECKING:
+    from trustkit.client.convert import Convert
+    from trustkit.core.convertplan import ConversionPlan
+    from trustkit.keys.passphrase import PassphraseSource
+    from trustkit.keys.store import FileKeyStore
+
+_DAYS = re.compile(r"([0-9]{1,4})d\Z")
+_NOW = ("now", "0", "0d")
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    """A day, which ends when it is over in UTC, a number of days from now, or now; raises InvalidSetting."""
+    if text in _NOW:
+        return now
+    if found := _DAYS.match(text):
+        return now + timedelta(days=int(found[1]))
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+    except (ValueError, OverflowError) as error:
+        raise InvalidSetting(
+            f"{ascii(text)[:40]} says no moment.", hint="Give a day as 2027-03-31, a number of days as 90d, or now."
+        ) from error
+
+
+@click.command("convert")
+@click.argument("gun", metavar="GUN")
+@click.option("--to", "wanted", type=click.Choice(["tuf"]), required=True, help="The format that it gets.")
+@click.option(
+    "--docker-until",
+    "until",
+    metavar="DATE|Nd",
+    help="Until when docker reads what is signed now: a day, a number of days, or now. [90d]",
+)
+@click.option("--drop-rest", is_flag=True, help="Leave behind what format tuf has no place for; --dry-run names it.")
+@click.option("--dry-run", is_flag=True, help="Show what would be kept and what not; change nothing.")
+@click.option("--yes", is_flag=True, help="Don't ask on a terminal.")
+@format_option
+@trust_dir_option
+@passphrase_options
+@click.pass_context
+def command(
+    click_context: click.Context,
+    gun: str,
+    wanted: str,
+    until: str | None,
+    output: str,
+    trust_dir: Path | None,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+    *,
+    drop_rest: bool,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Turn the collection of GUN from Docker's format into TUF 1.0, with the same keys.
+
+    Tags, their digests and custom data stay, and so do the signers. What docker reads stays as it is now until the
+    final expiry, or until a tag is revoked or signed anew, whichever comes first; docker and notary sign nothing
+    under GUN any more. Takes the root key, the repository key and AcrImageSigner. Cut short, it is run again.
+    """
+    del wanted  # there is one
+    from trustkit.cli.convert_report import as_json, show
+
+    ctx: Context = click_context.obj
+    ends = None if until is None else _moment(until, ctx.now())
+    named, passphrases = Gun.parse(gun), ctx.passphrases(passphrase_file, passphrase_fd)
+    store = ctx.key_store(passphrases=passphrases)
+    convert = converting(ctx, store)
+    if dry_run:
+        report = convert.plan(named, ends, keys=trust_dir is None)
+    else:
+        if trust_dir is not None:
+            _take_keys(convert, store, passphrases, named, trust_dir)
+        ask = ctx.ask if ctx.interactive and not yes else None
+        report = convert.run(named, ends, agree=_agreeing(ask, drop_rest=drop_rest, quiet=output == "json"))
+    if output == "json":
+        data_json(as_json(report, store))
+    else:
+        show(report, store)
+
+
+def converting(ctx: Context, store: FileKeyStore) -> Convert:
+    """The use case, wired."""
+    from trustkit.cli.publishing import notary
+    from trustkit.client.convert import Convert
+    from trustkit.client.convert_signing import ConvertSigning
+    from trustkit.client.docker_signing import DockerSigning
+    from trustkit.config import lifetimes
+    from trustkit.keys.dockerstore import DockerIds
+    from trustkit.remote.convert import HttpConversions
+
+    return Convert(
+        HttpConversions(ctx.sessions, notary(ctx)),
+        ConvertSigning(store, DockerSigning(DockerIds(store))),
+        ctx.trust(only=None),
+        ctx.home.pins,
+        ctx.source,
+        ctx.registry,
+        lifetimes=lifetimes(ctx.environ).value,
+        clock=ctx.now,
+        say=note,
+    )
+
+
+def _take_keys(convert: Convert, store: FileKeyStore, passphrases: PassphraseSource, gun: Gun, folder: Path) -> None:
+    """Brings those keys of Docker's folder into the home that sign this collection: they go on signing it."""
+    from trustkit.keys.dockerimport import DockerImport, Outcome
+    from trustkit.keys.subjects import KeySubject
+
+    wanted = convert.key_ids(gun)
+    for taken in DockerImport(store, passphrases)(folder, ids=wanted) if wanted else ():
+        if taken.error is not None:
+            raise taken.error
+        if taken.outcome is Outcome.IMPORTED and taken.info is not None:
+            note(f"Taken into {store.place} from {folder}: {KeySubject.of(taken.info)} {taken.info.id[:16]}")
+
+
+def _agreeing(
+    ask: Callable[[str], bool] | None, *, drop_rest: bool, quiet: bool
+) -> Callable[[ConversionPlan, datetime], None]:
+    """Shows what would happen; what is lost has to be agreed to, and on a terminal the conversion has."""
+    from trustkit.cli.convert_report import show_plan
+
+    def agree(plan: ConversionPlan, until: datetime) -> None:
+        if not quiet:
+            show_plan(plan, until, say=note)
+        if plan.losses and not drop_rest:
+            names = ", ".join(f"{left.what} {left.name}" for left in plan.losses[:5])
+            raise UsageError(
+                f"Format tuf has no place for {len(plan.losses)} things in {plan.gun}: {names}.",
+                hint="Look with --dry-run. To leave them behind: --drop-rest.",
+                left=[left.name for left in plan.losses],
+            )
+        if ask is not None and not ask(f"Docker and notary will sign nothing under {plan.gun} any more. Convert it"):
+            raise click.Abort
+
+    return agree

@@ -1,0 +1,56 @@
+"""What a client needs of a service to convert a collection from format ``docker`` to ``tuf`` (TRUST 5.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from securesystemslib.signer import Key
+
+from trustkit.core.names import Gun
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """How far a collection is, as its service says.
+
+    Attributes:
+        format: its format now.
+        keys: the service's keys that the root in format ``tuf`` has to name; empty before they were made.
+        last: by role versions that were used before.
+        converted: when it was; None before.
+        until, ended, reason: until when docker reads what was signed before, and when and why that ended earlier.
+    """
+
+    format: str
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    last: Mapping[str, int] = field(default_factory=dict)
+    converted: datetime | None = None
+    until: datetime | None = None
+    ended: datetime | None = None
+    reason: str = ""
+
+
+class ConversionService(Protocol):
+    """The service that a GUN's host names.  Errors as of ``TrustService``."""
+
+    def conversion(self, gun: Gun, *, prepare: bool = False) -> Conversion:
+        """How far it is.
+
+        Args:
+            prepare: have the service make its keys for it, where it has none yet.
+
+        Raises:
+            WrongFormat: with ``prepare``, for a collection that isn't in format ``docker``.
+        """
+        ...
+
+    def convert(self, gun: Gun, tuf: Mapping[str, bytes], docker: Mapping[str, bytes]) -> Mapping[str, int]:
+        """Uploads both sides in one request; returns the versions in format ``tuf`` by role."""
+        ...
+
+    def frozen(self, gun: Gun, role: str) -> bytes:
+        """One current file that the service serves in format ``docker``, nothing verified."""
+        ...
