@@ -15,6 +15,7 @@ from trustkit.core.delegations import TARGETS
 from trustkit.core.draft import MAX_JUMP, Draft
 from trustkit.core.formats.tuf1 import read, role_kind
 from trustkit.core.names import Gun
+from trustkit.core.places import Places, read_places
 from trustkit.core.proposals import proposal_id
 from trustkit.core.roots import ONLINE, check_gun, check_root_keys
 from trustkit.core.targets import read_target
@@ -45,12 +46,14 @@ def examine(draft: Draft, identifier: str, files: Mapping[str, bytes]) -> Mappin
     if root is not None:
         check_root_keys(root)
     draft.take(root, {role: file.signed for role, file in read_files.items() if role != "root"})
-    delegations = draft.delegations
+    places = read_places(draft.root, draft.after.files)
+    delegations = places.delegations
     named = {role.name for role in delegations.roles} if delegations else set()
+    named |= set(places.files)
     if strange := sorted(set(files) - {"root", TARGETS} - named):
         raise BadDelegation(f"The proposal has {strange[0]!r}, which nobody delegates to.")
-    for role in set(files) & ({role.name for role in delegations.trusted} if delegations else {TARGETS}):
-        _check_entries(draft, role, read_files[role].signed)
+    for role in set(files) & set(places.files):
+        _check_entries(places, role, read_files[role].signed)
     if proposal_id(read_files, delegations) != identifier:
         raise Rejected(
             f"What the service of {draft.gun.host} sends as proposal {identifier} is another one.",
@@ -80,11 +83,10 @@ def _check(draft: Draft, role: str, signed: Signed) -> None:
         )
 
 
-def _check_entries(draft: Draft, role: str, file: Targets) -> None:
-    delegations = draft.delegations
+def _check_entries(places: Places, role: str, file: Targets) -> None:
     for path, entry in file.targets.items():
-        target = read_target(path, entry, role)
-        if delegations is not None and delegations.owner(target.tag.name).name != role:
+        target = read_target(path, entry, places.granting(role))
+        if places.file_of(target.tag.name) != role:
             raise BadDelegation(f"{role}.json holds {path[:128]!r}, which another role answers for.")
 
 

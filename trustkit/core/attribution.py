@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from securesystemslib.signer import Key
-from tuf.api.metadata import Metadata, Root, Snapshot, Targets
+from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets
 
-from trustkit.core.delegations import RELEASES, Delegation, Delegations, Kind, read_delegations
+from trustkit.core.delegations import RELEASES, TARGETS, Delegation, Delegations, Kind, read_delegations
 from trustkit.core.formats.tuf1 import meta_version, read
 from trustkit.core.names import Gun, Tag
+from trustkit.core.places import peek_places
 from trustkit.core.roots import check_gun, signed_by
 from trustkit.errors import Rejected
 
@@ -33,14 +34,25 @@ def attributions(files: Mapping[str, bytes], gun: Gun, now: datetime) -> Mapping
     if delegations is None:
         return {}
     snapshot = read(files["snapshot"], Snapshot).signed
-    releases = read(files[RELEASES], Targets, "releases.json").signed if RELEASES in files else None
+    releases = _releases(files, root, targets)
     for role, metadata in _current(files, delegations, snapshot, gun, now):
         if not signed_by(metadata, _own(role, delegations, frozenset(root.roles["targets"].keyids))):
             continue
         for path, entry in metadata.signed.targets.items():
-            if role.kind is Kind.LIMITED or (releases is not None and releases.targets.get(path) == entry):
+            if role.kind is Kind.LIMITED or releases.get(path) == entry:
                 found.setdefault(Tag.parse(path), set()).add(role.name)
     return {tag: frozenset(names) for tag, names in found.items()}
+
+
+def _releases(files: Mapping[str, bytes], root: Root, targets: Targets) -> Mapping[str, TargetFile]:
+    """What is trusted by ``releases``, in its own file or in those of its bins that are here."""
+    if RELEASES not in files:
+        return {}
+    own = read(files[RELEASES], Targets, "releases.json").signed
+    bins = peek_places(root, {TARGETS: targets, RELEASES: own}).bins
+    names = [name for name in bins.names if name in files] if bins else []
+    binned = [read(files[name], Targets, f"{name}.json").signed for name in names]
+    return {path: entry for file in (own, *binned) for path, entry in file.targets.items()}
 
 
 def _current(

@@ -104,6 +104,8 @@ def check_path_pattern(pattern: str) -> str:
 def read_delegations(targets: Targets, root: Root) -> Delegations | None:
     """The delegations of a targets file that has been read with ``tuf1.read``; None where there are no signers.
 
+    Without signers the file may delegate to hash bins; those are for ``bins.read_bins``.
+
     Args:
         root: the root that the targets file is signed under; its repository keys may stand in any role, its online
             keys in none.
@@ -111,9 +113,9 @@ def read_delegations(targets: Targets, root: Root) -> Delegations | None:
     Raises:
         BadDelegation: anything but the shape that this module describes, and tags in ``targets`` beside signers.
     """
-    if targets.delegations is None:
+    if targets.delegations is None or targets.delegations.succinct_roles is not None:
         return None
-    if targets.delegations.succinct_roles is not None or not targets.delegations.roles:
+    if not targets.delegations.roles:
         raise BadDelegation("targets.json delegates, and names no roles.")
     if targets.targets:
         raise BadDelegation("targets.json holds tags beside delegations; with signers, it may hold none.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from tuf.api.metadata import Root, TargetFile
@@ -73,10 +73,28 @@ def difference(before: Shape, after: Shape) -> Difference:
         _tag(path, old.get(path), new.get(path)) for path in sorted({*old, *new}) if _differs(path, old, new)
     )
     rules = (*_of_root(before.root, after.root), *_of_delegations(before.delegations, after.delegations))
-    renewed = [role for role, file in after.files.items() if _newer(before, role, file.version)]
+    places = after.places
+    renewed = [
+        role
+        for role, file in after.files.items()
+        if places.granting(role) == role and _newer(before, role, file.version)
+    ]
+    rules = (*rules, *_of_bins(before, after, [change.tag for change in tags]))
     if after.root.version > before.root.version:
         renewed.insert(0, "root")
     return Difference(tags, rules, tuple(renewed))
+
+
+def _of_bins(before: Shape, after: Shape, tags: Collection[str]) -> Iterator[str]:
+    """What becomes of the hash bins, for who has to sign each of them; those that a changed tag lies in apart."""
+    bins = after.places.bins
+    if bins is None:
+        return
+    newer = [name for name in bins.names if name in after.files and _newer(before, name, after.files[name].version)]
+    if not bins.same_files(before.places.bins):
+        yield f"the tags of {bins.holder} lie in {len(bins.names)} bins from now on, each a file that is signed"
+    elif count := len(set(newer) - {bins.of(tag) for tag in tags}):
+        yield f"{count} of the {len(bins.names)} bins of {bins.holder} are signed anew, their tags as they are"
 
 
 def _newer(before: Shape, role: str, version: int) -> bool:

@@ -7,79 +7,24 @@ which files it changed, gives each the next version, and tells which keys have t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
-from datetime import datetime
 
 from securesystemslib.signer import Key
-from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets
+from tuf.api.metadata import Root, TargetFile, Targets
 
-from trustkit.core.build import first_targets, next_targets
-from trustkit.core.delegations import RELEASES, TARGETS, Delegation, Delegations, read_delegations, write_delegations
-from trustkit.core.formats.tuf1 import meta_version, read
-from trustkit.core.lifetimes import Lifetimes
-from trustkit.core.names import Gun, Tag
+from trustkit.core.bins import Bins, Growth, holder_keys, holder_of, next_prefix, peek_bins
+from trustkit.core.delegations import RELEASES, TARGETS, Delegation, write_delegations
+from trustkit.core.draftfiles import attributed, carries, changed_paths, entries_of
+from trustkit.core.edits import MAX_JUMP as MAX_JUMP
+from trustkit.core.edits import Edits
+from trustkit.core.formats.tuf1 import read
+from trustkit.core.names import Tag
 from trustkit.core.needs import Need, needs_of
-from trustkit.core.readings import Reader
 from trustkit.core.roots import check_threshold, signed_by
-from trustkit.core.shape import Shape
-from trustkit.errors import BadSignature, BadVersion, Rejected
-
-MAX_JUMP = 64
-"""How far the service may say that a role's version lies ahead, for proposals that were dropped (TRUST 3.4)."""
+from trustkit.errors import BadVersion
 
 
-class Draft:
-    """The next state of a collection.
-
-    Args:
-        files: the verified current files by role, snapshot included.
-        floors: by role a version that was used up without being published; the next one lies above it.
-        reader: reads the files, where the caller has one that knows them.
-
-    Raises:
-        Malformed: a file can't be read; they were verified, so this can't happen to who got them from ``Trust``.
-    """
-
-    def __init__(
-        self,
-        gun: Gun,
-        files: Mapping[str, bytes],
-        *,
-        now: datetime,
-        lifetimes: Lifetimes,
-        floors: Mapping[str, int] | None = None,
-        reader: Reader = read,
-    ) -> None:
-        self.gun = gun
-        self.now = now
-        self._life, self._longest = lifetimes.default, lifetimes.longest
-        self._floors = floors or {}
-        self._files = files
-        self._snapshot = reader(files["snapshot"], Snapshot).signed
-        self._old_root = reader(files["root"], Root)
-        self._old = _delegated(files, self._old_root.signed, reader)
-        self._root: Root | None = None
-        self._edited: dict[str, Targets] = {}
-        self.ready: dict[str, bytes] = {}
-        """Files that were signed elsewhere and go as they are, by role."""
-
-    @property
-    def root(self) -> Root:
-        """The root as the draft has it; change it through ``edit_root``."""
-        return self._root or self._old_root.signed
-
-    @property
-    def old_root(self) -> Root:
-        """The root that the draft started from."""
-        return self._old_root.signed
-
-    def edit_root(self) -> Root:
-        """The next root, to be changed in place; its expiry is a whole life from now."""
-        if self._root is None:
-            self._root = deepcopy(self._old_root.signed)
-            self._root.version += 1
-            self._root.expires = (self.now + self._life["root"]).replace(microsecond=0)
-        return self._root
+class Draft(Edits):
+    """The next state of a collection; arguments and what it raises as of ``Edits``."""
 
     def adopt_root(self, data: bytes) -> None:
         """Takes a next root that was signed elsewhere, by enough keys of the old and of the new one.
@@ -103,56 +48,9 @@ class Draft:
         self._root = root or self._root
         self._edited |= files
 
-    def targets(self, role: str = TARGETS) -> Targets | None:
-        """A role's file as the draft has it; None where it has none yet."""
-        if role in self._edited:
-            return self._edited[role]
-        return self._old[role].signed if role in self._old else None
-
-    def edit(self, role: str = TARGETS) -> Targets:
-        """The next version of a role's file, to be changed in place; an empty first one where there is none.
-
-        A name that was in use before goes on at the version after its last (TRUST 3.4).
-        """
-        if role not in self._edited:
-            life = self._life["targets"]
-            used = max(self.version(role), self._floor(role))
-            if role in self._old:
-                following = next_targets(self._old[role].signed, now=self.now, life=life)
-                following.version = used + 1
-            else:
-                following = first_targets(self.gun, now=self.now, life=life, version=used + 1)
-            self._edited[role] = following
-        return self._edited[role]
-
-    def version(self, role: str) -> int:
-        """The version of a role's file that the draft started from, 0 where it never had one; not for root."""
-        return meta_version(self._snapshot.meta, role) or 0
-
-    def latest_expiry(self, role: str) -> datetime:
-        """The latest expiry that a role's file may have (TRUST 3.3)."""
-        return self.now + self._longest["root" if role == "root" else TARGETS]
-
-    def _floor(self, role: str) -> int:
-        current = self.version(role)
-        floor = self._floors.get(role, 0)
-        if floor > current + MAX_JUMP:
-            raise Rejected(
-                f"The service says that {role} of {self.gun} is at version {floor}, {floor - current} after the one "
-                f"that it serves; nothing is signed that far ahead.",
-                hint="Ask the service's operator what happened.",
-            )
-        return floor
-
-    @property
-    def delegations(self) -> Delegations | None:
-        """Who may sign which tags in the draft; raises BadDelegation where an edit broke the shape."""
-        return read_delegations(self._certain(TARGETS), self.root)
-
     def owner(self, tag: Tag) -> str:
         """The role that answers for a tag in the draft."""
-        delegations = self.delegations
-        return delegations.owner(tag.name).name if delegations else TARGETS
+        return self.places.owner(tag.name)
 
     def entries(self) -> dict[str, tuple[str, TargetFile]]:
         """Every tag that the draft trusts, with its role and entry."""
@@ -160,16 +58,15 @@ class Draft:
 
     def put(self, entries: Iterable[TargetFile]) -> None:
         """Signs tags: each goes to the role that answers for it."""
-        delegations = self.delegations
+        places = self.places
         for entry in entries:
-            role = delegations.owner(entry.path).name if delegations else TARGETS
-            self.edit(role).targets[entry.path] = entry
+            self.edit(places.file_of(entry.path)).targets[entry.path] = entry
 
     def drop(self, tags: Iterable[str]) -> None:
         """Withdraws tags that are signed."""
-        there = self.entries()
+        places = self.places
         for tag in tags:
-            self.edit(there[tag][0]).targets.pop(tag)
+            self.edit(places.file_of(tag)).targets.pop(tag)
 
     def attribute(self, key_id: str) -> str | None:
         """Has the signer of this key, which is one of ``releases``, say which tags it signed.
@@ -179,49 +76,78 @@ class Draft:
         Returns:
             The role whose file says so now; None where the key is no signer's, or changed no tag.
         """
-        delegations = self.delegations
+        delegations, before, after = self.delegations, self.before, self.after
         role = delegations.attributions.get(key_id) if delegations else None
-        changed = self._changed_paths(RELEASES)
-        if role is None or not changed:
+        if role is None or entries_of(before, RELEASES) == entries_of(after, RELEASES):
             return None
-        signed, file = self._edited[RELEASES].targets, self.edit(role.name)
-        file.targets = {path: entry for path, entry in file.targets.items() if path in signed}
-        file.targets |= {path: signed[path] for path in changed if path in signed}
+        file = self.edit(role.name)
+        file.targets = attributed(file.targets, before, after)
         return role.name
 
     def changed_tags(self, role: str) -> list[str]:
         """The tags that the draft puts, changes or drops in a role's file, in order."""
-        return sorted(self._changed_paths(role))
-
-    def _changed_paths(self, role: str) -> set[str]:
-        if role not in self._edited:
-            return set()
-        before, after = self._old[role].signed.targets if role in self._old else {}, self._edited[role].targets
-        return {path for path in {*before, *after} if before.get(path) != after.get(path)}
+        before, after = (
+            shape.files[role].targets if role in shape.files else {} for shape in (self.before, self.after)
+        )
+        return sorted(changed_paths(before, after))
 
     def delegate(self, roles: Sequence[Delegation], keys: Mapping[str, Key]) -> None:
         """Has these roles, in this order, sign tags; every tag moves to the role that answers for it now.
 
-        With nobody but the repository keys left, and a threshold of one, the tags go back into ``targets``.
+        With nobody but the repository keys left, and a threshold of one, ``targets`` holds the tags again.  Bins stay
+        what they are, and go with their holder.
 
         Args:
             keys: the public keys of the roles, by id; others are left out.
         """
-        there = self.entries()
+        self._require_whole()
+        before, there = self.places, self.entries()
         targets = self.edit(TARGETS)
         alone = len(roles) == 1 and roles[0].threshold == 1 and set(roles[0].key_ids) <= set(self._repository)
         targets.delegations = None if alone or not roles else write_delegations(roles, keys)
         targets.targets = {}
-        after = self.delegations
-        for path, (role, entry) in there.items():
-            owner = after.owner(path).name if after else TARGETS
-            if owner != role and after is not None and after.get(role) is not None:
-                self.edit(role).targets.pop(path)
-            if owner != role or owner == TARGETS:
-                self.edit(owner).targets[path] = entry
-        gone = [role for role in self._edited if role != TARGETS and (after is None or after.get(role) is None)]
-        for role in gone:
+        if before.bins is not None:
+            self._hold(before.bins)
+        after = self.places
+        kept = {
+            TARGETS,
+            *after.files,
+            *(role.name for role in (after.delegations.roles if after.delegations else ())),
+        }
+        for path, (_, entry) in there.items():
+            was, now = before.file_of(path), after.file_of(path)
+            if was != now and was != TARGETS and was in kept:
+                self.edit(was).targets.pop(path)
+            if was != now or now == TARGETS:
+                self.edit(now).targets[path] = entry
+        for role in [role for role in self._edited if role not in kept]:
             del self._edited[role]
+
+    def grow(self, growth: Growth) -> None:
+        """Has the tags lie in hash bins from now on, where there are too many of them for one file."""
+        self._require_whole()
+        holder = holder_of(self.delegations)
+        file = self.targets(holder)
+        entries = file.targets if file is not None else {}
+        if self.places.bins is not None or not 0 < growth.above < len(entries):
+            return
+        prefix = next_prefix(name.removesuffix(".json") for name in self._snapshot.meta)
+        bins = Bins(holder, prefix, growth.bits, *holder_keys(self.delegations, self.root))
+        self._hold(bins)
+        for name in bins.names:
+            self.edit(name)
+        for path, entry in entries.items():
+            self._edited[bins.of(path)].targets[path] = entry
+
+    def _hold(self, bins: Bins) -> None:
+        """Has whoever holds tags delegate to these bins, with the keys that it has now."""
+        holder = holder_of(self.delegations)
+        keys, threshold = holder_keys(self.delegations, self.root)
+        wanted, there = Bins(holder, bins.prefix, bins.bits, keys, threshold), self.targets(holder)
+        named = None if there is None else peek_bins(holder, there)
+        if named is None or named != wanted or list(named.keys) != list(keys):
+            file = self.edit(holder)
+            file.targets, file.delegations = {}, wanted.write()
 
     @property
     def _repository(self) -> list[str]:
@@ -229,15 +155,22 @@ class Draft:
 
     def settle(self) -> None:
         """Edits every file whose signatures do not carry it in the draft's state, so that it is signed anew."""
-        if TARGETS not in self._edited and not _carries(self.root, TARGETS, self._old[TARGETS], self._files[TARGETS]):
+        if TARGETS not in self._edited and not carries(self.root, TARGETS, self._old[TARGETS], self._files[TARGETS]):
             self.edit(TARGETS)
-        delegations = self.delegations
-        for role in delegations.trusted if delegations else ():
-            old = self._old.get(role.name)
-            if role.name not in self._edited and (
-                old is None or not _carries(self._certain(TARGETS), role.name, old, self._files[role.name])
-            ):
-                self.edit(role.name)
+        places = self.places
+        if places.bins is not None and (self._root or TARGETS in self._edited):
+            self._hold(places.bins)
+        for role in places.roles:
+            old = self._old.get(role)
+            if role not in {TARGETS, *self._edited} and (old is None or not self._carried(TARGETS, role)):
+                self.edit(role)
+        if places.bins is not None and places.bins.holder in self._edited:
+            for name in places.bins.names:
+                if name in self._old and name not in self._edited and not self._carried(places.bins.holder, name):
+                    self.edit(name)
+
+    def _carried(self, delegator: str, role: str) -> bool:
+        return carries(self._certain(delegator), role, self._old[role], self._files[role])
 
     @property
     def changed(self) -> dict[str, Root | Targets]:
@@ -252,34 +185,3 @@ class Draft:
     def signed_by(self, role: str, keys: Mapping[str, Key]) -> frozenset[str]:
         """Those of these keys whose signatures are on the file that the draft started from."""
         return signed_by(self._old[role], keys) if role in self._old else frozenset()
-
-    @property
-    def before(self) -> Shape:
-        """The state that the draft started from."""
-        return Shape(self._old_root.signed, {role: file.signed for role, file in self._old.items()})
-
-    @property
-    def after(self) -> Shape:
-        """The state that the draft makes."""
-        return Shape(self.root, {role: file.signed for role, file in self._old.items()} | self._edited)
-
-    def _certain(self, role: str) -> Targets:
-        found = self.targets(role)
-        assert found is not None  # noqa: S101 - every collection has it
-        return found
-
-
-def _delegated(files: Mapping[str, bytes], root: Root, reader: Reader) -> dict[str, Metadata[Targets]]:
-    """The files that hold tags; what lies there of roles that are delegated to no more counts for nothing."""
-    targets = reader(files[TARGETS], Targets)
-    delegations = read_delegations(targets.signed, root)
-    names = [role.name for role in delegations.roles if role.name in files] if delegations else []
-    return {TARGETS: targets} | {name: reader(files[name], Targets, f"{name}.json") for name in names}
-
-
-def _carries(delegator: Root | Targets, role: str, metadata: Metadata[Targets], data: bytes) -> bool:
-    try:
-        check_threshold(delegator, role, metadata, data)
-    except BadSignature:
-        return False
-    return True

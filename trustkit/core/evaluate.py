@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import TypeAlias
 
 from tuf.api.exceptions import LengthOrHashMismatchError
-from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, Targets, Timestamp
+from tuf.api.metadata import MetaFile, Root, Signed
 
-from trustkit.core.delegations import Delegations, Kind, read_delegations
-from trustkit.core.formats.tuf1 import issued, meta_name, meta_version, read, role_kind
+from trustkit.core.formats.tuf1 import meta_name, meta_version, read, role_kind
 from trustkit.core.names import Gun, Tag
 from trustkit.core.readings import Reader
-from trustkit.core.records import dataclass
+from trustkit.core.rolefiles import Delegated as Delegated
+from trustkit.core.rolefiles import Known as Known
+from trustkit.core.rolefiles import RoleFiles, read_files, view_of
+from trustkit.core.rolefiles import trusted_roles as trusted_roles
 from trustkit.core.roots import check_gun, check_root_keys, check_threshold
-from trustkit.core.targets import read_target
-from trustkit.core.view import RoleState, SignedTarget, SignedView
+from trustkit.core.view import SignedView
 from trustkit.errors import (
     BadDelegation,
     BadKeys,
@@ -51,30 +51,6 @@ AS_NOT_TRUSTED: Mapping[type[Exception], type[NotTrusted]] = {
 BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 """A moment at which nothing has expired."""
 
-Delegated: TypeAlias = Mapping[str, Metadata[Targets]]
-Known: TypeAlias = tuple[Metadata[Root], Metadata[Targets], Delegated]
-
-
-@dataclass(frozen=True, slots=True)
-class _Roles:
-    root: Metadata[Root]
-    timestamp: Metadata[Timestamp]
-    snapshot: Metadata[Snapshot]
-    targets: Metadata[Targets]
-    delegations: Delegations | None
-    delegated: Delegated
-
-    @property
-    def signed(self) -> Mapping[str, Signed]:
-        """By role, in the order of trust."""
-        top: dict[str, Signed] = {
-            "root": self.root.signed,
-            "timestamp": self.timestamp.signed,
-            "snapshot": self.snapshot.signed,
-            "targets": self.targets.signed,
-        }
-        return top | {role: metadata.signed for role, metadata in self.delegated.items()}
-
 
 def evaluate(
     files: Mapping[str, bytes],
@@ -83,6 +59,7 @@ def evaluate(
     *,
     known: Known | None = None,
     tags: Collection[Tag] | None = None,
+    bins: Collection[str] | None = None,
     reader: Reader = read,
 ) -> SignedView:
     """Judges root, timestamp, snapshot, targets and the delegated roles as one state at ``now``.
@@ -92,31 +69,46 @@ def evaluate(
     Args:
         files: bytes by role, exactly as received; files of roles that are not delegated to count for nothing.
         known: root, targets and delegated files, where the caller has read these very bytes with ``read`` already.
-        tags: look only at the roles that answer for these tags; the view then holds no other role's tags.
+        tags: look only at the roles that answer for these tags, and at the bins that they lie in; the view then
+            holds no other role's tags, and no other bin's.
+        bins: of all bins look only at these, and at every role; the view then holds no other bin's tags.
         reader: reads the files, where the caller has one that knows some of them.
 
     Raises:
         Expired, SignatureInvalid, WrongCollection, Garbage: the first rule that is broken.
     """
+    return _evaluated(files, gun, now, known, tags, bins, reader)[0]
+
+
+def _evaluated(
+    files: Mapping[str, bytes],
+    gun: Gun,
+    now: datetime,
+    known: Known | None,
+    tags: Collection[Tag] | None,
+    bins: Collection[str] | None,
+    reader: Reader,
+) -> tuple[SignedView, Mapping[str, Signed]]:
+    """The view, and by role what its files say."""
     try:
-        roles = _read(files, known, tags, reader)
+        roles = read_files(files, known, tags, bins, reader)
         for signed in roles.signed.values():
             check_gun(signed, gun)
-        root, targets = roles.root.signed, roles.targets.signed
+        root = roles.root.signed
         check_root_keys(root)
         check_threshold(root, "root", roles.root, files["root"])
         check_threshold(root, "timestamp", roles.timestamp, files["timestamp"])
         check_threshold(root, "snapshot", roles.snapshot, files["snapshot"])
         check_threshold(root, "targets", roles.targets, files["targets"])
         for role, metadata in roles.delegated.items():
-            check_threshold(targets, role, metadata, files[role])
+            check_threshold(roles.delegator(role), role, metadata, files[role])
         _check_versions(roles)
         _check_bytes(roles.timestamp.signed.snapshot_meta, files["snapshot"], "snapshot")
         for role in ("targets", *roles.delegated):
             _check_bytes(roles.snapshot.signed.meta[meta_name(role)], files[role], role)
         for role, signed in roles.signed.items():
             check_not_expired(signed, gun, now, role)
-        return _view(roles, gun)
+        return view_of(roles, gun), roles.signed
     except tuple(AS_NOT_TRUSTED) as error:
         raise AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
 
@@ -150,6 +142,7 @@ def evaluate_but_expiry(
     *,
     fresh: Collection[str],
     known: Known | None = None,
+    bins: Collection[str] | None = None,
     reader: Reader = read,
 ) -> SignedView:
     """As ``evaluate``, but only the roles of ``fresh`` have to be unexpired; the rest counts as if time stood still.
@@ -160,10 +153,10 @@ def evaluate_but_expiry(
     Raises:
         Expired: one of ``fresh``; and as ``evaluate``.
     """
-    view = evaluate(files, gun, BEFORE_ALL, known=known, reader=reader)
-    for role in view.roles:
-        if role.name in fresh and role.expires is not None and role.expires <= now:
-            raise has_expired(role.name, role.expires, gun)
+    view, signed = _evaluated(files, gun, BEFORE_ALL, known, None, bins, reader)
+    for role, file in signed.items():
+        if role in fresh:
+            check_not_expired(file, gun, now, role)
     return view
 
 
@@ -183,34 +176,7 @@ def has_expired(role: str, expires: datetime, gun: Gun | None = None) -> Expired
     )
 
 
-def _read(files: Mapping[str, bytes], known: Known | None, tags: Collection[Tag] | None, reader: Reader) -> _Roles:
-    missing = {"root", "timestamp", "snapshot", "targets"} - set(files)
-    if missing:
-        raise Malformed(f"no {', '.join(sorted(missing))}")
-    root, targets, there = known or (reader(files["root"], Root), reader(files["targets"], Targets), {})
-    delegations = read_delegations(targets.signed, root.signed)
-    wanted = trusted_roles(delegations, tags)
-    if lacking := wanted - set(files):
-        raise Malformed(f"no {', '.join(sorted(lacking))}")
-    ordered = [role.name for role in delegations.trusted if role.name in wanted] if delegations else []
-    delegated = {role: there.get(role) or reader(files[role], Targets, f"{role}.json") for role in ordered}
-    for role, metadata in delegated.items():
-        if metadata.signed.delegations is not None:
-            raise BadDelegation(f"{role}.json delegates further")
-    timestamp, snapshot = reader(files["timestamp"], Timestamp), reader(files["snapshot"], Snapshot)
-    return _Roles(root, timestamp, snapshot, targets, delegations, delegated)
-
-
-def trusted_roles(delegations: Delegations | None, tags: Collection[Tag] | None) -> frozenset[str]:
-    """The delegated roles whose files an evaluation needs: those that grant trust, all or for ``tags``."""
-    if delegations is None:
-        return frozenset()
-    if tags is None:
-        return frozenset(role.name for role in delegations.trusted)
-    return frozenset(delegations.owner(tag.name).name for tag in tags)
-
-
-def _check_versions(roles: _Roles) -> None:
+def _check_versions(roles: RoleFiles) -> None:
     if roles.timestamp.signed.snapshot_meta.version != roles.snapshot.signed.version:
         raise Malformed("snapshot is not the version that timestamp names")
     for role, metadata in {"targets": roles.targets, **roles.delegated}.items():
@@ -224,50 +190,3 @@ def _check_bytes(named: MetaFile, data: bytes, role: str) -> None:
         named.verify_length_and_hashes(data)
     except LengthOrHashMismatchError as error:
         raise Malformed(f"{role} has not the length or hash that is signed for it") from error
-
-
-def _view(roles: _Roles, gun: Gun) -> SignedView:
-    signed, root = roles.signed, roles.root.signed
-    targets: dict[Tag, SignedTarget] = {}
-    for role, file in {"targets": roles.targets, **roles.delegated}.items():
-        for path, entry in file.signed.targets.items():
-            target = read_target(path, entry, role)
-            if roles.delegations is not None and roles.delegations.owner(path).name != role:
-                raise BadDelegation(f"{role}.json holds {path}, which another role answers for")
-            targets[target.tag] = target
-    return SignedView(
-        gun=gun,
-        targets=targets,
-        expires=min(file.expires for file in signed.values()),
-        issued=issued(roles.timestamp.signed),
-        versions={role: file.version for role, file in signed.items()},
-        root_keys=tuple(root.roles["root"].keyids),
-        target_keys=tuple(root.roles["targets"].keyids),
-        roles=(*_top(root, signed), *_delegated(roles)),
-    )
-
-
-def _top(root: Root, signed: Mapping[str, Signed]) -> list[RoleState]:
-    return [
-        RoleState(name, tuple(role.keyids), role.threshold, signed[name].version, signed[name].expires)
-        for name, role in root.roles.items()
-    ]
-
-
-def _delegated(roles: _Roles) -> list[RoleState]:
-    states = []
-    for role in roles.delegations.roles if roles.delegations else ():
-        file = roles.delegated.get(role.name)
-        version = meta_version(roles.snapshot.signed.meta, role.name) or 0
-        states.append(
-            RoleState(
-                role.name,
-                role.key_ids,
-                role.threshold,
-                version,
-                file.signed.expires if file else None,
-                paths=role.paths,
-                grants=role.kind is not Kind.ATTRIBUTION,
-            )
-        )
-    return states

@@ -8,21 +8,22 @@ from datetime import datetime
 
 from tuf.api.metadata import Metadata, Root, Targets
 
-from trustkit.core.delegations import Delegations, Kind, read_delegations
+from trustkit.core.bins import Bins, holder_of, prefix_of
+from trustkit.core.delegations import RELEASES, TARGETS, Delegations, Kind, read_delegations
 from trustkit.core.formats.tuf1 import payload_digest, read
 from trustkit.core.judged import Accepted as Accepted
 from trustkit.core.judged import State as State
+from trustkit.core.judgedtags import check_owned, judge_entries, no_file
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.needs import NEW_ROOT, Lack, lack_of, needs_of
+from trustkit.core.places import Places, read_places
 from trustkit.core.roots import ONLINE, check_gun, check_root_keys, check_threshold
-from trustkit.core.targets import MAX_SUPERSEDE, read_target
 from trustkit.core.versions import check_next
 from trustkit.core.view import SignedTarget
 from trustkit.errors import (
     BadDelegation,
     BadExpiry,
     BadSignature,
-    BadTarget,
     Malformed,
     NoCollection,
     Rejected,
@@ -78,16 +79,18 @@ class _Judging:
     def __call__(self) -> Accepted:
         root, targets = self._root(), self._targets()
         self._check_signatures(root.signed, "targets", targets)
-        before = _delegations(self._old_targets, self._old_root)
-        after = read_delegations(targets.signed, root.signed)
+        before = self._before()
+        delegations = read_delegations(targets.signed, root.signed)
+        delegated = self._delegated(delegations)
+        after = read_places(root.signed, {TARGETS: targets.signed, **{r: f.signed for r, f in delegated.items()}})
         moved = before != after
-        delegated = self._delegated(after)
+        delegated |= self._binned(before, after, moved=moved)
         for role, metadata in delegated.items():
-            self._check_signatures(targets.signed, role, metadata)
-        if after is not None:
-            for granting in after.trusted:
-                if moved or granting.name in self._upload:
-                    _check_owned(granting.name, delegated[granting.name].signed, after)
+            binned = after.bins is not None and after.bins.holder == RELEASES and role in after.bins
+            self._check_signatures(delegated[RELEASES].signed if binned else targets.signed, role, metadata)
+        for role in after.files if after.bins or after.delegations else ():
+            if role in delegated and (moved or role in self._upload):
+                check_owned(role, delegated[role].signed, after)
         changed = self._changed(before, after, targets, delegated, moved=moved)
         accepted = Accepted(
             root,
@@ -152,27 +155,58 @@ class _Judging:
         return targets
 
     def _delegated(self, after: Delegations | None) -> dict[str, Metadata[Targets]]:
-        """The files of all roles that grant trust, and the uploaded ones of those that attribute."""
+        """The files of all roles that grant trust, and the uploaded ones of those that attribute; no bins."""
         named = {role.name: role.kind for role in after.roles} if after else {}
-        if strange := sorted(set(self._upload) - FOUNDING - set(named)):
+        bins = {role for role in self._upload if prefix_of(role)}
+        if strange := sorted(set(self._upload) - FOUNDING - set(named) - bins):
             raise BadDelegation(f"targets.json does not delegate to {strange[0][:64]!r}.")
         found: dict[str, Metadata[Targets]] = {}
         for role, kind in named.items():
             if role in self._upload:
-                found[role] = read(self._upload[role], Targets, f"{role}.json")
-                self._check_targets_file(role, found[role])
-                if found[role].signed.delegations is not None:
-                    raise BadDelegation(f"{role}.json delegates further.")
+                found[role] = self._uploaded(role, further=role == holder_of(after))
             elif kind is Kind.ATTRIBUTION:
                 continue
             elif stored := self._stored(role):
                 found[role] = stored
             else:
-                raise BadDelegation(
-                    f"targets.json delegates to {role}, which has no file: stock clients can't read that.",
-                    hint=f"Upload {role}.json with it, empty if need be.",
-                )
+                raise no_file("targets", role)
         return found
+
+    def _binned(self, before: Places, after: Places, *, moved: bool) -> dict[str, Metadata[Targets]]:
+        """The files of the bins: the uploaded ones, and all where who signs them or what they may hold is new.
+
+        A bin that isn't read was judged when it was stored, by the rules that are in force still.
+        """
+        bins = after.bins
+        if strange := sorted(role for role in self._upload if prefix_of(role) and (bins is None or role not in bins)):
+            raise BadDelegation(f"Nothing delegates to {strange[0]}.")
+        if bins is None:
+            return {}
+        if moved:
+            assert self._state.whole  # noqa: S101 - a programming error: see ``State.whole``
+            self._check_epoch(bins, before.bins)
+        found: dict[str, Metadata[Targets]] = {}
+        for role in bins.names if moved else sorted(set(self._upload) & set(bins.names)):
+            if role in self._upload:
+                found[role] = self._uploaded(role)
+            elif stored := self._stored(role):
+                found[role] = stored
+            else:
+                raise no_file(bins.holder, role)
+        return found
+
+    def _check_epoch(self, bins: Bins, before: Bins | None) -> None:
+        """Names of bins are used for one number of them, once: clients keep what they know of a name (TRUST 4.3)."""
+        used = {prefix_of(role) for role in self._state.files} | {prefix_of(role) for role in self._state.last}
+        if not bins.same_files(before) and bins.prefix in used:
+            raise BadDelegation(f"The name {bins.prefix} was in use for other bins before.")
+
+    def _uploaded(self, role: str, *, further: bool = False) -> Metadata[Targets]:
+        file = read(self._upload[role], Targets, f"{role}.json")
+        self._check_targets_file(role, file)
+        if file.signed.delegations is not None and not further:
+            raise BadDelegation(f"{role}.json delegates further.")
+        return file
 
     def _check_targets_file(self, role: str, new: Metadata[Targets]) -> None:
         self._check_version(role, new)
@@ -181,54 +215,48 @@ class _Judging:
 
     def _changed(
         self,
-        before: Delegations | None,
-        after: Delegations | None,
+        before: Places,
+        after: Places,
         targets: Metadata[Targets],
         delegated: Mapping[str, Metadata[Targets]],
         *,
         moved: bool,
     ) -> dict[str, SignedTarget | None]:
         """What became of each tag; entries that stay as they are were judged when they were stored."""
-        for role in set(self._upload) & set(delegated):
-            if after is not None and role not in {delegation.name for delegation in after.trusted}:
-                self._judge_entries(role, delegated[role].signed, {})
+        granting = set(after.files)
+        for role in set(self._upload) & set(delegated) - granting:
+            judge_entries(role, delegated[role].signed, {}, self._now)
         olds = self._old_files(before, None if moved else self._upload)
-        news = {"targets": targets.signed, **{role: file.signed for role, file in delegated.items()}}
-        granting = {role.name for role in after.trusted} if after else set()
-        now_there = {role: news[role] for role in ("targets", *sorted(granting)) if moved or role in self._upload}
-        old_entries = {path: entry for file in olds.values() for path, entry in file.targets.items()}
+        news = {TARGETS: targets.signed, **{role: file.signed for role, file in delegated.items()}}
+        now_there = [role for role in news if role in granting and (moved or role in self._upload)]
+        old_entries = {path: entry for file in olds for path, entry in file.targets.items()}
         changed: dict[str, SignedTarget | None] = {}
-        for role, file in now_there.items():
-            changed |= self._judge_entries(role, file, old_entries)
-        kept = {path for file in now_there.values() for path in file.targets}
+        for role in now_there:
+            changed |= judge_entries(after.granting(role), news[role], old_entries, self._now)
+        kept = {path for role in now_there for path in news[role].targets}
         return changed | dict.fromkeys(path for path in old_entries if path not in kept)
 
-    def _old_files(self, before: Delegations | None, only: Mapping[str, bytes] | None) -> dict[str, Targets]:
+    def _old_files(self, before: Places, only: Mapping[str, bytes] | None) -> list[Targets]:
         """The stored files that granted trust, or those of them that are uploaded anew."""
         if self._old_targets is None:
-            return {}
-        names = ["targets", *(role.name for role in before.trusted)] if before else ["targets"]
-        stored = {role: self._stored(role) for role in names if only is None or role in only}
-        return {role: file.signed for role, file in stored.items() if file is not None}
+            return []
+        stored = [self._stored(role) for role in before.files if only is None or role in only]
+        return [file.signed for file in stored if file is not None]
+
+    def _before(self) -> Places:
+        """The stored places; none before the first publish."""
+        if self._old_root is None or self._old_targets is None:
+            return Places(None, None)
+        root, files = self._old_root.signed, {TARGETS: self._old_targets.signed}
+        holder = holder_of(read_delegations(files[TARGETS], root))
+        held = self._stored(holder)
+        return read_places(root, files | ({holder: held.signed} if held else {}))
 
     def _stored(self, role: str) -> Metadata[Targets] | None:
         """The stored file of a role that holds tags, read once."""
         if role not in self._stored_files and role in self._state.files:
             self._stored_files[role] = read(self._state.files[role], Targets, f"{role}.json")
         return self._stored_files.get(role)
-
-    def _judge_entries(self, role: str, file: Targets, before: Mapping[str, object]) -> dict[str, SignedTarget]:
-        changed = {}
-        for path, entry in file.targets.items():
-            if path in before and before[path] == entry:
-                continue
-            target = read_target(path, entry, role)
-            if any(old.until > self._now + MAX_SUPERSEDE for old in target.superseded):
-                raise BadTarget(
-                    f"Tag {target.tag} keeps a superseded digest for more than {MAX_SUPERSEDE.days} days."
-                )
-            changed[path] = target
-        return changed
 
     def _check_version(self, role: str, metadata: Metadata[Root] | Metadata[Targets]) -> None:
         """The version first: who makes the very file anew that was dropped is told of the next one (TRUST 3.10)."""
@@ -269,17 +297,3 @@ def _check_roles(state: State, upload: Mapping[str, bytes]) -> None:
             f"{state.gun} has no collection yet; its first upload needs root and targets.",
             hint="Run trustkit init, or sign a tag.",
         )
-
-
-def _delegations(targets: Metadata[Targets] | None, root: Metadata[Root] | None) -> Delegations | None:
-    return read_delegations(targets.signed, root.signed) if targets and root else None
-
-
-def _check_owned(role: str, file: Targets, delegations: Delegations) -> None:
-    for path in file.targets:
-        if (owner := delegations.owner(path).name) != role:
-            raise BadDelegation(
-                f"{role}.json holds {path[:128]!r}, which {owner} answers for.",
-                hint=f"Withdraw it from {role}, or have {owner} sign it.",
-                path=path[:128],
-            )

@@ -25,6 +25,8 @@ class State:
         consumed: by role the highest version that a dropped proposal had; it is never used again.
         dropped: the SHA-256, in hex, of what signatures cover in dropped proposals; it is never accepted.
         last: by role the last versions of a collection that its Owner reset: a first upload goes on after them.
+        whole: whether ``files`` are all that are stored.  Bins that aren't uploaded may be left out where no root, no
+            targets and no releases is: who may sign them stays as it was when they were judged.
         ceilings: by role the highest version that the next file may have, after the database came from a backup.
     """
 
@@ -36,6 +38,7 @@ class State:
     dropped: frozenset[str] = frozenset()
     last: Mapping[str, int] = field(default_factory=dict)
     ceilings: Mapping[str, int] = field(default_factory=dict)
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Accepted:
     Attributes:
         root, targets: the collection's state afterwards, uploaded or stored.
         delegated: the files of the roles that grant trust by delegation, likewise, and the uploaded ones of roles
-            that attribute.
+            that attribute; of hash bins those that were judged, which are all where anything else could differ.
         uploaded: the roles that the upload brought.
         changed: tags that the upload signs anew or differently; None for a tag that is withdrawn.
         founding: whether this makes the collection, or makes it anew after a reset.

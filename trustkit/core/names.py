@@ -25,6 +25,7 @@ _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _SIGNER = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+_BINS = re.compile(r"bins-[0-9]+(?:-[0-9a-f]*)?\Z")
 _PRINCIPAL = re.compile(r"[a-z0-9][a-z0-9._@-]{0,127}\Z")
 
 MAX_REPOSITORY = 255
@@ -243,8 +244,8 @@ class SignerName(Sortable):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises InvalidName for a TUF role's name, ``releases``, or a character outside ``[a-z0-9_-]``."""
-        if not _SIGNER.match(text) or text in RESERVED_SIGNERS:
+        """Raises InvalidName for a TUF role's name, ``releases``, a hash bin's, or others than ``[a-z0-9_-]``."""
+        if not _SIGNER.match(text) or text in RESERVED_SIGNERS or _BINS.match(text):
             raise InvalidName(f"{shown(text)} can't be the name of a signer.")
         return cls(text)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, Root, Targets
 
-from trustkit.core.delegations import TARGETS
+from trustkit.core.bins import prefix_of
+from trustkit.core.delegations import RELEASES, TARGETS
 from trustkit.core.roots import signed_by
 
 OLD_ROOT = "the old root"
@@ -40,11 +41,16 @@ class Lack:
 def needs_of(role: str, *, old_root: Root, root: Root, targets: Targets) -> list[Need]:
     """Who has to sign a role's file: the next root is signed by the old root's keys, too (TRUST 3.3).
 
+    A hash bin is signed as its holder is (TRUST 4.3).
+
     Args:
         root, targets: of the state that the file belongs to.
     """
     if role == "root":
         return [_need(role, words, side) for words, side in {OLD_ROOT: old_root, NEW_ROOT: root}.items()]
+    if prefix_of(role) is not None:
+        holder = RELEASES if targets.delegations is not None and targets.delegations.roles else TARGETS
+        return [replace(need, role=role) for need in needs_of(holder, old_root=old_root, root=root, targets=targets)]
     return [_need(role, THE_ROOT, root) if role == TARGETS else _need(role, TARGETS, targets)]
 
 

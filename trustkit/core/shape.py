@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tuf.api.metadata import Root, TargetFile, Targets
 
 from trustkit.core.delegations import TARGETS, Delegations, read_delegations
+from trustkit.core.places import Places, peek_places
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,17 @@ class Shape:
         return read_delegations(self.files[TARGETS], self.root)
 
     @property
+    def places(self) -> Places:
+        """Who may sign which tags, and where they lie."""
+        return peek_places(self.root, self.files)
+
+    @property
     def entries(self) -> Mapping[str, tuple[str, TargetFile]]:
-        """Every tag that is trusted, with its role and entry."""
-        delegations = self.delegations
-        roles = [role.name for role in delegations.trusted] if delegations else [TARGETS]
+        """Every tag that is trusted, with its role and entry; of bins those that are here."""
+        places = self.places
         return {
-            path: (role, entry)
-            for role in roles
-            if role in self.files
-            for path, entry in self.files[role].targets.items()
+            path: (places.granting(file), entry)
+            for file in places.files
+            if file in self.files
+            for path, entry in self.files[file].targets.items()
         }

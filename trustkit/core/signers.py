@@ -142,7 +142,7 @@ def _attributed(draft: Draft, delegations: Delegations, role: Delegation) -> fro
     file = start.files.get(role.name)
     if file is None or RELEASES not in start.files or not draft.signed_by(role.name, _only(delegations, role)):
         return frozenset()
-    current = start.files[RELEASES].targets
+    current = {path: entry for path, (holder, entry) in start.entries.items() if holder == RELEASES}
     return frozenset(path for path, entry in file.targets.items() if path in current and current[path] == entry)
 
 

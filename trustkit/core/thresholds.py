@@ -67,9 +67,10 @@ def withdraw_unsigned(draft: Draft) -> None:
     """Withdraws the tags of every role whose file carries too few signatures in the draft's state."""
     targets = draft.targets(TARGETS)
     assert targets is not None  # noqa: S101 - every collection has it
-    lost = []
-    for role in {role for role, _ in draft.entries().values()}:
-        (need,) = needs_of(role, old_root=draft.old_root, root=draft.root, targets=targets)
-        if len(draft.signed_by(role, need.keys)) < need.threshold:
-            lost += [path for path, (holder, _) in draft.entries().items() if holder == role]
-    draft.drop(lost)
+    places, lost = draft.places, dict[str, list[str]]()
+    for path in draft.entries():
+        lost.setdefault(places.file_of(path), []).append(path)
+    for file, paths in lost.items():
+        (need,) = needs_of(file, old_root=draft.old_root, root=draft.root, targets=targets)
+        if len(draft.signed_by(file, need.keys)) < need.threshold:
+            draft.drop(paths)

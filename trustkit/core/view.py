@@ -63,6 +63,8 @@ class SignedView:
         root_keys: the ids of the root role's keys.
         roles: every role that was looked at, the delegated ones in their order.
         format: the collection's.
+        bins: the names of the hash bins that the tags lie in; empty where they lie in their role's own file.
+            ``versions`` has those that were looked at, and ``targets`` has their tags alone.
     """
 
     gun: Gun
@@ -74,6 +76,12 @@ class SignedView:
     target_keys: tuple[str, ...]
     roles: tuple[RoleState, ...] = ()
     format: str = "tuf"
+    bins: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether every bin was looked at; tags that aren't here may be signed otherwise."""
+        return not self.bins or set(self.bins) <= self.versions.keys()
 
     @property
     def releases(self) -> str:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 from securesystemslib.signer import Signer
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Delegations, Metadata, MetaFile, Root, Signed, Snapshot, Targets, Timestamp
+from tuf.api.metadata import Delegations, Metadata, MetaFile, Role, Root, Signed, Snapshot, Targets, Timestamp
 from tuf.api.serialization import SerializationError
 from tuf.api.serialization.json import CanonicalJSONSerializer
 
@@ -95,6 +95,7 @@ def _check_members(metadata: Metadata[Any], what: str) -> None:
     if isinstance(signed, Targets) and signed.delegations is not None:
         delegations = signed.delegations
         parts += [delegations, *delegations.keys.values(), *(delegations.roles or {}).values()]
+        parts += [] if delegations.succinct_roles is None else [delegations.succinct_roles]
     if isinstance(signed, Snapshot):
         parts += signed.meta.values()
     if isinstance(signed, Timestamp):
@@ -135,6 +136,10 @@ def _check_types(metadata: Metadata[Any], what: str) -> None:
 
 
 def _delegated_integers(delegations: Delegations, what: str) -> list[int]:
+    if (bins := delegations.succinct_roles) is not None:
+        if not isinstance(bins.keyids, list):
+            raise Malformed(f"{what} has key ids that are not a list.")
+        return [bins.threshold, bins.bit_length]
     roles = [] if delegations.roles is None else list(delegations.roles.values())
     lists = [value for role in roles for value in (role.keyids, role.paths) if value is not None]
     if not all(isinstance(value, list) for value in lists):
@@ -146,7 +151,8 @@ def _delegated_integers(delegations: Delegations, what: str) -> list[int]:
 
 
 def _delegated_key_ids(delegations: Delegations) -> list[str]:
-    roles = [] if delegations.roles is None else list(delegations.roles.values())
+    roles: list[Role] = [] if delegations.roles is None else list(delegations.roles.values())
+    roles += [] if delegations.succinct_roles is None else [delegations.succinct_roles]
     return [*delegations.keys, *(key_id for role in roles for key_id in role.keyids)]
 
 
