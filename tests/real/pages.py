@@ -29,7 +29,8 @@ _TRUST = r"^No valid trust data|^you are not authorized|^unable to reach trust s
 
 _REFUSED = re.compile(rf"\[[a-z-]+\]$|^Error|^error|^denied|level=fatal|{_TRUST}", re.MULTILINE)
 _SERVER = re.compile(
-    r"(faketime -f \S+ )?(trustkit( admission)?|docker-registry) serve\b|trustkit (verifierd|docker-authz)\b"
+    r"(faketime -f \S+ )?(trustkit( admission)?|docker-registry) serve\b"
+    r"|trustkit (verifierd|docker-authz)\b|nginx -c\b"
 )
 _SOCKETS = ("verifierd", "docker-authz")
 """Servers with a socket instead of an address."""
@@ -125,10 +126,12 @@ class Stage:
 
     def _serve(self, step: Step) -> None:
         """Starts a server, in the place of one at the same address, and waits until it answers."""
-        told = ("--listen", "docker-registry", *_SOCKETS)
-        default = "" if any(each in step.command for each in told) else " --listen 127.0.0.1:5080"
-        command = self._here(step.command + default)
+        told = ("--listen", "docker-registry", "nginx", *_SOCKETS)
+        listen = "" if any(each in step.command for each in told) else " --listen 127.0.0.1:5080"
+        command = self._here(step.command + listen)
         address = self._address(command)
+        if command.startswith("nginx"):  # its workers have to get into a folder of ours
+            command += " -g 'daemon off;" + (" user root;'" if os.geteuid() == 0 else "'")
         self._stop(address)
         log = self.folder / f"{address}.log"
         log.write_bytes(b"")
@@ -162,6 +165,9 @@ class Stage:
         if command.startswith("docker-registry"):
             config = (self.folder / command.split()[-1]).read_text()
             return re.findall(r"addr: (\S+?)}?$", config, re.MULTILINE)[0]
+        if command.startswith("nginx"):
+            included = re.findall(r"include (\S+);", Path(command.split()[-1]).read_text())[0]
+            return re.findall(r"listen (\S+)", Path(included).read_text())[0]
         for name in _SOCKETS:
             if name in command:
                 return name
@@ -204,7 +210,7 @@ def _answers(address: str) -> bool:
     connection = http.client.HTTPConnection(address, timeout=5)
     try:
         connection.request("GET", "/v2/")
-        return connection.getresponse().status < 500
+        return connection.getresponse().status < 500  # also nginx's 400 to who speaks no TLS
     except (OSError, http.client.HTTPException):
         return False
     finally:

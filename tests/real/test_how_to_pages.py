@@ -10,6 +10,7 @@ import pytest
 
 from tests.clock import sweep
 from tests.conftest import free_port
+from tests.real.nginx import site
 from tests.real.pages import Stage, steps
 from tests.real.parts import Docker
 from tests.real.podmans import Podman, podman_in_short_folder
@@ -44,6 +45,7 @@ PAGES = [
     "kek-on-a-token",
     "lost-root-key",
     "monitor",
+    "nginx",
     "renew",
     "resolve-builds",
     "online-keys-by-uri",
@@ -77,8 +79,12 @@ def stage(
     need("faketime", "faketime")
     docker.make("app:build", "what alice has built")
     docker.make("app:other", "another build")
+    need("nginx", "nginx-light")
+    ports = {port: free_port() for port in PORTS}
     shutil.copy(HOW_TO.parent / "deploy" / "ci" / "shell" / "release.sh", tmp_path)
-    made = Stage(tmp_path, {port: free_port() for port in PORTS}, {"DOCKER_HOST": docker.host, **podman.environ})
+    places = {f"127.0.0.1:{port}": f"127.0.0.1:{ports[port]}" for port in (5000, 5080)}
+    (tmp_path / "trustkit.conf").write_text(site(places))
+    made = Stage(tmp_path, ports, {"DOCKER_HOST": docker.host, **podman.environ})
     yield made
     made.close()
 

@@ -105,10 +105,8 @@ class Forwarded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI 3.0."""
         if scope["type"] == "http":
-            host, port = scope.get("client") or ("", 0)
+            host = (scope.get("client") or ("",))[0]
             found = client_of(host, (value for name, value in scope["headers"] if name == HEADER), self._proxies)
             if found != host:
                 scope["client"] = (found, 0)
-            elif not host:
-                scope["client"] = (host, port)
         await self._app(scope, receive, send)
