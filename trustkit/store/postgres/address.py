@@ -12,7 +12,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from trustkit.core.names import Host
-from trustkit.errors import InvalidName, InvalidSetting, StateError
+from trustkit.errors import InvalidSetting, StateError
 
 SCHEMES = ("postgresql://", "postgres://")
 SOCKETS = "/var/run/postgresql"
@@ -122,12 +122,7 @@ def _hosts(given: Mapping[str, str | int]) -> list[str]:
 
 
 def _on_this_machine(host: str) -> bool:
-    if host.startswith(("/", "@")):
-        return True
-    try:
-        return Host(host.strip("[]"), 0).loopback
-    except InvalidName:
-        return False
+    return host.startswith(("/", "@")) or Host("[::1]" if host == "::1" else host).loopback
 
 
 def _password(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -14,8 +15,6 @@ from psycopg.pq import TransactionStatus
 
 from trustkit.errors import DatabaseUnavailable
 from trustkit.store.postgres.session import Unconnected, cut
-
-PAUSE_SECONDS = 0.1
 
 
 class Pool:
@@ -33,6 +32,7 @@ class Pool:
         self._patience = patience
         self._free = asyncio.Semaphore(size)
         self._idle: list[AsyncConnection[Any]] = []
+        self._waiting: deque[asyncio.Future[AsyncConnection[Any]]] = deque()
         self._taken = 0
 
     async def take(self) -> AsyncConnection[Any]:
@@ -58,15 +58,35 @@ class Pool:
 
     async def _idle_or_new(self, until: float) -> AsyncConnection[Any]:
         """Where the server has no room for another one, one of ours that is given back meanwhile will do."""
-        while True:
+        if self._idle:
+            return self._idle.pop()
+        try:
+            return await self._connect()
+        except Unconnected:
             if self._idle:
                 return self._idle.pop()
-            try:
-                return await self._connect()
-            except Unconnected:
-                if not (self._taken or self._idle) or time.monotonic() >= until:
-                    raise
-            await asyncio.sleep(PAUSE_SECONDS)
+            if not self._taken:
+                raise
+            given = await self._given_back(until)
+            if given is None:
+                raise
+            return given
+
+    async def _given_back(self, until: float) -> AsyncConnection[Any] | None:
+        """The next connection that is given back; None where none is in time."""
+        turn: asyncio.Future[AsyncConnection[Any]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                return await asyncio.shield(turn)
+        except TimeoutError:
+            return turn.result() if turn.done() else None
+        except asyncio.CancelledError:
+            if turn.done():
+                self._idle.append(turn.result())
+            raise
+        finally:
+            turn.cancel()
 
     async def give(self, connection: AsyncConnection[Any]) -> None:
         """Takes a connection back; one that is broken, or in the midst of something, is closed."""
@@ -74,8 +94,13 @@ class Pool:
         try:
             if connection.closed or connection.pgconn.transaction_status != TransactionStatus.IDLE:
                 await close(connection)
-            else:
-                self._idle.append(connection)
+                return
+            while self._waiting:
+                turn = self._waiting.popleft()
+                if not turn.done():
+                    turn.set_result(connection)
+                    return
+            self._idle.append(connection)
         finally:
             self._free.release()
 

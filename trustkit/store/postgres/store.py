@@ -43,7 +43,7 @@ class PostgresStore:
     def __init__(self, address: Address, patience: Patience = Patience()) -> None:  # noqa: B008 - frozen
         self._address = address
         self._patience = patience
-        self._serving = False
+        self._serving = self._trouble = False
         self._compiler = Compiler()
         self._pool = Pool(self._connect, CONNECTIONS, patience.connection)
         self._writers = asyncio.Semaphore(WRITERS)
@@ -103,12 +103,18 @@ class PostgresStore:
     async def _connect(self) -> AsyncConnection[Any]:
         """Once the service runs, why not is for its log alone: what is refused is told to anybody who asks."""
         try:
-            return await connect(self._address)
+            connection = await connect(self._address)
         except Unconnected as error:
             if not self._serving:
                 raise
-            log.error("%s", error.message)
+            if not self._trouble:
+                log.error("%s", error.message)
+            self._trouble = True
             raise Unconnected("The database can't be reached.", hint=AGAIN) from error
+        if self._trouble:
+            log.warning("the database can be reached again")
+        self._trouble = False
+        return connection
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AsyncConnection[Any]]:
