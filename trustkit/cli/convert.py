@@ -17,6 +17,8 @@ from trustkit.core.names import Gun
 from trustkit.errors import InvalidSetting, UsageError
 
 if TYPE_CHECKING:
+    from securesystemslib.signer import Key
+
     from trustkit.client.convert import Convert
     from trustkit.core.convertplan import ConversionPlan
     from trustkit.keys.passphrase import PassphraseSource
@@ -91,10 +93,11 @@ def command(
             _take_keys(convert, store, passphrases, named, trust_dir)
         ask = ctx.ask if ctx.interactive and not yes else None
         report = convert.run(named, ends, agree=_agreeing(ask, drop_rest=drop_rest, quiet=output == "json"))
+    where = _places(store, passphrases, trust_dir)
     if output == "json":
-        data_json(as_json(report, store))
+        data_json(as_json(report, where))
     else:
-        show(report, store)
+        show(report, where)
 
 
 def converting(ctx: Context, store: FileKeyStore) -> Convert:
@@ -131,6 +134,22 @@ def _take_keys(convert: Convert, store: FileKeyStore, passphrases: PassphraseSou
             raise taken.error
         if taken.outcome is Outcome.IMPORTED and taken.info is not None:
             note(f"Taken into {store.place} from {folder}: {KeySubject.of(taken.info)} {taken.info.id[:16]}")
+
+
+def _places(store: FileKeyStore, passphrases: PassphraseSource, folder: Path | None) -> Callable[[Key], str]:
+    """Where a key is: in the home, or in Docker's folder."""
+    from trustkit.core.formats.docker.keys import from_tuf
+    from trustkit.keys.dockerstore import DockerKeyStore
+
+    docker = None if folder is None else DockerKeyStore(folder, passphrases)
+
+    def where(key: Key) -> str:
+        if store.find(frozenset({key.keyid})):
+            return store.place
+        here = docker.find(frozenset({from_tuf(key).canonical_id})) if docker else ()
+        return docker.place if docker and here else ""
+
+    return where
 
 
 def _agreeing(

@@ -6,23 +6,28 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
+from securesystemslib.signer import Key
+
 from trustkit.cli.output import data, note
 from trustkit.client.convert import ConversionReport
 from trustkit.core.convertplan import ConversionPlan
-from trustkit.core.ports.keys import KeyStore
 from trustkit.core.publickeys import algorithm
 
 MOST_TAGS = 20
 """As many are named to people; the JSON has all."""
 
 
-def show(report: ConversionReport, keys: KeyStore) -> None:
+Where = Callable[[Key], str]
+"""The folder in which a key is; empty for elsewhere."""
+
+
+def show(report: ConversionReport, where: Where) -> None:
     """To people: what it came to, to stdout; all about it, to stderr."""
     gun, until = report.gun, report.until
     if report.state == "planned":
         assert report.plan is not None and until is not None  # noqa: S101, PT018 - it is of a plan
         show_plan(report.plan, until, say=data)
-        _show_keys(report.plan, keys)
+        _show_keys(report.plan, where)
         data("Nothing was changed.")
         return
     if report.state == "done":
@@ -32,6 +37,8 @@ def show(report: ConversionReport, keys: KeyStore) -> None:
         data(f"{gun}: {len(report.plan.tags)} tags are signed in format tuf now.")
         if report.unknown:
             note(f"The registry has no manifests of {report.unknown} tags, so their media types stay unknown.")
+    for name in report.unattributed:
+        note(f"The key of {name} isn't here, so nothing says any more which of the tags {name} signed.")
     _show_former(report)
     if report.current is not None:
         for line in _consumers(report):
@@ -57,10 +64,10 @@ def show_plan(plan: ConversionPlan, until: datetime, *, say: Callable[[str], Non
     say("  consumers: those with trustkit go over to format tuf; those with docker have to until then")
 
 
-def _show_keys(plan: ConversionPlan, keys: KeyStore) -> None:
-    for row in _keys(plan, keys):
-        where = f"in {keys.place}" if row["here"] else "elsewhere"
-        data(f"  {row['role']} key {row['id'][:16]} ({row['algorithm']}): {where}")
+def _show_keys(plan: ConversionPlan, where: Where) -> None:
+    for row in _keys(plan, where):
+        place = f"in {row['place']}" if row["place"] else "elsewhere"
+        data(f"  {row['role']} key {row['id'][:16]} ({row['algorithm']}): {place}")
 
 
 def _show_former(report: ConversionReport) -> None:
@@ -76,7 +83,7 @@ def _consumers(report: ConversionReport) -> Iterator[str]:
     yield f"New consumers: trustkit pin add {report.gun} {options}"
 
 
-def as_json(report: ConversionReport, keys: KeyStore) -> dict[str, Any]:
+def as_json(report: ConversionReport, where: Where) -> dict[str, Any]:
     """The same to programs."""
     plan, current = report.plan, report.current
     return {
@@ -94,7 +101,7 @@ def as_json(report: ConversionReport, keys: KeyStore) -> dict[str, Any]:
             }
             for name, tag in (plan.tags.items() if plan else ())
         ],
-        "keys": list(_keys(plan, keys)) if plan else [],
+        "keys": list(_keys(plan, where)) if plan else [],
         "signers": [
             {"name": one.name, "from": one.role or None, "key": one.key.keyid, "paths": list(one.paths)}
             for one in (plan.signers if plan else ())
@@ -104,18 +111,17 @@ def as_json(report: ConversionReport, keys: KeyStore) -> dict[str, Any]:
             for left in (plan.left if plan else ())
         ],
         "problems": list(plan.problems) if plan else [],
-        "attributed": list(report.attributed),
+        "unattributed": list(report.unattributed),
         "unknown_media_types": report.unknown,
     }
 
 
-def _keys(plan: ConversionPlan, keys: KeyStore) -> Iterator[dict[str, Any]]:
+def _keys(plan: ConversionPlan, where: Where) -> Iterator[dict[str, Any]]:
     every = [("root", plan.root_keys), ("repository", plan.target_keys)]
     every += [(f"signer {signer.name}", {signer.key.keyid: signer.key}) for signer in plan.signers]
     for role, held in every:
         for key_id, key in held.items():
-            here = bool(keys.find(frozenset({key_id})))
-            yield {"role": role, "id": key_id, "algorithm": algorithm(key), "here": here}
+            yield {"role": role, "id": key_id, "algorithm": algorithm(key), "place": where(key) or None}
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -47,7 +47,7 @@ class ConversionReport:
         ended: when that ended earlier.
         current: the collection in format ``tuf``, verified; None where it is only planned.
         unknown: how many digests' media types couldn't be found out.
-        attributed: the signers whose own files say what they signed; of the others' keys none is here.
+        unattributed: the signers of whom nothing says what they signed, as their keys aren't here.
     """
 
     gun: Gun
@@ -57,7 +57,7 @@ class ConversionReport:
     ended: datetime | None = None
     current: Current | None = None
     unknown: int = 0
-    attributed: tuple[str, ...] = ()
+    unattributed: tuple[str, ...] = ()
 
 
 class Convert:
@@ -187,8 +187,8 @@ class Convert:
         current = self._pinned(gun, base.files["root"], versions)
         self._check_same(gun, base.view, current.view)
         unknown = sum(not tag.target.media_type for tag in typed.tags.values())
-        attributed = tuple(sorted(set(made.attributions) & set(tuf)))
-        return ConversionReport(gun, "converted", plan, until, told.ended, current, unknown, attributed)
+        silent = tuple(sorted(set(made.attributions) - set(tuf)))
+        return ConversionReport(gun, "converted", plan, until, told.ended, current, unknown, silent)
 
     def _check_frozen(self, gun: Gun, base: Current, docker: Mapping[str, bytes]) -> None:
         """What is served in format ``docker`` now is what was uploaded, and says what it said (TRUST 3.9)."""
