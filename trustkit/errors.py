@@ -17,7 +17,7 @@ of a family is in ``trustkit.cli.status``, the HTTP status of a leaf in ``trustk
     +-- NotTrusted                   don't use the image
     |   +-- Unsigned, NoCollection, CollectionReset, Expired, NoPin, WrongRoot, RolledBack, DigestMismatch,
     |   |   WrongCollection, SignatureInvalid, TagMoved, SignersMissing, PolicyDenies, NotPinned,
-    |   |   TooOld, ClockBehind, FormatDowngraded
+    |   |   TooOld, ClockBehind, FormatDowngraded, Converted
     |   +-- CouldNotCheck            don't use the image *and* find out why; never "unsigned"
     |       +-- Unreachable, TimedOut, Garbage, ServerFailed, TrustDisabled, CollectionGone, BadBundle
     +-- NotAllowed                   log in, or ask for the role
@@ -357,6 +357,12 @@ class FormatDowngraded(NotTrusted):
     """A collection that was seen in format ``tuf`` is asked for in an older one (TRUST 5.4)."""
 
     slug = "format-downgraded"
+
+
+class Converted(NotTrusted):
+    """A collection became one in format ``tuf``, and the pin in format ``docker`` doesn't follow by itself."""
+
+    slug = "converted"
 
 
 class CouldNotCheck(NotTrusted):

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from trustkit.core.policy import Demand, Policy
     from trustkit.core.ports.engines import Engine
     from trustkit.core.ports.keys import KeyInfo
+    from trustkit.core.ports.remote import Pin
     from trustkit.core.readings import Readings
     from trustkit.engines.oci import LayoutImage
+    from trustkit.errors import NotTrusted
     from trustkit.home import Home
     from trustkit.home.policy import PolicyPins
     from trustkit.keys.passphrase import PassphraseSource
@@ -203,12 +205,14 @@ class Context:
         looking: FormatLooking | None = None,
         *,
         only: str | None = "tuf",
+        follows: bool = True,
     ) -> Trust:
         """Pins and verified state, with a person to ask where there is one.
 
         Args:
             looking: for who renews or tells of what has expired (``self.looking``).
             only: the format of the collections that the caller can do; None for all.
+            follows: whether a pin in format ``docker`` goes where a conversion leads.
         """
         from trustkit.cli.output import note
         from trustkit.client.trust import Trust
@@ -225,7 +229,14 @@ class Context:
             offset=lambda gun: self.clocks.offset(gun.host),
             reader=self.readings,
             only=only,
+            follow=self.follow if follows else None,
         )
+
+    def follow(self, gun: Gun, pin: Pin, told: NotTrusted) -> Pin:
+        """As ``client.follow.Follow``."""
+        from trustkit.client.follow import Follow
+
+        return Follow(self.source)(gun, pin, told)
 
     @staticmethod
     def ask(question: str) -> bool:

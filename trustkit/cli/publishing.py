@@ -36,7 +36,12 @@ def either(
         return docker_publisher(ctx, docker_keys or docker_store(passphrases, own, trust_dir))
 
     return EitherPublisher(
-        ctx.publisher(store=own), docker, ctx.trust(only=None), wanted=wanted, only=trust_dir is not None
+        ctx.publisher(store=own),
+        docker,
+        ctx.trust(only=None),
+        clock=ctx.now,
+        wanted=wanted,
+        only=trust_dir is not None,
     )
 
 
@@ -58,7 +63,7 @@ def docker_publisher(ctx: Context, keys: KeyStore) -> DockerPublisher:
         notary(ctx),
         keys,
         ctx.home.pins,
-        ctx.trust(only=None),
+        ctx.trust(only=None, follows=False),
         lifetimes=lifetimes(ctx.environ).value,
         clock=ctx.now,
         sleep=time.sleep,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
 
 from trustkit.client.change import Change
 from trustkit.client.docker_publish import DockerPublisher
@@ -13,7 +15,9 @@ from trustkit.client.trust import Current, Trust
 from trustkit.core.difference import Difference
 from trustkit.core.names import Gun
 from trustkit.core.rules import DOCKER, TUF
-from trustkit.errors import NotAllowed, UsageError, WrongFormat
+from trustkit.errors import NotAllowed, NotTrusted, UsageError, WrongFormat
+
+Done = TypeVar("Done")
 
 
 class EitherPublisher:
@@ -21,7 +25,7 @@ class EitherPublisher:
 
     Args:
         docker: makes the publisher of format ``docker``, when one is needed.
-        trust: knows the pins, and asks the service where there is none.
+        trust: knows the pins, and asks the service where there is none; follows where they lead.
         wanted: the format of a collection that is made here; the service's choice where None.
         only: whether every collection has to have the wanted format, as where the keys are in Docker's folder.
     """
@@ -32,9 +36,11 @@ class EitherPublisher:
         docker: Callable[[], DockerPublisher],
         trust: Trust,
         *,
+        clock: Callable[[], datetime],
         wanted: str | None = None,
         only: bool = False,
     ) -> None:
+        self._clock = clock
         self._tuf = tuf
         self._make = docker
         self._docker: DockerPublisher | None = None
@@ -79,16 +85,28 @@ class EitherPublisher:
             )
         return self._wanted
 
+    def _in_its_format(
+        self, gun: Gun, docker: Callable[[DockerPublisher], Done], tuf: Callable[[Publisher], Done]
+    ) -> Done:
+        """Does it in the collection's format; where that was converted since, the pin follows first (TRUST 5.4)."""
+        if not self.is_docker(gun):
+            return tuf(self._tuf)
+        try:
+            return docker(self.docker)
+        except (NotTrusted, WrongFormat) as error:
+            if error.context.get("format") != TUF or self._only or self._wanted == DOCKER:
+                raise
+            if self._trust.current(gun, self._clock()).pin.format != TUF:
+                raise
+            return tuf(self._tuf)
+
     def require(self, gun: Gun) -> None:
         """As ``Publisher.require``."""
-        if self.is_docker(gun):
-            self.docker.require(gun)
-        else:
-            self._tuf.require(gun)
+        self._in_its_format(gun, lambda docker: docker.require(gun), lambda tuf: tuf.require(gun))
 
     def current(self, gun: Gun) -> Current | None:
         """As ``Publisher.current``."""
-        return self.docker.current(gun) if self.is_docker(gun) else self._tuf.current(gun)
+        return self._in_its_format(gun, lambda docker: docker.current(gun), lambda tuf: tuf.current(gun))
 
     def publish(
         self,
@@ -100,15 +118,22 @@ class EitherPublisher:
         leave: Leave = Leave.IF_NEEDED,
     ) -> Outcome:
         """As ``Publisher.publish``."""
-        publisher = self.docker if self.is_docker(gun) else self._tuf
-        return publisher.publish(gun, change, root_key=root_key, found=found, leave=leave)
+
+        def by(publisher: Publisher | DockerPublisher) -> Outcome:
+            return publisher.publish(gun, change, root_key=root_key, found=found, leave=leave)
+
+        return self._in_its_format(gun, by, by)
 
     def change(self, gun: Gun, edit: SignerEdit, *, agree: Agree) -> Outcome:
         """As ``Publisher.change``."""
-        if self.is_docker(gun):
-            return self.docker.change(gun, edit.docker, agree=agree)
-        return self._tuf.change(gun, edit, agree=agree)
+        return self._in_its_format(
+            gun,
+            lambda docker: docker.change(gun, edit.docker, agree=agree),
+            lambda tuf: tuf.change(gun, edit, agree=agree),
+        )
 
     def preview(self, gun: Gun, edit: SignerEdit) -> Difference:
         """As ``Publisher.preview``."""
-        return self.docker.preview(gun, edit.docker) if self.is_docker(gun) else self._tuf.preview(gun, edit)
+        return self._in_its_format(
+            gun, lambda docker: docker.preview(gun, edit.docker), lambda tuf: tuf.preview(gun, edit)
+        )

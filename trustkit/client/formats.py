@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -14,25 +14,47 @@ class KeepingSource(MetadataSource, KeptMetadata, Protocol):
     """A source that keeps what it verified."""
 
 
+class TufSource(KeepingSource, Protocol):
+    """The source of collections in format ``tuf``."""
+
+    def tuf_roots(self, gun: Gun) -> Iterator[bytes]: ...
+
+
+class DockerSource(KeepingSource, Protocol):
+    """The source of collections in format ``docker``."""
+
+    def docker_roots(self, gun: Gun, pin: Pin) -> Iterator[bytes]: ...
+
+
 class FormatSource:
-    """A MetadataSource, and what it keeps, for collections of both formats.
+    """A MetadataSource, what it keeps, and a FormerSource, for collections of both formats.
 
     Args:
         tuf: collections in format ``tuf``.
         docker: makes the source of collections in format ``docker``, when the first one is asked for.
     """
 
-    def __init__(self, tuf: KeepingSource, docker: Callable[[], KeepingSource]) -> None:
+    def __init__(self, tuf: TufSource, docker: Callable[[], DockerSource]) -> None:
         self._tuf = tuf
         self._make = docker
-        self._docker: KeepingSource | None = None
+        self._made: DockerSource | None = None
 
     def _of(self, name: str) -> KeepingSource:
-        if name == "tuf":
-            return self._tuf
-        if self._docker is None:
-            self._docker = self._make()
-        return self._docker
+        return self._tuf if name == "tuf" else self._docker
+
+    @property
+    def _docker(self) -> DockerSource:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def tuf_roots(self, gun: Gun) -> Iterator[bytes]:
+        """As ``FormerSource.tuf_roots``."""
+        return self._tuf.tuf_roots(gun)
+
+    def docker_roots(self, gun: Gun, pin: Pin) -> Iterator[bytes]:
+        """As ``FormerSource.docker_roots``."""
+        return self._docker.docker_roots(gun, pin)
 
     def first_root(self, gun: Gun, *, wire: str = "tuf") -> bytes:
         """As ``MetadataSource.first_root``."""

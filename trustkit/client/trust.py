@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from trustkit.client.leading import Follow, LeadingPins
 from trustkit.core.clocks import clock_words
 from trustkit.core.formats.tuf1 import read
 from trustkit.core.names import Gun, Tag
@@ -42,6 +43,7 @@ class Trust:
         offset: how far the clock of a GUN's host is ahead of this machine's, where that is known.
         reader: reads files of format ``tuf``; the source's own, so that what that has read isn't read again.
         only: the one format that the caller can do; None for all.
+        follow: finds where a pin in format ``docker`` leads after a conversion; None for who stays where he is.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Trust:
         offset: Callable[[Gun], timedelta | None] = lambda _: None,
         reader: Reader = read,
         only: str | None = None,
+        follow: Follow | None = None,
     ) -> None:
         self._pins = pins
         self._source = source
@@ -68,11 +71,12 @@ class Trust:
         self._offset = offset
         self._told: set[str] = set()
         self._only = only
+        self._leading = LeadingPins(pins, follow, warn)
         self.reader = reader
         self.rules = Formats(reader)
 
     def current(self, gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None) -> Current:
-        """The collection's verified state at ``now``.
+        """The collection's verified state at ``now``; a pin in format ``docker`` follows a conversion (TRUST 5.4).
 
         Args:
             tags: the roles that answer for these tags are enough; the view then holds no other role's tags.
@@ -81,7 +85,14 @@ class Trust:
             NoPin: nothing says which root to accept; raised before the network where there is nobody to ask.
             NotTrusted and its leaves, NotAllowed.
         """
-        return self.under(self.pin(gun), gun, now, tags=tags)
+        pin = self.pin(gun)
+        try:
+            return self.under(pin, gun, now, tags=tags)
+        except NotTrusted as error:
+            new = self._leading.follow(gun, pin, error)
+            current = self.under(new, gun, now, tags=tags)
+            self._leading.write_down(gun, pin, new)
+            return current
 
     def exists(self, gun: Gun, wire: str = TUF) -> bool:
         """Whether the service has a collection in a format for a GUN, whoever's it is."""
@@ -93,7 +104,7 @@ class Trust:
 
     def pinned_format(self, gun: Gun) -> str | None:
         """The format that a GUN is pinned in; None where it isn't pinned."""
-        stored = self._pins.find(gun)
+        stored = self._leading.find(gun)
         return stored.format if stored else None
 
     def format_of(self, gun: Gun) -> str:
@@ -104,7 +115,7 @@ class Trust:
         Raises:
             NotAllowed, CouldNotCheck: the service doesn't say.
         """
-        if stored := self._pins.find(gun):
+        if stored := self._leading.find(gun):
             return stored.format
         try:
             self._source.first_root(gun)
@@ -136,7 +147,11 @@ class Trust:
         Raises:
             NoPin, NotTrusted and its leaves, NotAllowed.
         """
-        return self.seen_under(self.pin(gun), gun, now, fresh=fresh)
+        pin = self.pin(gun)
+        try:
+            return self.seen_under(pin, gun, now, fresh=fresh)
+        except NotTrusted as error:
+            return self.seen_under(self._leading.follow(gun, pin, error), gun, now, fresh=fresh)
 
     def seen_under(self, pin: Pin, gun: Gun, now: datetime, *, fresh: Collection[str] = ()) -> Current:
         """As ``seen``, under this pin."""
@@ -209,7 +224,7 @@ class Trust:
 
     def pin(self, gun: Gun) -> Pin:
         """The pin for a GUN: a stored one, one's own root key, or what a person accepts now (TRUST 5.3)."""
-        if stored := self._pins.find(gun):
+        if stored := self._leading.find(gun):
             self._check_format(gun, stored.format)
             return stored
         if own := tuple(self._own()):
@@ -229,14 +244,15 @@ class Trust:
 
     def require_format(self, gun: Gun) -> None:
         """Raises WrongFormat where a GUN is pinned in a format that the caller can't do; asks nobody."""
-        if stored := self._pins.find(gun):
+        if stored := self._leading.find(gun):
             self._check_format(gun, stored.format)
 
     def _check_format(self, gun: Gun, name: str) -> None:
         if self._only not in (None, name):
             raise WrongFormat(
                 f"{gun} is pinned in format {name}, and this can't be done with such a collection.",
-                hint="In format docker there are trustkit sign, revoke, signer, key rotate, and docker's own tools.",
+                hint="In format docker there are trustkit sign, revoke, signer, key rotate, and docker's own tools. "
+                f"If it was converted since, first: trustkit inspect {gun}",
                 format=name,
             )
 

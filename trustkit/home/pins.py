@@ -37,10 +37,7 @@ class FilePinStore:
         Raises:
             StateError: the file is damaged.
         """
-        matching = [(pattern, pin) for pattern, pin in self._load().items() if pattern.matches(gun)]
-        if not matching:
-            return None
-        return max(matching, key=lambda item: item[0].specificity)[1]
+        return _find(self._load(), gun)
 
     def list(self) -> list[Pin]:
         """All pins, ordered by pattern."""
@@ -78,6 +75,21 @@ class FilePinStore:
                 raise NotFound(f"{parsed} is not pinned.", hint="See: trustkit pin list")
             self._file.save({other: pin for other, pin in pins.items() if other != parsed})
 
+    def follow(self, old: Pin, new: Pin) -> Pin | None:
+        """As ``PinStore.follow``, in one step.
+
+        Raises:
+            InvalidSetting, StateError.
+        """
+        pattern = check_pin(new)
+        with self._file.changing():
+            pins = self._load()
+            there = _find(pins, Gun.parse(new.pattern))
+            if there != old:
+                return there
+            self._file.save({**pins, pattern: new})
+        return new
+
     def document(self) -> bytes | None:
         """All pins as the file has them, for a backup; None where nothing is pinned; raises StateError."""
         pins = self._load()
@@ -103,6 +115,13 @@ class FilePinStore:
 
     def _load(self) -> Mapping[GunPattern, Pin]:
         return self._file.load() or {}
+
+
+def _find(pins: Mapping[GunPattern, Pin], gun: Gun) -> Pin | None:
+    matching = [(pattern, pin) for pattern, pin in pins.items() if pattern.matches(gun)]
+    if not matching:
+        return None
+    return max(matching, key=lambda item: item[0].specificity)[1]
 
 
 def _check_replaced(pattern: GunPattern, there: Pin, pin: Pin, *, replace: bool) -> None:

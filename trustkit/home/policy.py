@@ -54,8 +54,10 @@ class PolicyPins:
             PolicyDenies: no rule is about the GUN.
             StateError: the home's file is damaged.
         """
-        own = self._policy.rule(gun).pin(gun) if self._policy is not None else None
-        return own or self._pins.find(gun)
+        return self._own(gun) or self._pins.find(gun)
+
+    def _own(self, gun: Gun) -> Pin | None:
+        return self._policy.rule(gun).pin(gun) if self._policy is not None else None
 
     def list(self) -> list[Pin]:
         """The home's."""
@@ -68,3 +70,7 @@ class PolicyPins:
     def remove(self, pattern: str) -> None:
         """As the home's."""
         self._pins.remove(pattern)
+
+    def follow(self, old: Pin, new: Pin) -> Pin | None:
+        """As ``PinStore.follow``: a policy's pin is for who keeps the policy to change."""
+        return None if self._own(Gun.parse(new.pattern)) is not None else self._pins.follow(old, new)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tuf.api.metadata import Root
+
+from trustkit.core.formats.docker.conversion import is_last
 from trustkit.core.formats.docker.evaluate import evaluate, evaluate_but_expiry
 from trustkit.core.formats.docker.files import MAX_BYTES, read
 from trustkit.core.formats.docker.pins import anchor, meets
@@ -18,6 +21,7 @@ from trustkit.core.ports.remote import CollectionFiles, Pin
 from trustkit.core.readings import Reader, Readings
 from trustkit.errors import (
     CollectionReset,
+    Converted,
     Expired,
     FormatDowngraded,
     Garbage,
@@ -92,6 +96,17 @@ class NotarySource:
         with scratch_copy(self._folder, gun, pin) as folder:
             return self._refreshed(_Turn(gun, pin, folder, None, self._now(), self._reader()), attributions=True)
 
+    def docker_roots(self, gun: Gun, pin: Pin) -> Iterator[bytes]:
+        """As ``FormerSource.docker_roots``."""
+        with self._folder(gun, pin) as folder:
+            kept = [path for path in (anchor_file(folder), folder / "root.json") if path.exists()]
+            roots = [path.read_bytes() for path in kept]
+        yield from roots
+        try:
+            yield from Walk(gun, in_time(self._fetcher(gun), gun, self._clock), {}, self._reader()).served_roots()
+        except (NotFound, NoCollection):
+            return
+
     def carry(self, gun: Gun, pin: Pin, files: Mapping[str, bytes]) -> None:
         """As ``MetadataSource.carry``."""
         with self._folder(gun, pin) as folder:
@@ -121,6 +136,7 @@ class NotarySource:
                 f"{gun} was verified here in format tuf, so what Docker's format says of it isn't believed any more.",
                 hint="Pin its root keys of format tuf. If its Owner has reset it for good, delete what this home "
                 "keeps of it under cache/metadata.",
+                format="tuf",
             )
 
     def _refreshed(self, turn: _Turn, *, attributions: bool) -> CollectionFiles:
@@ -195,6 +211,13 @@ class NotarySource:
                 f"{turn.gun}: the certificates of its current root keys are not issued by the pinned authorities.",
                 hint="Ask its publisher over another channel.",
                 pin=turn.pin.pattern,
+            )
+        if is_last(turn.reader(newest, Root).signed):
+            raise Converted(
+                f"Its publisher has converted {turn.gun} to format tuf; what Docker's format says of it counts no "
+                "more.",
+                hint=f"Its pin follows with: trustkit verify {turn.gun}:TAG",
+                format="tuf",
             )
         return newest
 

@@ -71,6 +71,10 @@ class UpdaterSource:
             raise NoCollection(f"There is no collection of {gun} in format {wire} here.")
         return next(_served_roots(self._fetcher(gun)))
 
+    def tuf_roots(self, gun: Gun) -> Iterator[bytes]:
+        """As ``FormerSource.tuf_roots``."""
+        return _served_roots(in_time(self._fetcher(gun), gun, self._clock))
+
     def refresh(self, gun: Gun, pin: Pin, now: datetime, *, tags: Collection[Tag] | None = None) -> CollectionFiles:
         """As ``MetadataSource.refresh``."""
         fetch = in_time(self._fetcher(gun), gun, self._clock)
@@ -168,7 +172,7 @@ def gone(gun: Gun, told: NoCollection) -> CollectionGone:
             reset=True,
         )
     if "format" in told.context:
-        return CollectionGone(told.message, hint=told.hint)
+        return CollectionGone(told.message, hint=told.hint, format=told.context["format"])
     return CollectionGone(
         f"The service says that {gun} has no collection, but it had one.",
         hint="Ask the service's operator; nothing is believed until it is back.",

@@ -133,6 +133,19 @@ class PinStore(Protocol):
         """Raises NotFound."""
         ...
 
+    def follow(self, old: Pin, new: Pin) -> Pin | None:
+        """Puts a pin of one GUN in the place of the one that it came from, which stays where it is a pattern's.
+
+        Where the GUN is pinned otherwise meanwhile, by somebody else who followed or by a person, that stays.
+
+        Returns:
+            The pin that is there afterwards; None where the old one isn't these pins' to change.
+
+        Raises:
+            StateError: it can't be written.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class CollectionFiles:
@@ -184,6 +197,26 @@ class MetadataSource(Protocol):
         Args:
             files: as verified just now under the other pin, by role; their root meets this one.  What was verified
                 under this pin before stays as it is.
+        """
+        ...
+
+
+class FormerSource(Protocol):
+    """Where the roots of a collection are that may have gone from one format to another; believed by nobody yet."""
+
+    def tuf_roots(self, gun: Gun) -> Iterator[bytes]:
+        """``1.root.json``, ``2.root.json``, ... in format ``tuf``, as served.
+
+        Raises:
+            NoCollection: the service's own word that there is none; NotAllowed, CouldNotCheck.
+        """
+        ...
+
+    def docker_roots(self, gun: Gun, pin: Pin) -> Iterator[bytes]:
+        """Roots in format ``docker``: what was verified here under a pin, then all that are served.
+
+        Raises:
+            NotAllowed, CouldNotCheck.
         """
         ...
 

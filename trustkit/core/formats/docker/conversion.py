@@ -1,8 +1,8 @@
 """From a pin in format ``docker`` to the collection in format ``tuf`` that its collection became (TRUST 5.4).
 
-The last root in format ``docker`` says that it is one, in a member that every client of Docker's reads over, and none
-ever sets: it asks for consistent snapshots, which TUF 1.0 has.  The root keys sign that, so nobody between a publisher
-and a consumer can take it away, and whoever has seen it believes what Docker's format says no more.
+The last root in format ``docker`` says that it is one, in a member that every client of Docker's reads over, and
+none ever sets: it asks for consistent snapshots, which TUF 1.0 has.  The root keys sign that, so nobody between a
+publisher and a consumer can take it away, and whoever has seen it believes what Docker's format says no more.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class PinnedKeys:
 def pinned_keys(pin: Pin, roots: Iterable[bytes]) -> PinnedKeys:
     """The keys of a pin by root file or by ids; none for one by authority, which says nothing of bare keys.
 
-    An id may be that of a certificate.  It is the certificate's hash, so whoever has one that fits has the pinned one,
-    wherever it came from: the roots are searched for it, and not believed.
+    An id may be that of a certificate.  It is the certificate's hash, so whoever has one that fits has the pinned
+    one, wherever it came from: the roots are searched for it, and not believed.
 
     Args:
         roots: files in format ``docker`` that may hold the pinned certificates; read only as far as needed.
