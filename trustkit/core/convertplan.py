@@ -157,9 +157,9 @@ def _lost_tags(tree: Mapping[str, Node], view: SignedView) -> Iterator[Left]:
                 why = (
                     "docker pulls nothing by it" if node.grants else "released by nobody, so docker doesn't trust it"
                 )
-                yield Left("tag", shown(path), f"in {node.name} alone: {why}")
+                yield Left("tag", _named(path), f"in {node.name} alone: {why}")
             elif not node.grants and digest != trusted[path]:
-                yield Left("tag", shown(path), f"{node.name} signed another digest of it, {digest[:16]}")
+                yield Left("tag", _named(path), f"{node.name} signed another digest of it, {digest[:16]}")
 
 
 def _lost_custom(tree: Mapping[str, Node], tags: Mapping[str, CarriedTag]) -> Iterable[Left]:
@@ -167,3 +167,8 @@ def _lost_custom(tree: Mapping[str, Node], tags: Mapping[str, CarriedTag]) -> It
         custom = _custom(tree, tag.target)
         if custom is not None and not isinstance(custom, dict):
             yield Left("custom", name, "its custom data is no JSON object", consent=True)
+
+
+def _named(path: str) -> str:
+    """A name in a collection, which may be any text."""
+    return path if path.isascii() and path.isprintable() and len(path) <= 128 else shown(path)
