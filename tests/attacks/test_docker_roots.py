@@ -107,7 +107,7 @@ def test_files_signed_by_a_key_that_a_hidden_root_took_away(docker_stage: Docker
     docker_stage.recovers()
 
 
-def _authority(name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def authority_named(name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     private = ec.generate_private_key(ec.SECP256R1())
     named_ = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     made = (
@@ -124,7 +124,7 @@ def _authority(name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
     return made, private
 
 
-def _issued(gun: Gun, authority: tuple[x509.Certificate, ec.EllipticCurvePrivateKey]) -> Pair:
+def issued(gun: Gun, authority: tuple[x509.Certificate, ec.EllipticCurvePrivateKey]) -> Pair:
     certificate, issuer = authority
     private = ec.generate_private_key(ec.SECP256R1())
     builder = root_certificate(gun, private.public_key(), now=NOW, serial=x509.random_serial_number() >> 33)
@@ -132,7 +132,7 @@ def _issued(gun: Gun, authority: tuple[x509.Certificate, ec.EllipticCurvePrivate
     return from_certificates([builder.sign(issuer, SHA256())]), RawSigner(private)
 
 
-def _pin_authority(stage: DockerStage, authority: x509.Certificate) -> None:
+def __pin_authority(stage: DockerStage, authority: x509.Certificate) -> None:
     file = stage.folder / "authority.crt"
     file.write_bytes(authority.public_bytes(Encoding.PEM))
     pattern = f"{stage.gun.host}/*"
@@ -141,29 +141,29 @@ def _pin_authority(stage: DockerStage, authority: x509.Certificate) -> None:
 
 
 def test_a_pin_by_authority_takes_what_that_issued_for_this_very_name(docker_stage: DockerStage) -> None:
-    authority, stranger = _authority("ours"), _authority("ours")
+    authority, stranger = authority_named("ours"), authority_named("ours")
     honest = docker_stage.honest
-    docker_stage.serve(honest.rotate_root(_issued(docker_stage.gun, authority)))
+    docker_stage.serve(honest.rotate_root(issued(docker_stage.gun, authority)))
     assert docker_stage.victim("pin", "remove", str(docker_stage.gun)).status == 0
-    _pin_authority(docker_stage, stranger[0])
+    __pin_authority(docker_stage, stranger[0])
     assert "pinned authorities" in docker_stage.refuses(3, "wrong-root").err
-    _pin_authority(docker_stage, authority[0])
+    __pin_authority(docker_stage, authority[0])
     docker_stage.trusts()
-    docker_stage.serve(honest.rotate_root(_issued(docker_stage.gun, stranger)))
+    docker_stage.serve(honest.rotate_root(issued(docker_stage.gun, stranger)))
     assert "not issued by the pinned authorities" in docker_stage.refuses(3, "wrong-root").err
-    docker_stage.serve(honest.rotate_root(_issued(docker_stage.gun, authority)))
+    docker_stage.serve(honest.rotate_root(issued(docker_stage.gun, authority)))
     docker_stage.trusts()
     docker_stage.victim.clock = lambda: NOW + LIFETIME * 2
     docker_stage.refuses(3, "wrong-root")
 
 
 def test_an_authority_does_not_vouch_for_another_name(docker_stage: DockerStage) -> None:
-    authority = _authority("ours")
+    authority = authority_named("ours")
     other = Published(Gun.parse(f"{docker_stage.gun.host}/other"))
-    other.forge.signers["root"] = [_issued(other.gun, authority)]
+    other.forge.signers["root"] = [issued(other.gun, authority)]
     docker_stage.serve(other.publish())
     assert docker_stage.victim("pin", "remove", str(docker_stage.gun)).status == 0
-    _pin_authority(docker_stage, authority[0])
+    __pin_authority(docker_stage, authority[0])
     docker_stage.refuses(3, "wrong-root")
 
 

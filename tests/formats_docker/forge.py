@@ -116,7 +116,7 @@ def sealed(data: bytes, pairs: Iterable[Pair], change: Callable[[dict[str, Any]]
 class Forge:
     """One collection.  ``signers`` by role; whatever is changed in ``root`` or ``roles`` is signed by ``files``.
 
-    ``cosigners`` sign too, by role, and stand nowhere.
+    ``cosigners`` sign too, by role, and stand nowhere.  ``last`` has the root say that it is the last one.
     """
 
     gun: Gun = GUN
@@ -129,6 +129,7 @@ class Forge:
     versions: Mapping[str, int] = field(default_factory=dict)
     cosigners: Mapping[str, list[Pair]] = field(default_factory=dict)
     ends: Mapping[str, datetime] = field(default_factory=dict)
+    last: bool = False
 
     def __post_init__(self) -> None:
         self.signers = {
@@ -160,7 +161,7 @@ class Forge:
         roles = {
             name: Role([key.keyid for key, _ in self.signers[name]], self.thresholds.get(name, 1)) for name in top
         }
-        return Root(self.version, None, self.expires, keys, roles, False)
+        return Root(self.version, None, self.expires, keys, roles, self.last)
 
     def files(self, change: Mapping[str, Callable[[bytes], bytes]] | None = None) -> dict[str, bytes]:
         """Every file, signed; ``change`` makes bytes of a role's into others before anything names them."""

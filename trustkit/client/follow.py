@@ -13,6 +13,7 @@ from trustkit.errors import (
     CollectionGone,
     Converted,
     CouldNotCheck,
+    FormatDowngraded,
     NoCollection,
     NotTrusted,
     Rejected,
@@ -40,7 +41,7 @@ class Follow:
 
         Raises:
             Converted: the collection was converted, and the pin doesn't lead there.
-            CollectionGone: it was, and the service doesn't show what it became.
+            CollectionGone: it was, or was seen here in format ``tuf``, and the service doesn't show it.
             WrongCollection, WrongRoot: what it shows is another's, or no root that can be used.
             NotTrusted: ``told`` itself, where nothing that is signed says that there was a conversion.
             NotAllowed, CouldNotCheck.
@@ -61,11 +62,11 @@ class Follow:
         try:
             yield from islice(self._source.tuf_roots(gun), MAX_ROOTS)
         except NoCollection as error:
-            if not isinstance(told, Converted):
+            if not isinstance(told, Converted | FormatDowngraded):
                 raise told from error
+            why = "its publisher has converted it" if isinstance(told, Converted) else "it was verified here"
             raise CollectionGone(
-                f"Its publisher has converted {gun} to format tuf, and the service says that there is no such "
-                "collection.",
+                f"{gun} has no collection in format tuf, says the service, but {why}.",
                 hint="Ask the service's operator; what Docker's format says of it counts no more.",
             ) from error
         except CouldNotCheck as error:
