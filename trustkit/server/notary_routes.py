@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import assert_never
 
 from trustkit.authority.access import require
+from trustkit.authority.former import require_unconverted
 from trustkit.authority.notary import Notary
 from trustkit.authority.notary_publish import NotaryPublishing
 from trustkit.core.access import Action, Operation
@@ -107,11 +108,21 @@ class NotaryRoutes:
 
     async def _file(self, exchange: Exchange, route: NotaryFile, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.READ_TRUST)
+        if route == NotaryFile(route.gun, "root") and Action.PUSH in caller.trusted(route.gun):
+            await self._refuse_signers(route.gun)
         file = await self._notary.file(route.gun, route.role, route.version, route.digest)
         headers = [("content-type", "application/json"), IMMUTABLE if route.digest else NO_CACHE]
         if file.stored is not None:
             headers.append(("last-modified", format_datetime(file.stored.astimezone(UTC), usegmt=True)))
         await exchange.reply(200, headers, file.data)
+
+    async def _refuse_signers(self, gun: Gun) -> None:
+        """Clients that are about to publish read the root first, with a token for it: they are told at once.
+
+        Otherwise they would sign the root of a frozen side anew where it ends within six months, or try to.
+        """
+        async with self._store.read() as tx:
+            await require_unconverted(tx, gun, datetime.now(UTC))
 
     async def _key(self, exchange: Exchange, route: NotaryKey, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.PUBLISH)
