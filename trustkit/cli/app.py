@@ -59,6 +59,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("trustkit.cli.serve", "Run the service: registry, tokens and trust."),
     "serve-signer": ("trustkit.cli.serve_signer", "Run a separate signer that holds a service's online keys."),
     "admin": ("trustkit.cli.admin", "Principals, roles and policies of a service."),
+    "db": ("trustkit.cli.db", "The database of a service: its tables, and its way to PostgreSQL."),
     "demo": ("trustkit.cli.demo", "Play the main job through on this machine, with no network."),
 }
 

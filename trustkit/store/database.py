@@ -17,6 +17,7 @@ from sqlalchemy.pool import QueuePool
 from trustkit.core.ports.service import Scope
 from trustkit.errors import InvalidSetting
 from trustkit.store.foreign import mapped
+from trustkit.store.moved import require_here
 from trustkit.store.privatefile import locked, private_file, private_folder
 from trustkit.store.statements import SqliteStatements, in_thread
 from trustkit.store.transaction import SqlTransaction
@@ -118,6 +119,7 @@ class SqlStore:
         try:
             with mapped():
                 upgrade(connection)
+                require_here(connection)
             _commit(connection)
         finally:
             connection.close()

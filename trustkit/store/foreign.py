@@ -33,6 +33,11 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     ),
     ("readonly", "The database can't be written.", "Check who owns its file and folder."),
     ("unable to open", "The database can't be opened.", "Check who owns its file and folder."),
+    (
+        "moved to another database",
+        "This database was copied to PostgreSQL, and takes no changes any more.",
+        "Start the service with --database.",
+    ),
     ("append-only", "The database refuses to change what is kept for good.", ""),
 )
 """A part of the driver's message, and what we say; SQLite gives no better codes through the driver."""

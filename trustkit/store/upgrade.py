@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
 from sqlalchemy import Connection, inspect, text
 
 from trustkit.errors import StateError
+from trustkit.store.foreign import mapped
 
 REVISION = "0006"
 """The newest revision of ``migrations/versions``."""
@@ -22,8 +28,17 @@ def upgrade(connection: Connection) -> None:
         if current == REVISION:
             return
     elif tables:
-        raise StateError("The database file holds another program's tables.", hint="Choose another data folder.")
+        raise StateError("The database holds another program's tables.", hint="Make another one.")
     _migrate(connection)
+
+
+def revision_of(path: Path) -> str | None:
+    """The revision of the tables in a file of SQLite; None for none.  Changes nothing; raises StateError."""
+    with mapped(), closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+        tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+        if tables is None:
+            return None
+        return str(connection.execute("SELECT max(version_num) FROM alembic_version").fetchone()[0])
 
 
 def _migrate(connection: Connection) -> None:

@@ -114,7 +114,7 @@ def migrate(address: Address) -> None:
     Raises:
         StateError: a newer version made it; its tables are another program's; it can't be changed.
     """
-    engine = create_engine("postgresql+psycopg://", creator=lambda: _synchronous(address), poolclass=NullPool)
+    engine = create_engine("postgresql+psycopg://", creator=lambda: synchronous(address), poolclass=NullPool)
     try:
         for turn in range(TRIES):
             try:
@@ -142,7 +142,8 @@ def _migrate(connection: Connection) -> None:
         connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
-def _synchronous(address: Address) -> psycopg.Connection[Any]:
+def synchronous(address: Address) -> psycopg.Connection[Any]:
+    """A connection for a command that does nothing else; raises Unconnected."""
     try:
         return psycopg.connect(address.conninfo())
     except psycopg.Error as error:
