@@ -94,7 +94,8 @@ class EitherPublisher:
         try:
             return docker(self.docker)
         except (NotTrusted, WrongFormat) as error:
-            if error.context.get("format") != TUF or self._only or self._wanted == DOCKER:
+            told = isinstance(error, WrongFormat) or error.context.get("format") == TUF
+            if not told or self._only or self._wanted == DOCKER:
                 raise
             if self._trust.current(gun, self._clock()).pin.format != TUF:
                 raise
