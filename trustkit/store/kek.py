@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trustkit.errors import StateError
+from trustkit.store.accesslist import for_us_alone
 from trustkit.store.privatefile import PRIVATE, locked, private_folder, sync_folder
 
 KEK_BYTES = 32
@@ -105,20 +106,28 @@ def load_kek(path: Path, *, create: bool = True) -> bytes:
     Raises:
         StateError: missing, readable by others, or not 32 bytes of base64.
     """
+    found = _opened(path)
+    if found is not None:  # whole, since ``_write`` links it; it may lie where nothing can be written beside it
+        return found
+    if not create:
+        raise StateError(f"There is no key-encryption key at {path}.", hint="Restore it.")
     private_folder(path.parent)
     with locked(path.with_name(path.name + ".lock")):
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except FileNotFoundError:
-            if not create:
-                raise StateError(f"There is no key-encryption key at {path}.", hint="Restore it.") from None
-            return _make(path)
-        except OSError as error:
-            raise StateError(f"{path} can't be read: {error.strerror}.") from error
-        try:
-            return _read(path, descriptor)
-        finally:
-            os.close(descriptor)
+        return _opened(path) or _make(path)
+
+
+def _opened(path: Path) -> bytes | None:
+    """The 32 bytes of the file; None where there is none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateError(f"{path} can't be read: {error.strerror}.") from error
+    try:
+        return _read(path, descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: Path, descriptor: int) -> bytes:
@@ -140,7 +149,7 @@ def _private(path: Path, descriptor: int, *, hint: str) -> bytes:
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         raise StateError(f"The key-encryption key {path} is not a regular file.")
-    if mode & 0o077:
+    if mode & 0o077 and not for_us_alone(descriptor):
         raise StateError(f"The key-encryption key {path} can be read by others.", hint=hint)
     return os.read(descriptor, _MAX_FILE + 1)
 
