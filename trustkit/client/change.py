@@ -8,6 +8,7 @@ from datetime import datetime
 
 from tuf.api.metadata import TargetFile
 
+from trustkit.core.bins import Near
 from trustkit.core.draft import Draft
 from trustkit.core.names import Digest, Gun, Tag
 from trustkit.core.ports.images import ManifestBytes
@@ -28,6 +29,11 @@ class Change:
     drop: frozenset[Tag] = frozenset()
     children: Mapping[Tag, tuple[Digest, ...]] = field(default_factory=dict)
     forget: bool = False
+
+    @property
+    def near(self) -> Near:
+        """What of a collection in bins has to be there to make the change."""
+        return Near({*self.put, *self.drop})
 
     def edit(self, draft: Draft) -> None:
         """Puts and drops in a draft; raises Unsigned for a tag to withdraw that isn't signed."""

@@ -9,9 +9,10 @@ from threading import Lock
 
 from tuf.api.metadata import Root, Targets
 
-from trustkit.core.delegations import read_delegations
-from trustkit.core.evaluate import trusted_roles
+from trustkit.core.bins import Near, holder_of
+from trustkit.core.delegations import RELEASES, TARGETS
 from trustkit.core.names import Gun, Tag
+from trustkit.core.places import peek_places
 from trustkit.core.ports.remote import CollectionFiles, MetadataSource, Pin
 from trustkit.core.readings import Reader
 from trustkit.core.records import dataclass
@@ -62,7 +63,7 @@ class OnceSource:
     def refresh(self, gun: Gun, pin: Pin, now: datetime, *, tags: Collection[Tag] | None = None) -> CollectionFiles:
         """As ``MetadataSource.refresh``; asks nobody where this run has these files."""
         with self._turn(gun, pin):
-            began, wanted = self._clock(), None if tags is None else frozenset(tags)
+            began, wanted = self._clock(), tags if tags is None or isinstance(tags, Near) else frozenset(tags)
             held = self._held.get((gun, pin))
             if held is None or began >= held.until or not self._answers(held, pin, wanted):
                 held = _Held(self._source.refresh(gun, pin, now, tags=tags), wanted, began + SECONDS)
@@ -83,4 +84,13 @@ class OnceSource:
             return True  # its two roles that tags come from are always there
         files = held.collection.files
         root, targets = self._reader(files["root"], Root).signed, self._reader(files["targets"], Targets).signed
-        return trusted_roles(read_delegations(targets, root), tags) <= files.keys()
+        places = peek_places(root, self._delegated(files, targets))
+        if places.bins is None and holder_of(places.delegations) not in files:
+            return False  # whether its tags lie in bins isn't known here
+        return {places.file_of(tag.name) for tag in tags} <= files.keys()
+
+    def _delegated(self, files: Mapping[str, bytes], targets: Targets) -> Mapping[str, Targets]:
+        held = {TARGETS: targets}
+        if RELEASES in files:
+            held[RELEASES] = self._reader(files[RELEASES], Targets, f"{RELEASES}.json").signed
+        return held

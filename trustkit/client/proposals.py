@@ -14,6 +14,7 @@ from trustkit.client.outcome import Outcome, holders, waiting
 from trustkit.client.publish import Publisher, Read, floors_of
 from trustkit.client.trust import Current, Trust
 from trustkit.core.approval import examine
+from trustkit.core.delegations import RELEASES
 from trustkit.core.difference import Difference, difference
 from trustkit.core.draft import Draft
 from trustkit.core.formats.tuf1 import sign
@@ -172,7 +173,9 @@ class Proposals:
         """The files with one's own signatures, and the file that says which tags one signed."""
         signing = {role: dict(infos) for role, infos in chosen.items()}
         delegations = draft.delegations
-        for key_id, info in chosen.get(delegations.releases.name, {}).items() if delegations else ():
+        places = draft.places
+        of_releases = [infos for role, infos in chosen.items() if places.granting(role) == RELEASES]
+        for key_id, info in {key_id: info for infos in of_releases for key_id, info in infos.items()}.items():
             attributes = delegations.attributions.get(key_id) if delegations else None
             if attributes and attributes.name not in files and (role := draft.attribute(key_id)):
                 signing[role] = {key_id: info}

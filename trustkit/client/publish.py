@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from trustkit.client.change import Change
 from trustkit.client.founding import Founding
+from trustkit.client.growing import grow
 from trustkit.client.holding import lacking
 from trustkit.client.outcome import Leave, Outcome, holders, waiting
 from trustkit.client.signing import Signing
 from trustkit.client.trust import Current, Trust
+from trustkit.core.bins import Growth, Near
 from trustkit.core.difference import Difference, difference
 from trustkit.core.draft import Draft
 from trustkit.core.lifetimes import Lifetimes
@@ -47,6 +50,7 @@ class Publisher:
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
         say: Callable[[str], None],
+        growth: Growth | None = None,
     ) -> None:
         self._service = service
         self._keys = keys
@@ -59,16 +63,21 @@ class Publisher:
         self._say = say
         self._found = Founding(service, keys, lifetimes=lifetimes, say=say)
         self._sign = Signing(keys)
+        self._growth = growth or Growth()
 
     def require(self, gun: Gun) -> None:
         """Raises RoleMissing, LoginRequired and the like before anything is made or asked for (TRUST 8.1)."""
         self._trust.require_format(gun)
         self._service.require_publish(gun)
 
-    def current(self, gun: Gun) -> Current | None:
-        """The verified state; None where the service says that there is no collection yet."""
+    def current(self, gun: Gun, tags: Near | None = None) -> Current | None:
+        """The verified state; None where the service says that there is no collection yet.
+
+        Args:
+            tags: of hash bins, those that these lie in are enough.
+        """
         try:
-            return self._trust.current(gun, self._clock())
+            return self._trust.current(gun, self._clock(), tags=tags)
         except NoCollection:
             return None
         except NoPin as error:
@@ -101,9 +110,16 @@ class Publisher:
             NoCollection: there is none and ``found`` is False.
             everything that ``change`` raises.
         """
-        base = self.current(gun)
+        base = self.current(gun, change.near)
         if base is not None:
-            return self.change(gun, change.edit, check=change.check, base=base, leave=leave)
+
+            def edit(draft: Draft) -> None:
+                change.edit(draft)
+                if leave is not Leave.ALWAYS:
+                    grow(draft, self._keys, self._growth, self._say)
+
+            read = partial(self._trust.under, tags=change.near)
+            return self.change(gun, edit, check=change.check, base=base, leave=leave, read=read)
         if not found or leave is Leave.ALWAYS:
             raise NoCollection(f"Nothing is signed under {gun}.")
         return Outcome(self._publish_first(gun, change, root_key))
@@ -242,7 +258,7 @@ class Publisher:
         """Fetches what is served and verifies it as a consumer with this pin would (TRUST 3.9); ``read`` as above."""
         current = (read or self._trust.under)(pin, gun, self._clock())
         view = current.view
-        known = {role.name: role.version for role in view.roles}
+        known = {**view.versions, **{role.name: role.version for role in view.roles}}
         behind = {role for role, version in versions.items() if role in known and known[role] < version}
         if behind:
             raise RolledBack(

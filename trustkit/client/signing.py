@@ -87,7 +87,9 @@ class Signing:
         delegations = draft.delegations
         if delegations is None:
             return
-        for key_id, info in dict(chosen.get(delegations.releases.name, {})).items():
+        places = draft.places
+        signing = [infos for role, infos in chosen.items() if places.granting(role) == delegations.releases.name]
+        for key_id, info in {key_id: info for infos in signing for key_id, info in infos.items()}.items():
             role = draft.attribute(key_id)
             if role is not None:
                 chosen[role] = {key_id: info}

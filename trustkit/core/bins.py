@@ -32,6 +32,10 @@ _PREFIX = re.compile(r"bins-([1-9][0-9]{0,5})\Z")
 _NAME = re.compile(r"(bins-[1-9][0-9]{0,5})-[0-9a-f]{1,3}\Z")
 
 
+class Near(frozenset[Tag]):
+    """Tags whose bins are enough of all bins, where otherwise every role is asked for: by who edits these tags."""
+
+
 @dataclass(frozen=True, slots=True)
 class Growth:
     """When a collection turns into bins.  ``above``: with more tags than this in one file, 0 for never."""

@@ -123,14 +123,18 @@ class Draft(Edits):
         for role in [role for role in self._edited if role not in kept]:
             del self._edited[role]
 
-    def grow(self, growth: Growth) -> None:
-        """Has the tags lie in hash bins from now on, where there are too many of them for one file."""
-        self._require_whole()
+    def grow(self, growth: Growth) -> Bins | None:
+        """Has the tags lie in hash bins from now on, where there are too many of them for one file.
+
+        Returns:
+            The bins; None where nothing changed.
+        """
         holder = holder_of(self.delegations)
         file = self.targets(holder)
         entries = file.targets if file is not None else {}
         if self.places.bins is not None or not 0 < growth.above < len(entries):
-            return
+            return None
+        self._require_whole()
         prefix = next_prefix(name.removesuffix(".json") for name in self._snapshot.meta)
         bins = Bins(holder, prefix, growth.bits, *holder_keys(self.delegations, self.root))
         self._hold(bins)
@@ -138,6 +142,7 @@ class Draft(Edits):
             self.edit(name)
         for path, entry in entries.items():
             self._edited[bins.of(path)].targets[path] = entry
+        return bins
 
     def _hold(self, bins: Bins) -> None:
         """Has whoever holds tags delegate to these bins, with the keys that it has now."""

@@ -70,7 +70,7 @@ def evaluate(
         files: bytes by role, exactly as received; files of roles that are not delegated to count for nothing.
         known: root, targets and delegated files, where the caller has read these very bytes with ``read`` already.
         tags: look only at the roles that answer for these tags, and at the bins that they lie in; the view then
-            holds no other role's tags, and no other bin's.
+            holds no other role's tags, and no other bin's.  Of ``Near`` only the latter.
         bins: of all bins look only at these, and at every role; the view then holds no other bin's tags.
         reader: reads the files, where the caller has one that knows some of them.
 

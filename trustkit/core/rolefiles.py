@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from tuf.api.metadata import Metadata, Root, Signed, Snapshot, Targets, Timestamp
 
-from trustkit.core.bins import Bins, holder_of, owners_of, read_bins, wanted_bins
+from trustkit.core.bins import Bins, Near, holder_of, owners_of, read_bins, wanted_bins
 from trustkit.core.delegations import TARGETS, Delegations, Kind, read_delegations
 from trustkit.core.formats.tuf1 import issued, meta_version
 from trustkit.core.names import Gun, Tag
@@ -100,10 +100,10 @@ def _require(files: Mapping[str, bytes], roles: Collection[str]) -> None:
 
 
 def trusted_roles(delegations: Delegations | None, tags: Collection[Tag] | None) -> frozenset[str]:
-    """The delegated roles whose files an evaluation needs: those that grant trust, all or for ``tags``."""
+    """The delegated roles whose files an evaluation needs: those that grant trust, all or for ``tags``; no bins."""
     if delegations is None:
         return frozenset()
-    if tags is None:
+    if tags is None or isinstance(tags, Near):
         return frozenset(role.name for role in delegations.trusted)
     return frozenset(delegations.owner(tag.name).name for tag in tags)
 

@@ -24,7 +24,8 @@ from tuf.api.exceptions import (
 from tuf.api.metadata import Metadata, Root, Signature, Targets
 from tuf.ngclient import FetcherInterface, Updater
 
-from trustkit.core.delegations import Kind, read_delegations
+from trustkit.core.bins import Near, holder_of, owners_of, read_bins, wanted_bins
+from trustkit.core.delegations import TARGETS, Kind, read_delegations
 from trustkit.core.evaluate import has_expired, trusted_roles
 from trustkit.core.formats.tuf1 import covered, read, role_kind
 from trustkit.core.names import Tag
@@ -127,8 +128,8 @@ def _load_delegated(updater: Updater, tags: Collection[Tag] | None) -> tuple[str
     delegations = read_delegations(trusted.targets, trusted.root)
     loaded = []
     for role in delegations.roles if delegations else ():
-        attributes = role.kind is Kind.ATTRIBUTION
-        if attributes and (tags is not None or f"{role.name}.json" not in trusted.snapshot.meta):
+        attributes, edited = role.kind is Kind.ATTRIBUTION, tags is None or isinstance(tags, Near)
+        if attributes and not (edited and f"{role.name}.json" in trusted.snapshot.meta):
             continue
         if not attributes and role.name not in trusted_roles(delegations, tags):
             continue
@@ -138,6 +139,12 @@ def _load_delegated(updater: Updater, tags: Collection[Tag] | None) -> tuple[str
         except (RepositoryError, NotTrusted):
             if not attributes:
                 raise
+    holder = holder_of(delegations)
+    if holder in (TARGETS, *loaded):
+        bins = read_bins(delegations, trusted.root, trusted[holder])
+        for name in wanted_bins(bins, None if tags is None else owners_of(delegations, tags)):
+            updater._load_targets(name, holder)  # noqa: SLF001 - as above
+            loaded.append(name)
     return tuple(loaded)
 
 

@@ -8,11 +8,16 @@ from collections.abc import Mapping
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
+from trustkit.core.bins import MAX_BITS
 from trustkit.core.formats.tuf1 import MAX_BYTES
 from trustkit.errors import Malformed, TooLarge
 
 MAX_PARTS = 64
+MAX_BINNED = MAX_PARTS + 2**MAX_BITS
+"""Of format ``tuf``: every role and every hash bin at once, as where a key that signs them is rotated."""
 MAX_BODY = sum(MAX_BYTES.values()) + 64 * 1024
+MAX_LARGE = 32 * 1024 * 1024
+"""What the bins of 150,000 tags come to; such an upload waits until there is no other like it."""
 _TYPE = re.compile(r"multipart/form-data; ?boundary=(\"?)([0-9A-Za-z'()+_,./:=?-]{1,70})\1\Z", re.IGNORECASE)
 PART = re.compile(rb'form-data; ?name="files"; ?filename="([a-z0-9][a-z0-9_-]{0,127})\.json"\Z')
 NOTARY_PART = re.compile(rb'form-data; ?name="files"; ?filename="([a-z0-9][a-z0-9_/-]{0,254})(?:\.json)?"\Z')

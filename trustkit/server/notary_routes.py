@@ -23,8 +23,9 @@ from trustkit.errors import InvalidName, LoginRequired, Malformed, NotFound, Rol
 from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange
 from trustkit.gateway.problems import API_VERSION
-from trustkit.server.multipart import NOTARY_PART
+from trustkit.server.multipart import MAX_PARTS, NOTARY_PART
 from trustkit.server.notary_problems import JSON, MALFORMED_UPLOAD, refuse
+from trustkit.server.quickreads import QuickReads
 from trustkit.server.trust_routes import IMMUTABLE, InsufficientScope, requester
 from trustkit.server.uploads import Uploads
 
@@ -49,6 +50,7 @@ class NotaryRoutes:
         challenge: makes a WWW-Authenticate value for the current request.
         hosts: the service's public names; a GUN with another host does not exist here (TRUST 1.1).
         uploads: reads uploads, those of the other API too.
+        quick: sends files.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class NotaryRoutes:
         notary: Notary,
         *,
         uploads: Uploads,
+        quick: QuickReads,
         challenge: Challenge,
         hosts: frozenset[Host],
     ) -> None:
@@ -65,6 +68,7 @@ class NotaryRoutes:
         self._publishing = publishing
         self._notary = notary
         self._uploads = uploads
+        self._quick = quick
         self._challenge = challenge
         self._hosts = hosts
 
@@ -110,11 +114,11 @@ class NotaryRoutes:
         await self._admit(caller, route.gun, Operation.READ_TRUST)
         if route == NotaryFile(route.gun, "root") and Action.PUSH in caller.trusted(route.gun):
             await self._refuse_signers(route.gun)
-        file = await self._notary.file(route.gun, route.role, route.version, route.digest)
+        served = await self._notary.file(route.gun, route.role, route.version, route.digest)
         headers = [("content-type", "application/json"), IMMUTABLE if route.digest else NO_CACHE]
-        if file.stored is not None:
-            headers.append(("last-modified", format_datetime(file.stored.astimezone(UTC), usegmt=True)))
-        await exchange.reply(200, headers, file.data)
+        if (stored := served.file.stored) is not None:
+            headers.append(("last-modified", format_datetime(stored.astimezone(UTC), usegmt=True)))
+        await self._quick.reply(exchange, caller, served, headers)
 
     async def _refuse_signers(self, gun: Gun) -> None:
         """Clients that are about to publish read the root first, with a token for it: they are told at once.
@@ -134,7 +138,7 @@ class NotaryRoutes:
         await self._admit(caller, gun, Operation.PUBLISH)
         read = False
         try:
-            async with self._uploads.read(exchange, caller, part=NOTARY_PART) as upload:
+            async with self._uploads.read(exchange, caller, part=NOTARY_PART, most=MAX_PARTS) as upload:
                 read = True
                 await self._publishing.publish(gun, upload, requester(exchange, caller))
         except (Malformed, TooLarge) as error:
