@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trustkit.cli.database_options import database_options, database_source
+from trustkit.cli.db_backup import backup
 from trustkit.cli.output import data, note
 from trustkit.errors import StateError, UsageError
 
@@ -178,3 +179,4 @@ async def _collections(database: Database) -> None:
         )
 
 
+command.add_command(backup)
