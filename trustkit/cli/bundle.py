@@ -73,12 +73,21 @@ def _create(ctx: Context) -> CreateBundle:
 
 def consumer(ctx: Context) -> Trust:
     """Pins and verified state of a consumer: the policy's pins before the home's."""
+    from trustkit.client.leading import following
     from trustkit.client.trust import Trust
     from trustkit.home.policy import PolicyPins
 
     ask = ctx.ask if ctx.interactive else None
     pins = PolicyPins(ctx.home.pins, _rules(ctx, None))
-    return Trust(pins, ctx.source, ask=ask, warn=note, unsafe_trust_on_first_use=_first_use(ctx), only="tuf")
+    return Trust(
+        pins,
+        ctx.source,
+        ask=ask,
+        warn=note,
+        unsafe_trust_on_first_use=_first_use(ctx),
+        only="tuf",
+        follow=following(ctx.source),
+    )
 
 
 def _read_back(ctx: Context, path: Path, refs: list[ImageRef]) -> None:
@@ -156,6 +165,7 @@ def _offline(
 ) -> Offline:
     from trustkit.client.bundle import AgedTrust, VerifyBundled
     from trustkit.client.enforce import Enforce
+    from trustkit.client.leading import following
     from trustkit.client.verify import Verify
     from trustkit.home.metadata import MetadataFolders
     from trustkit.home.policy import PolicyPins
@@ -168,13 +178,15 @@ def _offline(
     ) -> SignedView:
         return evaluate_aged(files, gun, now, max_age=max_age(gun), tags=tags)
 
+    source = BundledSource(fetcher=bundle.fetcher, folder=folders.locked, judge=judge)
     trust = AgedTrust(
         PolicyPins(ctx.home.pins, rules),
-        BundledSource(fetcher=bundle.fetcher, folder=folders.locked, judge=judge),
+        source,
         max_age=max_age,
         ask=ctx.ask if ctx.interactive else None,
         warn=note,
         unsafe_trust_on_first_use=_first_use(ctx),
+        follow=following(source),
     )
     verify = Verify(trust, clock=ctx.now, demand=lambda gun: rules.rule(gun).demand if rules else None)
     bundled = VerifyBundled(verify, bundle)

@@ -30,10 +30,8 @@ if TYPE_CHECKING:
     from trustkit.core.policy import Demand, Policy
     from trustkit.core.ports.engines import Engine
     from trustkit.core.ports.keys import KeyInfo
-    from trustkit.core.ports.remote import Pin
     from trustkit.core.readings import Readings
     from trustkit.engines.oci import LayoutImage
-    from trustkit.errors import NotTrusted
     from trustkit.home import Home
     from trustkit.home.policy import PolicyPins
     from trustkit.keys.passphrase import PassphraseSource
@@ -215,6 +213,7 @@ class Context:
             follows: whether a pin in format ``docker`` goes where a conversion leads.
         """
         from trustkit.cli.output import note
+        from trustkit.client.leading import following
         from trustkit.client.trust import Trust
         from trustkit.config import switched_on
 
@@ -229,14 +228,8 @@ class Context:
             offset=lambda gun: self.clocks.offset(gun.host),
             reader=self.readings,
             only=only,
-            follow=self.follow if follows else None,
+            follow=following(self.source) if follows else None,
         )
-
-    def follow(self, gun: Gun, pin: Pin, told: NotTrusted) -> Pin:
-        """As ``client.follow.Follow``."""
-        from trustkit.client.follow import Follow
-
-        return Follow(self.source)(gun, pin, told)
 
     @staticmethod
     def ask(question: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from trustkit.client.collecting import Collect
+from trustkit.client.leading import Follow
 from trustkit.client.trust import Current, Trust
 from trustkit.client.verify import Trusted, Verify, find
 from trustkit.core.bundles import EMPTY_BLOB, EMPTY_BYTES, Contents, collection_manifest
@@ -135,9 +136,16 @@ class AgedTrust(Trust):
         ask: Ask | None = None,
         warn: Callable[[str], None] = lambda _: None,
         unsafe_trust_on_first_use: bool = False,
+        follow: Follow | None = None,
     ) -> None:
         super().__init__(
-            pins, source, ask=ask, warn=warn, unsafe_trust_on_first_use=unsafe_trust_on_first_use, only="tuf"
+            pins,
+            source,
+            ask=ask,
+            warn=warn,
+            unsafe_trust_on_first_use=unsafe_trust_on_first_use,
+            only="tuf",
+            follow=follow,
         )
         self._bundled = source
         self._max_age = max_age

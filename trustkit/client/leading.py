@@ -7,11 +7,22 @@ from typing import TypeAlias
 
 from trustkit.core.names import Gun
 from trustkit.core.pinning import root_key_ids
-from trustkit.core.ports.remote import Pin, PinStore
+from trustkit.core.ports.remote import FormerSource, Pin, PinStore
 from trustkit.errors import NotTrusted, StateError
 
 Follow: TypeAlias = Callable[[Gun, Pin, NotTrusted], Pin]
 """The pin in format ``tuf`` that one in format ``docker`` leads to; see ``client.follow``."""
+
+
+def following(source: FormerSource) -> Follow:
+    """What follows in this source; what it takes is loaded where a pin leads elsewhere."""
+
+    def follow(gun: Gun, pin: Pin, told: NotTrusted) -> Pin:
+        from trustkit.client.follow import Follow
+
+        return Follow(source)(gun, pin, told)
+
+    return follow
 
 
 class LeadingPins:
@@ -28,10 +39,23 @@ class LeadingPins:
         self._warn = warn
         self._moved: dict[tuple[Gun, Pin], Pin] = {}
 
-    def find(self, gun: Gun) -> Pin | None:
-        """The pin for a GUN, or where it has led in this process."""
+    def find(self, gun: Gun, *, only: str | None = None) -> Pin | None:
+        """The pin for a GUN, or where it has led in this process.
+
+        Args:
+            only: the one format that the caller can do: a pin that leads there is that pin.
+
+        Raises:
+            NotAllowed.
+        """
         stored = self._pins.find(gun)
-        return stored and self._moved.get((gun, stored), stored)
+        pin = stored and self._moved.get((gun, stored), stored)
+        if pin is None or self._follow is None or (pin.format, only) != ("docker", "tuf"):
+            return pin
+        try:
+            return self._follow(gun, pin, NotTrusted(f"{gun} is in no format that its pin leads to."))
+        except NotTrusted:
+            return pin
 
     def follow(self, gun: Gun, pin: Pin, error: NotTrusted) -> Pin:
         """Where a pin leads once its collection is in format ``tuf``.

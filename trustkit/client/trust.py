@@ -79,7 +79,8 @@ class Trust:
         """The collection's verified state at ``now``; a pin in format ``docker`` follows a conversion (TRUST 5.4).
 
         Args:
-            tags: the roles that answer for these tags are enough; the view then holds no other role's tags.
+            tags: the roles that answer for these tags are enough; the view then holds no other role's tags.  ``Near``
+                are enough for who edits these.
 
         Raises:
             NoPin: nothing says which root to accept; raised before the network where there is nobody to ask.
@@ -224,7 +225,7 @@ class Trust:
 
     def pin(self, gun: Gun) -> Pin:
         """The pin for a GUN: a stored one, one's own root key, or what a person accepts now (TRUST 5.3)."""
-        if stored := self._leading.find(gun):
+        if stored := self._leading.find(gun, only=self._only):
             self._check_format(gun, stored.format)
             return stored
         if own := tuple(self._own()):

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from trustkit.client.staleness import StaleSource
     from trustkit.core.names import Gun
     from trustkit.core.policy import Demand, Policy
-    from trustkit.core.ports.remote import MetadataSource, Pin
+    from trustkit.core.ports.remote import MetadataSource
     from trustkit.core.readings import Reader, Readings
-    from trustkit.errors import NotTrusted
     from trustkit.home import Home
     from trustkit.remote.notary_source import NotarySource
     from trustkit.remote.sessions import Sessions
@@ -136,6 +135,7 @@ def enforcing(
         As ``open_gate``.
     """
     from trustkit.client.enforce import Enforce
+    from trustkit.client.leading import following
     from trustkit.client.trust import Trust
     from trustkit.client.verify import Verify
     from trustkit.config import FIRST_USE, policy_file, switched_on
@@ -150,11 +150,6 @@ def enforcing(
     def demand(gun: Gun) -> Demand | None:
         return None if rules is None else rules.rule(gun).demand
 
-    def follow(gun: Gun, pin: Pin, told: NotTrusted) -> Pin:
-        from trustkit.client.follow import Follow
-
-        return Follow(source)(gun, pin, told)
-
     def wired(run: Reader | None) -> Enforce:
         trust = Trust(
             PolicyPins(home.pins, rules),
@@ -164,7 +159,7 @@ def enforcing(
             unsafe_trust_on_first_use=switched_on(FIRST_USE, environ).value,
             offset=offset,
             reader=read if run is None else run,
-            follow=follow,
+            follow=following(source),
         )
         verify = Verify(trust, clock=clock or now, demand=demand)
         return Enforce(verify, rules, superseded=superseded, together=lambda: wired(Readings()))

@@ -19,6 +19,7 @@ from trustkit.core.evaluate import BEFORE_ALL
 from trustkit.core.names import Gun, Tag
 from trustkit.core.ports.remote import CollectionFiles, Pin
 from trustkit.errors import RolledBack, StateError
+from trustkit.remote.notary_folder import kept_roots
 from trustkit.remote.source import UpdaterSource
 from trustkit.remote.updater import Fetch
 
@@ -32,7 +33,7 @@ class Judge(Protocol):
 
 
 class BundledSource:
-    """Collections of one bundle; implements ``MetadataSource``.
+    """Collections of one bundle; implements ``MetadataSource`` and ``FormerSource``.
 
     Args:
         fetcher: gives what reads one collection's files out of the bundle.
@@ -54,6 +55,15 @@ class BundledSource:
     def first_root(self, gun: Gun, *, wire: str = "tuf") -> bytes:
         """As ``MetadataSource.first_root``; a bundle has collections in format ``tuf``."""
         return self._over(Path()).first_root(gun, wire=wire)
+
+    def tuf_roots(self, gun: Gun) -> Iterator[bytes]:
+        """As ``FormerSource.tuf_roots``."""
+        return self._over(Path()).tuf_roots(gun)
+
+    def docker_roots(self, gun: Gun, pin: Pin) -> Iterator[bytes]:
+        """As ``FormerSource.docker_roots``: those that were verified here online, as a bundle has none."""
+        with self._folder(gun, pin) as folder:
+            return iter(kept_roots(folder))
 
     def refresh(self, gun: Gun, pin: Pin, now: datetime, *, tags: Collection[Tag] | None = None) -> CollectionFiles:
         """As ``MetadataSource.refresh``; what ``judge`` refuses is not kept."""

@@ -11,7 +11,7 @@ from trustkit.core.formats.docker.files import role_kind
 from trustkit.core.formats.docker.roles import RELEASES
 from trustkit.core.readings import Reader
 from trustkit.errors import Rejected, StateError
-from trustkit.remote.source import put
+from trustkit.remote.source import anchor_file, put
 
 TOP = ("root", "timestamp", "snapshot", "targets")
 
@@ -50,6 +50,11 @@ def files_of(folder: Path, reader: Reader) -> dict[str, bytes]:
             hint=f"Delete {folder}; what was seen of older versions is forgotten then.",
         ) from error
     return files
+
+
+def kept_roots(folder: Path) -> list[bytes]:
+    """The roots that were verified into a folder: the first and the newest, where there are any."""
+    return [path.read_bytes() for path in (anchor_file(folder), folder / "root.json") if path.exists()]
 
 
 def version_of(root: bytes, reader: Reader) -> int:

@@ -33,7 +33,7 @@ from trustkit.errors import (
     TrustkitError,
     WrongRoot,
 )
-from trustkit.remote.notary_folder import TOP, files_of, keep, version_of
+from trustkit.remote.notary_folder import TOP, files_of, keep, kept_roots, version_of
 from trustkit.remote.notary_walk import REPLACED, RootMoved, Walk
 from trustkit.remote.scratch import scratch_copy
 from trustkit.remote.source import LAG_SECONDS, anchor_file, gone, in_time, put
@@ -99,8 +99,7 @@ class NotarySource:
     def docker_roots(self, gun: Gun, pin: Pin) -> Iterator[bytes]:
         """As ``FormerSource.docker_roots``."""
         with self._folder(gun, pin) as folder:
-            kept = [path for path in (anchor_file(folder), folder / "root.json") if path.exists()]
-            roots = [path.read_bytes() for path in kept]
+            roots = kept_roots(folder)
         yield from roots
         try:
             yield from Walk(gun, in_time(self._fetcher(gun), gun, self._clock), {}, self._reader()).served_roots()
@@ -216,7 +215,7 @@ class NotarySource:
             raise Converted(
                 f"Its publisher has converted {turn.gun} to format tuf; what Docker's format says of it counts no "
                 "more.",
-                hint=f"Its pin follows with: trustkit verify {turn.gun}:TAG",
+                hint=f"Its pin follows with: trustkit inspect {turn.gun}",
                 format="tuf",
             )
         return newest
