@@ -33,6 +33,36 @@ END $$
 """Numbers are given to rows of the changefeed in the order in which they become visible: who asks what came after the
 last one that it saw would miss the smaller number of a transaction that ends later."""
 
+NOTES = """
+CREATE UNLOGGED TABLE IF NOT EXISTS moves
+    (xid xid8 NOT NULL DEFAULT pg_current_xact_id(), gun text, at timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE INDEX IF NOT EXISTS moves_xid ON moves (xid);
+CREATE OR REPLACE FUNCTION note_move() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_LEVEL = 'STATEMENT' THEN
+        INSERT INTO moves (gun) VALUES (NULL);
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO moves (gun) VALUES (OLD.gun);
+    ELSE
+        INSERT INTO moves (gun) VALUES (NEW.gun);
+        IF TG_OP = 'UPDATE' AND OLD.gun <> NEW.gun THEN
+            INSERT INTO moves (gun) VALUES (OLD.gun);
+        END IF;
+    END IF;
+    RETURN NULL;
+END $$
+"""
+"""A note of each change that a replica may remember something of; a crash empties the table, and breaks all lines."""
+QUIET = frozenset({"alembic_version", "moves", "audit", "changefeed", "files", "heads", "refresh_tokens"})
+"""Tables whose changes are in no replica's memory, or come with one of their collection."""
+
+TABLES = """
+SELECT c.relname, EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'gun'
+    AND NOT a.attisdropped)
+FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace ORDER BY 1
+"""
+"""Every table, and whether its rows say which collection they are of."""
+
 COLUMNS = """
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_collation o ON o.oid = a.attcollation
@@ -58,6 +88,13 @@ def triggers(changefeed_lock: int) -> list[str]:
         "EXECUTE FUNCTION one_after_the_other()"
     )
     return made
+
+
+def noted(table: str, *, of_collections: bool) -> list[str]:
+    """The statements that have changes of a table noted: of which collection, or of anything."""
+    level = "ROW" if of_collections else "STATEMENT"
+    made = f'CREATE TRIGGER note_move AFTER INSERT OR UPDATE OR DELETE ON "{table}" FOR EACH {level}'
+    return [f'DROP TRIGGER IF EXISTS note_move ON "{table}"', f"{made} EXECUTE FUNCTION note_move()"]
 
 
 def sorted_by_bytes(table: str, column: str, kind: str) -> str:

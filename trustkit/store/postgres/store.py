@@ -14,11 +14,13 @@ import psycopg
 from psycopg import AsyncConnection, errors
 from psycopg.pq import TransactionStatus
 
+from trustkit.core.ports.changes import Changed
 from trustkit.core.ports.service import Scope
 from trustkit.errors import DatabaseUnavailable, OutcomeUnknown, StateError
 from trustkit.store.postgres.address import Address
 from trustkit.store.postgres.foreign import AGAIN, mapped
 from trustkit.store.postgres.locks import TO_READ, TURN_SECONDS, name_of, to_write
+from trustkit.store.postgres.moves import Moves
 from trustkit.store.postgres.pool import Pool, close
 from trustkit.store.postgres.session import Patience, Unconnected, connect, deadline
 from trustkit.store.postgres.statements import Compiler, PostgresStatements
@@ -46,6 +48,7 @@ class PostgresStore:
         self._serving = self._trouble = False
         self._compiler = Compiler()
         self._pool = Pool(self._connect, CONNECTIONS, patience.connection)
+        self._moves = Moves(self._connect)
         self._writers = asyncio.Semaphore(WRITERS)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -74,6 +77,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Closes the connections; the store can't be used afterwards."""
+        await self._moves.close()
         await self._pool.close()
 
     @asynccontextmanager
@@ -99,6 +103,10 @@ class PostgresStore:
                 await self._commit(connection)
             finally:
                 await self._end(connection)
+
+    async def changed_since(self, mark: str) -> Changed:
+        """As ``core.ports.changes.Changes``."""
+        return await self._moves.changed_since(mark)
 
     async def _connect(self) -> AsyncConnection[Any]:
         """Once the service runs, why not is for its log alone: what is refused is told to anybody who asks."""
