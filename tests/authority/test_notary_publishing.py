@@ -337,10 +337,10 @@ def test_deleted_and_founded_anew_it_is_another_collection(play: Play) -> None:
         assert await office.tags() == {"v1", "v2"}
         new = await office.stored()
         assert files.read(new["timestamp"], files.role_kind("timestamp")).signed.version == 3
-        assert (await office.notary.file(GUN, "root", 1, "")).data == new["root"] != old["root"]
+        assert (await office.notary.file(GUN, "root", 1, "")).file.data == new["root"] != old["root"]
         import hashlib
 
-        by_hash = await office.notary.file(GUN, "targets", None, hashlib.sha256(old["targets"]).hexdigest())
+        by_hash = (await office.notary.file(GUN, "targets", None, hashlib.sha256(old["targets"]).hexdigest())).file
         assert by_hash.data == old["targets"]
         assert [change.category for change in await office.notary.changes(GUN, None, 9)][2:3] == ["deletion"]
 
@@ -361,7 +361,7 @@ def test_a_signer_is_removed_and_added_again(play: Play) -> None:
             assert await office.tags() == {"v1", "signed"}, number
             forge.roles["targets/releases"].version = 2
             await office.publishing.publish(GUN, office.upload("targets/releases"), ALICE)
-            assert (await office.notary.file(GUN, "targets/releases", None, "")).version == 2
+            assert (await office.notary.file(GUN, "targets/releases", None, "")).file.version == 2
             assert targets.delegations is not None
             assert targets.delegations.roles is not None
             del targets.delegations.roles["targets/releases"]

@@ -13,6 +13,7 @@ import argparse
 import http.client
 import json
 import os
+import ssl
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -73,15 +74,22 @@ def online_keys(connection: http.client.HTTPConnection, gun: Gun, headers: dict[
 
 @dataclass(frozen=True)
 class Client:
-    """Who publishes to which collection."""
+    """Who publishes to which collection, over TLS where there is a context for it."""
 
     gun: str
     token: str
+    tls: ssl.SSLContext | None = None
+
+    def _connect(self) -> http.client.HTTPConnection:
+        host = self.gun.partition("/")[0]
+        if self.tls is None:
+            return http.client.HTTPConnection(host, timeout=60)
+        return http.client.HTTPSConnection(host, timeout=60, context=self.tls)
 
     def prepare(self, count: int) -> list[bytes]:
         """Publishes the collection's first state; returns ``count`` further uploads."""
         gun = Gun.parse(self.gun)
-        connection = http.client.HTTPConnection(str(gun.host), timeout=60)
+        connection = self._connect()
         online = online_keys(connection, gun, {"Authorization": f"Bearer {self.token}"})
         first, *others = uploads(gun, online, count)
         self.publish([first])
@@ -93,7 +101,7 @@ class Client:
             "Authorization": f"Bearer {self.token}",
             "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
         }
-        connection = http.client.HTTPConnection(self.gun.partition("/")[0], timeout=60)
+        connection = self._connect()
         for data in bodies:
             connection.request("POST", f"/v2/{self.gun}/_trust/metadata", data, headers)
             answer = connection.getresponse()

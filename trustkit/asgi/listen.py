@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import uvicorn
 
 from trustkit.asgi.certified import CertifiedProtocol
 from trustkit.asgi.logs import App
+from trustkit.asgi.quick import Quick, QuickProtocol
 from trustkit.asgi.renewed import renewed
 from trustkit.asgi.strict import StrictProtocol
 from trustkit.core.names import Host
@@ -139,6 +141,7 @@ async def serve(
     follow: bool = False,
     stopping: Callable[[], None] = lambda: None,
     drain: float = 0.0,
+    quick: Quick | None = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM, then lets requests in flight end for up to ten seconds.
 
@@ -149,8 +152,11 @@ async def serve(
         follow: take up the certificate and key anew when their files change.
         stopping: called once connections are accepted no more.
         drain: seconds in which whatever has been sent to us is still answered, and told to go elsewhere after that.
+        quick: answers before the application is asked.
     """
     config = _config(app, tls, keep_alive=keep_alive)
+    if quick is not None:
+        config.http = partial(QuickProtocol, quick=quick)  # type: ignore[assignment]  # what makes one
     config.load()
     context = config.ssl if follow else None
     following = asyncio.create_task(renewed(context, tls.certificate, tls.key)) if context and tls else None

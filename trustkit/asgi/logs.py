@@ -56,10 +56,15 @@ class AccessLog:
             await self._app(scope, receive, counting)
         finally:
             if scope["type"] == "http":
-                path = scope.get("raw_path", b"")[:1024].partition(b"?")[0]
                 client = (scope.get("client") or ("-",))[0]
                 seconds = time.perf_counter() - began
-                _access.info("%s %s %s %s %d %.3f", client, scope["method"], _shown(path), status, sent, seconds)
+                log_request(client, scope["method"], scope.get("raw_path", b""), status, sent, seconds)
+
+
+def log_request(client: str, method: str, target: bytes, status: str, sent: int, seconds: float) -> None:
+    """Writes one line of the access log."""
+    path = target[:1024].partition(b"?")[0]
+    _access.info("%s %s %s %s %d %.3f", client, method, _shown(path), status, sent, seconds)
 
 
 def _shown(path: bytes) -> str:

@@ -63,9 +63,15 @@ class StrictProtocol(HttpToolsProtocol):
             raise ValueError("the target is not a path")
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             raise ValueError("not one Host")
+        if self.at_once():
+            return
         super().on_headers_complete()
         if self._last:
             self.cycle.keep_alive = False
+
+    def at_once(self) -> bool:
+        """Answers the request whose head is whole without the application; whether it did."""
+        return False
 
     def last(self) -> None:
         """The next answer, or the one on its way, is this connection's last, and says so."""

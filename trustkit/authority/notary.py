@@ -8,10 +8,12 @@ from datetime import datetime
 from tuf.api.metadata import Root
 
 from trustkit.authority.former import frozen_file, require_unconverted
+from trustkit.authority.freshness import Freshness
 from trustkit.authority.notary_publish import admit_to_notary, require_docker
 from trustkit.authority.notary_resign import named_by
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import Requester
+from trustkit.authority.reads import Found, Reads, Served
 from trustkit.authority.reset import Resetting
 from trustkit.authority.settings import require_notary_api
 from trustkit.core.formats.docker.files import read
@@ -32,17 +34,25 @@ class Notary:
 
     Args:
         resetting: ends collections.
+        reads: keeps what is read of them; None keeps nothing.
     """
 
     def __init__(
-        self, store: Store, keys: OnlineKeys, resetting: Resetting, *, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        keys: OnlineKeys,
+        resetting: Resetting,
+        *,
+        clock: Callable[[], datetime],
+        reads: Reads | None = None,
     ) -> None:
         self._store = store
+        self._reads = reads or Reads(store, Freshness(clock=clock), clock=clock, limit=0)
         self._keys = keys
         self._resetting = resetting
         self._clock = clock
 
-    async def file(self, gun: Gun, role: str, version: int | None, digest: str) -> StoredFile:
+    async def file(self, gun: Gun, role: str, version: int | None, digest: str) -> Served:
         """One file of a collection: the current one, that of a version, or that with a hash.
 
         Raises:
@@ -50,22 +60,32 @@ class Notary:
             WrongFormat: the collection is in format ``tuf``.
             TrustDisabled: content trust is off, or Notary's API.
         """
-        async with self._store.read() as tx:
+
+        async def find(tx: Transaction, before: Found | None) -> Found:
             await require_notary_api(tx)
             if former := await tx.former.get(gun):
-                return await frozen_file(tx, former, role, version, digest, self._clock())
+                now = self._clock()
+                file = await frozen_file(tx, former, role, version, digest, now)
+                return Found(file, until=None if former.over(now) else former.until)
             record = await tx.collections.get(gun)
             require_docker(record)
             if record is None or record.closed is not None:
                 raise NoCollection(f"Nothing is signed under {gun}.", gun=str(gun))
-            if len(digest) == 64:
-                found = await tx.collections.file_by_digest(gun, role, Digest.from_hex(digest))
-            elif digest:
-                found = None  # SHA-384 and SHA-512 have routes, and nobody stores by them
-            elif version is not None:
-                found = await tx.collections.file(gun, role, version)
-            else:
-                found = await self._current(tx, gun, role)
+            if before is not None and before.generation == record.generation:
+                return before
+            return Found(await self._open_file(tx, gun, role, version, digest), record.generation)
+
+        return await self._reads.get(("docker", gun, role, version, digest), gun, find)
+
+    async def _open_file(self, tx: Transaction, gun: Gun, role: str, version: int | None, digest: str) -> StoredFile:
+        if len(digest) == 64:
+            found = await tx.collections.file_by_digest(gun, role, Digest.from_hex(digest))
+        elif digest:
+            found = None  # SHA-384 and SHA-512 have routes, and nobody stores by them
+        elif version is not None:
+            found = await tx.collections.file(gun, role, version)
+        else:
+            found = await self._current(tx, gun, role)
         if found is None:
             raise NotFound(f"{gun} has no such {role}.")
         return found

@@ -1,26 +1,27 @@
-"""The operator's switches as a running service sees them: at most half a second old (TRUST 8.4)."""
+"""The operator's switches as a running service sees them (TRUST 8.4)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from trustkit.authority.freshness import Freshness
 from trustkit.authority.settings import content_trust
 from trustkit.core.names import Repository
 from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.service import Store
+from trustkit.core.stamps import Stamp
 from trustkit.errors import TrustDisabled
-
-FRESH = timedelta(milliseconds=500)
 
 
 class Switches:
-    """Content trust and trust-only patterns, read again when they are half a second old."""
+    """Content trust and trust-only patterns, read again when they may have changed (``freshness``)."""
 
-    def __init__(self, store: Store, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, *, clock: Callable[[], datetime], fresh: Freshness | None = None) -> None:
         self._store = store
         self._clock = clock
-        self._read: datetime | None = None
+        self._fresh = fresh or Freshness(clock=clock)
+        self._read: Stamp | None = None
         self._enabled = True
         self._patterns: Mapping[RepositoryPattern, bool] = {}
 
@@ -42,10 +43,10 @@ class Switches:
             )
 
     async def _refresh(self) -> None:
-        now = self._clock()
-        if self._read is not None and timedelta(0) <= now - self._read < FRESH:
+        if self._read is not None and self._fresh.counts(self._read, self._clock()):
             return
+        stamp = self._fresh.stamp()
         async with self._store.read() as tx:
             self._enabled = await content_trust(tx)
             self._patterns = await tx.settings.trust_only_patterns()
-        self._read = now
+        self._read = stamp

@@ -6,15 +6,16 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from trustkit.authority.freshness import Freshness
 from trustkit.core.names import Gun, Repository
 from trustkit.core.ports.service import Store
 from trustkit.core.rules import Formats
+from trustkit.core.stamps import Stamp
 from trustkit.core.view import SignedView
 from trustkit.errors import Expired
 
-FRESH = timedelta(milliseconds=500)
 KEEP = 1024
 IN_LOOP_BYTES = 64 * 1024
 
@@ -24,19 +25,20 @@ class _Entry:
     gun: Gun | None
     generation: int
     view: SignedView | None
-    checked: datetime
+    stamp: Stamp
 
 
 class Views:
     """Signed views by repository.
 
-    A view is at most half a second behind a publish by another process, at once behind one by this process
-    (``forget``), and is never handed out at or past its earliest expiry.
+    A view is less than a second behind a publish by another process (``freshness``), at once behind one by this
+    process (``forget``), and is never handed out at or past its earliest expiry.
     """
 
-    def __init__(self, store: Store, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, *, clock: Callable[[], datetime], fresh: Freshness | None = None) -> None:
         self._store = store
         self._clock = clock
+        self._fresh = fresh or Freshness(clock=clock)
         self._entries: OrderedDict[Repository, _Entry] = OrderedDict()
         self._moves = 0
         self._formats = Formats()
@@ -54,7 +56,7 @@ class Views:
         """
         now = self._clock()
         entry = self._entries.get(repository)
-        if entry is None or not timedelta(0) <= now - entry.checked < FRESH:
+        if entry is None or not self._fresh.counts(entry.stamp, now):
             moves = self._moves
             entry = await self._load(repository, entry, now)
             if moves == self._moves:
@@ -85,16 +87,17 @@ class Views:
             self._entries.popitem(last=False)
 
     async def _load(self, repository: Repository, known: _Entry | None, now: datetime) -> _Entry:
+        stamp = self._fresh.stamp()
         async with self._store.read() as tx:
             record = await tx.collections.of_repository(repository)
             if record is None or record.closed is not None:
-                return _Entry(None, 0, None, now)
+                return _Entry(None, 0, None, stamp)
             if known and known.gun == record.gun and known.generation == record.generation:
-                return _Entry(record.gun, record.generation, known.view, now)
+                return _Entry(record.gun, record.generation, known.view, stamp)
             files = {role: file.data for role, file in (await tx.collections.current(record.gun)).items()}
         rules = self._formats(record.format)
         if sum(map(len, files.values())) > IN_LOOP_BYTES:
             view = await asyncio.to_thread(rules.evaluate, files, record.gun, now)
         else:
             view = rules.evaluate(files, record.gun, now)
-        return _Entry(record.gun, record.generation, view, now)
+        return _Entry(record.gun, record.generation, view, stamp)

@@ -75,6 +75,14 @@ from trustkit.core.names import Host
 )
 @click.option("--behind-tls-proxy", is_flag=True, help="Clients reach this service over TLS, through a proxy.")
 @click.option("--access-log", is_flag=True, help="Write a line to stderr for each request.")
+@click.option(
+    "--read-cache",
+    type=click.IntRange(0, 65536),
+    default=64,
+    show_default=True,
+    metavar="MIB",
+    help="Memory for files of collections that are read, in MiB; 0 for none.",
+)
 @click.option("--metrics", metavar="HOST:PORT", help="Answer /metrics for Prometheus there. Port 0: any free one.")
 @click.option("--unsafe-plain-http", is_flag=True, help="Serve without TLS on an address that isn't loopback.")
 @click.option("--unsafe-open-metrics", is_flag=True, help="Take an address for --metrics that isn't loopback.")
@@ -107,6 +115,7 @@ def command(
     blob_socket: Path | None,
     behind_tls_proxy: bool,
     access_log: bool,
+    read_cache: int,
     metrics: str | None,
     unsafe_plain_http: bool,
     unsafe_open_metrics: bool,
@@ -144,6 +153,7 @@ def command(
         access_log=access_log,
         lifetimes=lifetimes(os.environ).value,
         online_key_age=online_key_age(os.environ).value,
+        read_cache=read_cache * 1024 * 1024,
         metrics=_address(metrics) if metrics else None,
         blob_socket=blob_socket.absolute() if blob_socket else None,
         proxies=Proxies.of(trusted_proxies),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from trustkit.core.access import Action
 from trustkit.core.names import Gun, PrincipalName, Repository
+from trustkit.core.stamps import Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,8 @@ class Caller:
         trusted: as ``granted``, of a collection: a token for pushing that names it whole, with the registry's host,
             is for signing, too.  Clients of Notary's API have no other word for it, and name images without the host.
         catalog: whether token and roles are for the list of everything.
+        known_since: when the roles were read; None for nobody.
+        begins, ends: when the token is taken, leeway included.
     """
 
     principal: PrincipalName | None
@@ -27,6 +31,9 @@ class Caller:
     roles: Callable[[Repository], frozenset[Action]] = lambda _: frozenset()
     trusted: Callable[[Gun], frozenset[Action]] = lambda _: frozenset()
     catalog: bool = False
+    known_since: Stamp | None = None
+    begins: datetime | None = None
+    ends: datetime | None = None
 
     def actions(self, repository: Repository) -> frozenset[Action]:
         """What this caller may do in this repository."""

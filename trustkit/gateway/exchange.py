@@ -235,8 +235,16 @@ class Exchange:
 
     async def _start(self, status: int, headers: HeaderPairs) -> None:
         self.replied, self.status = True, status
-        pairs = [(name.lower().encode("latin-1"), _value(value)) for name, value in headers]
-        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+        await self._send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})
+
+
+def header_lines(headers: HeaderPairs) -> bytes:
+    """Headers as they stand in a reply's head, each with CRLF."""
+    return b"".join(b"%b: %b\r\n" % pair for pair in _encoded(headers))
+
+
+def _encoded(headers: HeaderPairs) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), _value(value)) for name, value in headers]
 
 
 def _value(text: str) -> bytes:

@@ -6,17 +6,18 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from trustkit.authority.freshness import Freshness
 from trustkit.authority.scopes import CATALOG, pulls_everything
-from trustkit.authority.tokens import TokenVerifier
+from trustkit.authority.tokens import LEEWAY, TokenVerifier
 from trustkit.core.access import Action, Assignment, granted
 from trustkit.core.names import Gun, Host, PrincipalName, Repository
 from trustkit.core.ports.service import Store
+from trustkit.core.stamps import Stamp
 from trustkit.errors import LoginRequired
 from trustkit.gateway.caller import Caller
 
-FRESH = timedelta(milliseconds=500)
 KEEP = 4096
 _BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/=-]+)\Z")
 
@@ -28,17 +29,24 @@ class Callers:
     """Authenticates requests.
 
     A token is an upper bound: what it grants counts only as far as its principal's roles grant it now, and those are
-    read again when they are half a second old, so a revoked role or a disabled principal ends at once.
+    read again when they may have changed (``freshness``), so a revoked role or a disabled principal ends at once.
     """
 
     def __init__(
-        self, store: Store, verifier: TokenVerifier, *, hosts: Collection[Host], clock: Callable[[], datetime]
+        self,
+        store: Store,
+        verifier: TokenVerifier,
+        *,
+        hosts: Collection[Host],
+        clock: Callable[[], datetime],
+        fresh: Freshness | None = None,
     ) -> None:
         self._store = store
         self._verifier = verifier
         self._hosts = tuple(hosts)
         self._clock = clock
-        self._roles: OrderedDict[PrincipalName, tuple[datetime, tuple[Assignment, ...] | None]] = OrderedDict()
+        self._fresh = fresh or Freshness(clock=clock)
+        self._roles: OrderedDict[PrincipalName, tuple[Stamp, tuple[Assignment, ...] | None]] = OrderedDict()
 
     async def authenticate(self, authorization: str) -> Caller:
         """Who sends this header value.
@@ -50,7 +58,7 @@ class Callers:
         if not found:
             raise LoginRequired("Only Bearer tokens are taken here.", hint="Get one at /oauth2/token.")
         claims = self._verifier.verify(found[1])
-        assignments = await self._assignments(claims.principal)
+        stamp, assignments = await self._assignments(claims.principal)
         if assignments is None:
             raise LoginRequired(f"{claims.principal} was disabled or removed.", hint="Ask an operator.")
 
@@ -70,22 +78,25 @@ class Callers:
             roles=lambda repository: granted(assignments, repository),
             trusted=trusted,
             catalog=CATALOG in claims.access and pulls_everything(assignments),
+            known_since=stamp,
+            begins=claims.issued - LEEWAY,
+            ends=claims.expires + LEEWAY,
         )
 
-    async def _assignments(self, name: PrincipalName) -> tuple[Assignment, ...] | None:
-        """The roles of a principal; None for one who is disabled or isn't there."""
-        now = self._clock()
+    async def _assignments(self, name: PrincipalName) -> tuple[Stamp, tuple[Assignment, ...] | None]:
+        """The roles of a principal, and when they were read; None for one who is disabled or isn't there."""
         kept = self._roles.get(name)
-        if kept is not None and timedelta(0) <= now - kept[0] < FRESH:
-            return kept[1]
+        if kept is not None and self._fresh.counts(kept[0], self._clock()):
+            return kept
+        stamp = self._fresh.stamp()
         async with self._store.read() as tx:
             record = await tx.identities.get(name)
             gone = record is None or record.disabled
             assignments = None if gone else await tx.identities.assignments(name)
-        self._roles[name] = (now, assignments)
+        self._roles[name] = found = (stamp, assignments)
         while len(self._roles) > KEEP:
             self._roles.popitem(last=False)
-        return assignments
+        return found
 
 
 class Challenges:

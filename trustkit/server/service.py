@@ -9,11 +9,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from trustkit.asgi.listen import DRAIN_SECONDS, bind, serve
+from trustkit.asgi.quick import Quick
 from trustkit.authority.convert import Conversions
-from trustkit.authority.expiry import Expiries
 from trustkit.authority.login import TokenService
 from trustkit.authority.notary import Notary
 from trustkit.authority.notary_publish import NotaryPublishing
@@ -28,21 +27,22 @@ from trustkit.authority.switches import Switches
 from trustkit.authority.tokenkeys import TokenKeys
 from trustkit.authority.tokens import TokenIssuer, TokenVerifier
 from trustkit.authority.views import Views
-from trustkit.core.names import Gun, Host, Repository
+from trustkit.core.names import Host, Repository
 from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.view import SignedView
 from trustkit.errors import TrustkitError
 from trustkit.gateway.app import RegistryGateway, Trust
 from trustkit.gateway.backend import Backend
 from trustkit.gateway.embedded import EmbeddedRegistry
-from trustkit.gateway.exchange import Exchange
 from trustkit.server.callers import Callers, Challenges
 from trustkit.server.convert_routes import ConvertRoutes
 from trustkit.server.health import Health
 from trustkit.server.metrics import Metrics
 from trustkit.server.notary_routes import NotaryRoutes
 from trustkit.server.online import Online, open_online, try_devices
+from trustkit.server.others import others
 from trustkit.server.proposal_routes import ProposalRoutes
+from trustkit.server.remembered import Remembered
 from trustkit.server.settings import ServeSettings
 from trustkit.server.sockets import open_blob_socket, open_metrics, shown
 from trustkit.server.token_routes import TokenRoutes
@@ -69,13 +69,7 @@ class _Kept:
     store: OpenStore
     sealer: Sealer
     tokens: TokenKeys
-    views: Views
-    expiries: Expiries
-
-    def changed(self, gun: Gun) -> None:
-        """What is remembered of a collection counts no more."""
-        self.views.forget(gun)
-        self.expiries.forget(gun)
+    memory: Remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +78,7 @@ class _Wired:
     renewal: Renewal
     rotation: Rotation
     metrics: Metrics | None
+    quick: Quick
     try_devices: Callable[[], Awaitable[None]]
 
 
@@ -125,6 +120,7 @@ class Service:
                 ready=lambda: self._started(Host(settings.listen.name, port)),
                 stopping=settings.supervisor.stopping,
                 drain=DRAIN_SECONDS if settings.inherited.main else 0.0,
+                quick=wired.quick,
             )
 
     def _started(self, at: Host) -> None:
@@ -134,7 +130,7 @@ class Service:
     async def _wire(self, stack: AsyncExitStack, hosts: tuple[Host, ...]) -> _Wired:
         settings, name = self._settings, str(hosts[0])
         kept = await self._open(stack, name)
-        online = await open_online(kept.store, kept.sealer, settings, clock=clock, changed=kept.changed)
+        online = await open_online(kept.store, kept.sealer, settings, clock=clock, changed=kept.memory.changed)
         rotation = Rotation(kept.store, online.keys, clock=clock)
         issuer = TokenIssuer(kept.tokens, issuer=name)
         services = {name: False, **dict.fromkeys(settings.token_services, True)}
@@ -144,11 +140,11 @@ class Service:
         login = TokenService(kept.store, issuer, Passwords(), services=services, hosts=hosts, clock=clock)
         metrics = None
         if settings.metrics:
-            metrics = Metrics(report=lambda: online.renewal.report, expiry=kept.expiries.now)
-        trust = _trust(Switches(kept.store, clock=clock), kept.views)
+            metrics = Metrics(report=lambda: online.renewal.report, expiry=kept.memory.expiries.now)
+        trust = _trust(Switches(kept.store, clock=clock, fresh=kept.memory.fresh), kept.memory.views)
         uploads = Uploads()
         gateway = RegistryGateway(backend, trust=trust, challenge=challenges)
-        authenticate = Callers(kept.store, verifier, hosts=hosts, clock=clock).authenticate
+        authenticate = Callers(kept.store, verifier, hosts=hosts, clock=clock, fresh=kept.memory.fresh).authenticate
         await open_blob_socket(stack, settings, gateway, authenticate=authenticate)
         parts = Parts(
             gateway=gateway,
@@ -157,11 +153,24 @@ class Service:
             authenticate=authenticate,
             challenge=challenges,
             come_by=challenges.come_by,
-            other=_other(TokenRoutes(login), _health(kept, online)),
+            other=others(
+                TokenRoutes(login),
+                Health(
+                    report=lambda: online.renewal.report,
+                    expiry=kept.memory.expiries.lately,
+                    clock=clock,
+                    trouble=online.trouble,
+                ),
+            ),
             answered=metrics.answered if metrics else None,
         )
         return _Wired(
-            Application(parts), online.renewal, rotation, metrics, lambda: try_devices(kept.store, online.keys)
+            Application(parts),
+            online.renewal,
+            rotation,
+            metrics,
+            kept.memory.answers(metrics=metrics, access_log=settings.access_log, proxies=settings.proxies),
+            lambda: try_devices(kept.store, online.keys),
         )
 
     async def _open(self, stack: AsyncExitStack, name: str) -> _Kept:
@@ -179,7 +188,10 @@ class Service:
         _write_certificate(settings.data_dir / "token-ca.crt", tokens.pem)
         if settings.trust_only:
             await self._default_trust_only(store)
-        return _Kept(store, sealer, tokens, Views(store, clock=clock), Expiries(store, clock=clock))
+        memory = Remembered.of(store, clock=clock, limit=settings.read_cache)
+        following = asyncio.create_task(memory.fresh.follow(store))
+        stack.callback(following.cancel)
+        return _Kept(store, sealer, tokens, memory)
 
     def _trust_routes(
         self,
@@ -191,8 +203,8 @@ class Service:
         uploads: Uploads,
     ) -> TrustRoutes:
         store, publishing, lifetimes = kept.store, online.publishing, self._settings.lifetimes
-        resetting = Resetting(store, online.keys, clock=clock, changed=kept.changed)
-        conversions = Conversions(store, online.keys, lifetimes=lifetimes, clock=clock, changed=kept.changed)
+        resetting = Resetting(store, online.keys, clock=clock, changed=kept.memory.changed)
+        conversions = Conversions(store, online.keys, lifetimes=lifetimes, clock=clock, changed=kept.memory.changed)
         proposing = Proposing(store, online.keys, publishing, lifetimes=lifetimes, clock=clock)
         return TrustRoutes(
             store,
@@ -202,20 +214,25 @@ class Service:
             proposals=ProposalRoutes(proposing),
             conversions=ConvertRoutes(conversions),
             uploads=uploads,
+            reads=kept.memory.reads,
+            quick=kept.memory.quick,
             hosts=frozenset(hosts),
-            view=kept.views.view,
+            view=kept.memory.views.view,
         )
 
     def _notary_routes(
         self, kept: _Kept, online: Online, challenges: Challenges, hosts: tuple[Host, ...], uploads: Uploads
     ) -> NotaryRoutes:
         store, keys = kept.store, online.keys
-        resetting = Resetting(store, keys, clock=clock, changed=kept.changed)
+        resetting = Resetting(store, keys, clock=clock, changed=kept.memory.changed)
         return NotaryRoutes(
             store,
-            NotaryPublishing(store, keys, lifetimes=self._settings.lifetimes, clock=clock, changed=kept.changed),
-            Notary(store, keys, resetting, clock=clock),
+            NotaryPublishing(
+                store, keys, lifetimes=self._settings.lifetimes, clock=clock, changed=kept.memory.changed
+            ),
+            Notary(store, keys, resetting, clock=clock, reads=kept.memory.reads),
             uploads=uploads,
+            quick=kept.memory.quick,
             challenge=challenges,
             hosts=frozenset(hosts),
         )
@@ -266,29 +283,6 @@ def _trust(switches: Switches, views: Views) -> Trust:
         return await views.view(repository)
 
     return Trust(trust_only=switches.trust_only, view=view, standing=views.standing, now=clock)
-
-
-def _health(kept: _Kept, online: Online) -> Health:
-    return Health(
-        report=lambda: online.renewal.report, expiry=kept.expiries.lately, clock=clock, trouble=online.trouble
-    )
-
-
-def _other(tokens: TokenRoutes, health: Health) -> Callable[[Exchange], Any]:
-    routes = {
-        b"/oauth2/token": ("token", tokens.handle),
-        b"/healthz": ("healthz", health.alive),
-        b"/readyz": ("readyz", health.ready),
-    }
-
-    async def other(exchange: Exchange) -> bool:
-        route = routes.get(exchange.path)
-        if route is not None:
-            exchange.kind, handle = route
-            await handle(exchange)
-        return route is not None
-
-    return other
 
 
 def _write_certificate(path: Path, pem: bytes) -> None:

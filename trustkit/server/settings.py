@@ -12,6 +12,7 @@ from trustkit.asgi.activation import BLOBS, Inherited
 from trustkit.asgi.forwarded import Proxies
 from trustkit.asgi.listen import Tls
 from trustkit.asgi.supervisor import Supervisor
+from trustkit.authority.reads import LIMIT
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
 from trustkit.core.ports.forging import KeyForge
@@ -105,6 +106,7 @@ class ServeSettings:
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     online_key_age: timedelta | None = None
     metrics: Host | None = None
+    read_cache: int = LIMIT
     blob_socket: Path | None = None
     proxies: Proxies = field(default_factory=Proxies)
     inherited: Inherited = field(default_factory=Inherited)

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 from trustkit.authority.access import require
-from trustkit.authority.publish import Publishing, Requester, closed, require_tuf
-from trustkit.authority.settings import default_format, require_content_trust
+from trustkit.authority.publish import Publishing, Requester, closed
+from trustkit.authority.reads import Reads
+from trustkit.authority.settings import require_content_trust
 from trustkit.core.access import Action, Operation
 from trustkit.core.names import Gun, Host, Repository
 from trustkit.core.paths import (
@@ -30,6 +31,7 @@ from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange
 from trustkit.server.convert_routes import MAX_FILES, PART, ConvertRoutes
 from trustkit.server.proposal_routes import ProposalRoutes
+from trustkit.server.quickreads import QuickReads
 from trustkit.server.upkeep_routes import JSON, NO_CACHE, UpkeepRoutes
 from trustkit.server.uploads import Uploads
 
@@ -64,6 +66,8 @@ class TrustRoutes:
         proposals: changes that wait for signatures.
         conversions: from the other format.
         uploads: reads uploads, those of the other API too.
+        reads: finds files.
+        quick: sends them.
     """
 
     def __init__(
@@ -76,6 +80,8 @@ class TrustRoutes:
         proposals: ProposalRoutes,
         conversions: ConvertRoutes,
         uploads: Uploads,
+        reads: Reads,
+        quick: QuickReads,
         hosts: frozenset[Host],
         view: Callable[[Repository], Awaitable[SignedView | None]],
     ) -> None:
@@ -88,6 +94,8 @@ class TrustRoutes:
         self._hosts = hosts
         self._view = view
         self._uploads = uploads
+        self._reads = reads
+        self._quick = quick
 
     async def handle(self, exchange: Exchange, route: TrustRoute, caller: Caller) -> None:
         """Answers one request; raises TrustkitError for every refusal."""
@@ -117,22 +125,9 @@ class TrustRoutes:
 
     async def _metadata(self, exchange: Exchange, route: Metadata, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.READ_TRUST)
-        async with self._store.read() as tx:
-            await require_content_trust(tx)
-            record = await tx.collections.get(route.gun)
-            if record is None:
-                made = await default_format(tx)
-                raise NoCollection(f"Nothing is signed under {route.gun}.", gun=str(route.gun), default_format=made)
-            if record.closed is not None:
-                raise closed(record)
-            require_tuf(record)
-            if route.version is None:
-                file = (await tx.collections.current(route.gun)).get(route.role)
-            else:
-                file = await tx.collections.file(route.gun, route.role, route.version)
-        if file is None:
-            raise NotFound(f"{route.gun} has no {route.role} version {route.version}.")
-        await exchange.reply(200, [JSON, NO_CACHE if route.version is None else IMMUTABLE], file.data)
+        served = await self._reads.metadata(route.gun, route.role, route.version)
+        headers = [JSON, NO_CACHE if route.version is None else IMMUTABLE]
+        await self._quick.reply(exchange, caller, served, headers)
 
     async def _target(self, exchange: Exchange, route: Target, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.READ_TRUST)

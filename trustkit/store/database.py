@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
+from trustkit.core.ports.changes import Changed
 from trustkit.core.ports.service import Scope
 from trustkit.errors import InvalidSetting
 from trustkit.store.foreign import mapped
@@ -22,6 +23,7 @@ from trustkit.store.privatefile import locked, private_file, private_folder
 from trustkit.store.statements import SqliteStatements, in_thread
 from trustkit.store.transaction import SqlTransaction
 from trustkit.store.upgrade import upgrade
+from trustkit.store.watching import Watch
 
 BUSY_SECONDS = 30
 """How long a writer waits for another process's write transaction before it gives up."""
@@ -43,6 +45,7 @@ class SqlStore:
         self._threads = ThreadPoolExecutor(READERS + 1, thread_name_prefix="store")
         self._readers = asyncio.Semaphore(READERS)
         self._turn = asyncio.Lock()
+        self._watch = Watch(Path(engine.url.database or ""))
 
     def __repr__(self) -> str:
         return f"SqlStore({self._engine.url.render_as_string(hide_password=True)})"
@@ -73,6 +76,7 @@ class SqlStore:
 
     async def close(self) -> None:
         """Closes every connection; the store can't be used afterwards."""
+        self._watch.close()
         await in_thread(self._threads, self._engine.dispose)
         self._threads.shutdown(wait=False)
 
@@ -98,6 +102,10 @@ class SqlStore:
             finally:
                 with mapped():
                     connection.close()
+
+    async def changed_since(self, mark: str) -> Changed:
+        """As ``core.ports.changes.Changes``."""
+        return self._watch.changed_since(mark)
 
     def _connect(self) -> Connection:
         with mapped():

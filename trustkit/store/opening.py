@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from trustkit.core.ports.changes import Changes
 from trustkit.core.ports.service import Store
 from trustkit.errors import InvalidSetting
 
@@ -12,8 +13,8 @@ if TYPE_CHECKING:  # loaded where one is used: SQLite needs no psycopg
     from trustkit.store.postgres.address import Address
 
 
-class OpenStore(Store, Protocol):
-    """A store that somebody has to close."""
+class OpenStore(Store, Changes, Protocol):
+    """A store that somebody has to close, and that tells of commits."""
 
     async def close(self) -> None:
         """Closes every connection; the store can't be used afterwards."""

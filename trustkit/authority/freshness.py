@@ -1,0 +1,80 @@
+"""How long what was read from the database counts: until something is committed, or nobody can say (TRUST 7.1, 8.4).
+
+What this process commits is told at once (``forget``).  What others commit, another replica or ``trustkit admin``, is
+asked for four times a second; what was read counts for half a second after the last answer that there is nothing new.
+So a change counts within a second, whether the database answers or not, and nothing is read again while nobody
+writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from trustkit.core.names import Gun
+from trustkit.core.ports.changes import Changes
+from trustkit.core.stamps import Stamp
+from trustkit.errors import TrustkitError
+
+log = logging.getLogger("trustkit.service")
+
+FRESH = timedelta(milliseconds=500)
+EVERY_SECONDS = 0.25
+_NONE = timedelta(0)
+
+
+class Freshness:
+    """Says whether what was read still is what a new read would find.
+
+    Take a stamp before reading, keep it with what was read, and hand that out only while the stamp counts.  Without
+    ``follow`` a stamp counts for half a second, as far as nothing is forgotten.
+    """
+
+    def __init__(self, *, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._epoch = 0
+        self._moves: dict[Gun, int] = {}
+        self._asked: datetime | None = None
+
+    def stamp(self, gun: Gun | None = None) -> Stamp:
+        """For what is about to be read; of this collection alone, or of anything else."""
+        return Stamp(self._clock(), self._epoch, gun, self._moves.get(gun, 0) if gun else 0)
+
+    def counts(self, stamp: Stamp, now: datetime) -> bool:
+        """Whether what was read after the stamp was taken may be handed out at this moment."""
+        if stamp.epoch != self._epoch or (stamp.gun and stamp.moves != self._moves.get(stamp.gun, 0)):
+            return False
+        since = stamp.at if self._asked is None or self._asked < stamp.at else self._asked
+        return _NONE <= now - since < FRESH
+
+    def forget(self, gun: Gun) -> None:
+        """This process has changed this collection: nothing that was read of it before counts."""
+        self._moves[gun] = self._moves.get(gun, 0) + 1
+
+    def forget_everything(self) -> None:
+        """Something was changed, whatever it is."""
+        self._epoch += 1
+        self._moves.clear()  # stamps of an earlier epoch never count again
+
+    async def follow(self, changes: Changes) -> None:
+        """Asks what was committed until cancelled.  While the database can't be asked, stamps lapse."""
+        mark, failing = "", False
+        while True:
+            began = self._clock()
+            try:
+                changed = await changes.changed_since(mark)
+            except TrustkitError as error:
+                if not failing:
+                    log.error("what others change can't be asked for: %s", error.message)
+                failing = True
+            else:
+                failing = False
+                if changed.guns is None:
+                    self.forget_everything()
+                else:
+                    for gun in changed.guns:
+                        self.forget(gun)
+                mark, self._asked = changed.mark, began
+            await asyncio.sleep(EVERY_SECONDS)

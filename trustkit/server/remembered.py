@@ -1,0 +1,65 @@
+"""What the service remembers of its database, and how it learns that this counts no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from trustkit.asgi.forwarded import HEADER, Proxies, client_of
+from trustkit.asgi.logs import log_request
+from trustkit.asgi.quick import Answer, Headers, Quick
+from trustkit.authority.expiry import Expiries
+from trustkit.authority.freshness import Freshness
+from trustkit.authority.reads import Reads
+from trustkit.authority.views import Views
+from trustkit.core.names import Gun
+from trustkit.core.ports.service import Store
+from trustkit.server.metrics import Metrics
+from trustkit.server.quickreads import QuickReads
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Everything that is remembered, under one freshness."""
+
+    fresh: Freshness
+    views: Views
+    expiries: Expiries
+    reads: Reads
+    quick: QuickReads
+
+    @classmethod
+    def of(cls, store: Store, *, clock: Callable[[], datetime], limit: int) -> Self:
+        """Nothing yet.
+
+        Args:
+            limit: bytes that files take in memory, half of it for whole answers.
+        """
+        fresh = Freshness(clock=clock)
+        return cls(
+            fresh,
+            Views(store, clock=clock, fresh=fresh),
+            Expiries(store, clock=clock),
+            Reads(store, fresh, clock=clock, limit=limit // 2),
+            QuickReads(fresh, clock=clock, limit=limit // 2),
+        )
+
+    def changed(self, gun: Gun) -> None:
+        """What is remembered of a collection counts no more."""
+        self.fresh.forget(gun)
+        self.views.forget(gun)
+        self.expiries.forget(gun)
+
+    def answers(self, *, metrics: Metrics | None, access_log: bool, proxies: Proxies) -> Quick:
+        """What answers at once; it is counted and logged as if it had gone the long way."""
+
+        def told(peer: str, headers: Headers, target: bytes, answer: Answer, seconds: float) -> None:
+            if metrics:
+                metrics.quick(answer.kind, seconds)
+            if access_log:
+                client = client_of(peer, (value for name, value in headers if name == HEADER), proxies)
+                log_request(client, "GET", target, "200", len(answer.body), seconds)
+
+        return Quick(self.quick.find, told if metrics or access_log else None)
