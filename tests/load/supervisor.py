@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 SECONDS = 60.0
-_START = 'export LISTEN_PID=$$ WATCHDOG_PID=$$; fd=$0; exec "$@" 3<&"$fd"'
+_START = 'export LISTEN_PID=$$ WATCHDOG_PID=$$; exec 3<&"$0" 4<&"$1"; shift; exec "$@"'
 
 
 class Supervisor:
@@ -22,14 +22,31 @@ class Supervisor:
     Args:
         folder: of its own; the service's data is in ``service`` there.
         arguments: more flags of ``serve``.
+        command: in place of ``trustkit serve``, without those.
+        blobs: where to listen for a proxy's questions, in a socket called ``blobs``.
+        environ: more of it.
 
     Attributes:
         told: every line that the service has sent it.
     """
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self.folder, self.data, self._arguments = folder, folder / "service", arguments
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        command: list[str] | None = None,
+        blobs: Path | None = None,
+        environ: dict[str, str] | None = None,
+    ) -> None:
+        self.folder, self.data = folder, folder / "service"
+        serve = [sys.executable, "-m", "trustkit", "serve", "--data-dir", str(self.data), *arguments]
+        self._command, self._environ = command or serve, environ or {}
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._blobs = None
+        if blobs:
+            self._blobs = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._blobs.bind(str(blobs))
+            self._blobs.listen()
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(folder / "notify"))
         self.log = folder / "service.log"
@@ -44,17 +61,18 @@ class Supervisor:
         """Returns once the service has said that it is ready."""
         environ = {
             **os.environ,
-            "LISTEN_FDS": "1",
-            "LISTEN_FDNAMES": "trustkit.socket",
+            **self._environ,
+            "LISTEN_FDS": "2" if self._blobs else "1",
+            "LISTEN_FDNAMES": "http:blobs" if self._blobs else "trustkit.socket",
             "NOTIFY_SOCKET": str(self.folder / "notify"),
             "WATCHDOG_USEC": "400000",
         }
-        command = [sys.executable, "-m", "trustkit", "serve", "--data-dir", str(self.data), *self._arguments]
         fd = self._socket.fileno()
+        fds = [fd, self._blobs.fileno() if self._blobs else fd]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["bash", "-c", _START, str(fd), *command],
-                pass_fds=[fd], env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                ["bash", "-c", _START, *map(str, fds), *self._command],
+                pass_fds=fds, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         self.until("READY=1")
 
@@ -93,5 +111,6 @@ class Supervisor:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-        self._socket.close()
-        self._notify.close()
+        for each in (self._socket, self._notify, self._blobs):
+            if each:
+                each.close()
