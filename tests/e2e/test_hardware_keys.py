@@ -114,6 +114,27 @@ def test_a_key_on_a_token_is_taken_in_listed_exported_and_removed(softhsm: SoftH
     assert alone("key", "list").out.splitlines()[-1].endswith(f" {TOKEN};object=ci")
 
 
+def test_what_a_key_is_for_follows_from_what_is_said_of_it(
+    service: RunningService, softhsm: SoftHsm, holder: Person
+) -> None:
+    softhsm.insert("ceremony")
+    gun = f"{service.host}/hsm/short"
+    made = {generate(holder, "--hsm", TOKEN): "root"}
+    made[generate(holder, "--hsm", f"{TOKEN};object=app", "--gun", gun)] = "repository"
+    made[generate(holder, "--hsm", f"{TOKEN};object=ci", "--gun", gun, "--name", "ci")] = "signer"
+    listed = json.loads(holder("key", "list", "--format", "json").out)
+    assert {key["id"]: key["role"] for key in listed} == made
+    holder.push(f"{gun}:v1")
+    signed = holder("sign", f"{gun}:v1")
+    assert signed.status == 0, signed.err
+    assert "Making" not in signed.err
+    told = holder("status", gun)
+    assert told.status == 0
+    assert f"here, at {TOKEN};object=app" in told.out
+    assert "backup" not in told.out + told.err, "nobody can back up what never leaves its token"
+    assert "backup" not in holder("doctor").out
+
+
 @pytest.mark.parametrize("command", [("generate", "--hsm"), ("add",)])
 def test_a_pin_in_a_uri_is_refused_and_not_repeated(tmp_path: Path, command: tuple[str, ...]) -> None:
     alone = Person("alone", tmp_path / "home")

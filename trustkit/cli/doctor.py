@@ -79,7 +79,7 @@ class _Machine:
         yield fine("keys", f"There are {len(infos)}." if infos else "There are none: this machine signs nothing.")
         saved = self._ctx.home.backups.times()
         for info in infos:
-            if info.id not in saved:
+            if info.id not in saved and info.uri is None:
                 words = f"The {info.role.value} key {info.id[:16]} is in no backup."
                 yield Finding("keys", Level.NOTE, words, "trustkit key backup --to FILE")
 

@@ -9,7 +9,7 @@ import click
 
 from trustkit.cli import output
 from trustkit.cli.context import Context
-from trustkit.cli.key_options import describe, names, passphrase, public_out, purpose
+from trustkit.cli.key_options import ROLES, describe, names, passphrase, public_out, purpose, subject
 
 if TYPE_CHECKING:
     from trustkit.core.ports.keys import KeyInfo
@@ -18,7 +18,10 @@ ALGORITHMS = click.Choice(["ed25519", "ecdsa-p256", "ecdsa-p384", "rsa"])
 
 
 @click.command()
-@purpose
+@click.option(
+    "--role", type=ROLES, help="What the key is for. Default: signer with --name, repository with --gun, else root."
+)
+@subject
 @click.option("--algorithm", type=ALGORITHMS, help="Default: ed25519; on a token ecdsa-p256.")
 @click.option("--rsa-bits", type=int, default=3072, show_default=True, help="The size of an RSA key, 2048 to 4096.")
 @click.option("--hsm", metavar="URI", help="Make it on the token of this pkcs11: URI, which it never leaves.")
@@ -27,7 +30,7 @@ ALGORITHMS = click.Choice(["ed25519", "ecdsa-p256", "ecdsa-p384", "rsa"])
 @click.pass_obj
 def generate(
     ctx: Context,
-    role: str,
+    role: str | None,
     gun: str | None,
     name: str | None,
     algorithm: str | None,
@@ -50,12 +53,13 @@ def generate(
         publicfile.check_free(public_out)
     store = ctx.key_store(passphrase_file, passphrase_fd)
     its_gun, its_name = names(gun, name)
+    its_role = KeyRole(role or ("signer" if name else "repository" if gun else "root"))
     if hsm is None:
         kind = Algorithm(algorithm or "ed25519")
-        info = store.generate(KeyRole(role), gun=its_gun, name=its_name, algorithm=kind, rsa_bits=rsa_bits)
+        info = store.generate(its_role, gun=its_gun, name=its_name, algorithm=kind, rsa_bits=rsa_bits)
     else:
         kind = Algorithm(algorithm or "ecdsa-p256")
-        info = store.generate_at(parse_token(hsm), KeyRole(role), gun=its_gun, name=its_name, algorithm=kind)
+        info = store.generate_at(parse_token(hsm), its_role, gun=its_gun, name=its_name, algorithm=kind)
     _tell("Made", info, store.path(info.id), public_out)
 
 

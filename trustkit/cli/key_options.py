@@ -28,11 +28,15 @@ def passphrase(command: Command) -> Command:
     )
 
 
+def subject(command: Command) -> Command:
+    """Adds ``--gun`` and ``--name`` of a key that is new here."""
+    command = click.option("--name", metavar="NAME", help="The name of a signer.")(command)
+    return click.option("--gun", metavar="GUN", help="The collection of a repository key.")(command)
+
+
 def purpose(command: Command) -> Command:
     """Adds ``--role``, ``--gun`` and ``--name`` of a key that is new here."""
-    command = click.option("--name", metavar="NAME", help="The name of a signer.")(command)
-    command = click.option("--gun", metavar="GUN", help="The collection of a repository key.")(command)
-    return click.option("--role", type=ROLES, required=True, help="What the key is for.")(command)
+    return click.option("--role", type=ROLES, required=True, help="What the key is for.")(subject(command))
 
 
 def public_out(command: Command) -> Command:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trustkit.client.status import KeyStanding, Standing, Status
     from trustkit.core.health import RoleHealth
     from trustkit.core.ports.keys import KeyStore
+    from trustkit.keys.store import FileKeyStore
 
 EXPIRED = exit_status(Expired(""))
 COULD_NOT_CHECK = exit_status(CouldNotCheck(""))
@@ -96,14 +97,27 @@ def _named(ctx: Context, guns: tuple[str, ...], store: KeyStore) -> list[Gun]:
     return list(dict.fromkeys(named))
 
 
-def status_of(ctx: Context, store: KeyStore, within: timedelta) -> Status:
+def status_of(ctx: Context, store: FileKeyStore, within: timedelta) -> Status:
     """The status use case."""
     from trustkit.client.status import Status
     from trustkit.core.ports.keys import KeyRole
 
+    def docker() -> tuple[KeyStore, dict[str, datetime]]:
+        from trustkit.keys.dockerstore import DockerIds, in_docker
+
+        times = ctx.home.backups.times()
+        return DockerIds(store), {in_docker(i).id: times[i.id] for i in store.list() if i.id in times}
+
     trust = ctx.trust(lambda: [info.id for info in store.list() if info.role is KeyRole.ROOT], ctx.looking, only=None)
     return Status(
-        trust, store, ctx.service, ctx.proposals, backups=ctx.home.backups.times, clock=ctx.now, within=within
+        trust,
+        store,
+        ctx.service,
+        ctx.proposals,
+        docker=docker,
+        backups=ctx.home.backups.times,
+        clock=ctx.now,
+        within=within,
     )
 
 
@@ -130,6 +144,8 @@ def _expiry(role: RoleHealth) -> str:
 def _where(key: KeyStanding) -> str:
     if not key.here:
         return "elsewhere"
+    if key.uri:
+        return f"here, at {key.uri}"
     return f"here, backed up {_day(key.backup)}" if key.backup else "here, in no backup"
 
 
@@ -162,13 +178,21 @@ def _as_json(standing: Standing) -> dict[str, Any]:
         "error": None,
         "soonest": {"role": soonest.name, "expires": _iso(soonest.expires)} if soonest else None,
         "roles": [_role(role) for role in standing.health.roles],
-        "keys": [
-            {"id": k.id, "holder": k.holder, "roles": list(k.roles), "here": k.here, "backup": _iso(k.backup)}
-            for k in standing.keys
-        ],
+        "keys": [_key(key) for key in standing.keys],
         "pending": dict(standing.pending),
         "proposals": [{"id": p.id, "role": p.role, "missing": p.missing} for p in standing.proposals],
         "warnings": list(standing.warnings),
+    }
+
+
+def _key(key: KeyStanding) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "holder": key.holder,
+        "roles": list(key.roles),
+        "here": key.here,
+        "backup": _iso(key.backup),
+        "uri": key.uri,
     }
 
 

@@ -12,11 +12,11 @@ from trustkit.core.clocks import words_of
 from trustkit.core.health import CERTIFICATE, Health, RoleHealth, health
 from trustkit.core.names import Gun
 from trustkit.core.patterns import GunPattern
-from trustkit.core.ports.keys import KeyRole, KeyStore
+from trustkit.core.ports.keys import KeyInfo, KeyRole, KeyStore
 from trustkit.core.ports.proposing import ProposalService
 from trustkit.core.ports.remote import PinStore, TrustService
 from trustkit.core.proposals import Proposal
-from trustkit.core.rules import Formats
+from trustkit.core.rules import TUF, Formats
 from trustkit.errors import TrustkitError
 
 
@@ -30,13 +30,17 @@ class Grade(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class KeyStanding:
-    """A key of a collection: whose it is, which roles it signs, whether its private half is here and backed up."""
+    """A key of a collection: whose it is, which roles it signs, whether its private half is here and backed up.
+
+    ``uri`` is set for one that is here by its place on a token or in a key service: such a key is in no backup.
+    """
 
     id: str
     holder: str
     roles: tuple[str, ...]
     here: bool
     backup: datetime | None
+    uri: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Status:
     """The use case of ``trustkit status``.
 
     Args:
+        docker: the same keys by their ids in format ``docker``, with the times of their backups.
         backups: when each key was last backed up, by id.
         within: publishers' files that expire in less than this are warned of.
     """
@@ -73,6 +78,7 @@ class Status:
         service: TrustService,
         proposals: ProposalService,
         *,
+        docker: Callable[[], tuple[KeyStore, Mapping[str, datetime]]],
         backups: Callable[[], Mapping[str, datetime]],
         clock: Callable[[], datetime],
         within: timedelta,
@@ -81,6 +87,7 @@ class Status:
         self._keys = keys
         self._service = service
         self._proposals = proposals
+        self._docker = docker
         self._backups = backups
         self._clock = clock
         self._within = within
@@ -94,9 +101,10 @@ class Status:
         now = self._clock()
         current = self._trust.seen(gun, now)
         latest = self._trust.latest(gun, current.view.issued, now)
-        found = standing_of(current, self._keys, now=latest, within=self._within)
-        keys = tuple(self._of_keys(found))
-        ours = any(key.here for key in keys)
+        store, saved = (self._keys, self._backups()) if current.pin.format == TUF else self._docker()
+        found = standing_of(current, store, now=latest, within=self._within)
+        keys = tuple(_of_keys(found, keys_here(current, store), saved))
+        ours = current.pin.format == TUF and any(key.here for key in keys)
         pending, proposals, unheard = self._asked(gun) if ours else ({}, (), [])
         warnings = [
             *_clock(self._trust.clock_words(gun, current.view.issued, now)),
@@ -109,17 +117,6 @@ class Status:
         grade = Grade.EXPIRED if not found.trusted else Grade.SOON if found.due else Grade.FINE
         return Standing(gun, grade, found, keys, pending, proposals, tuple(warnings))
 
-    def _of_keys(self, found: Health) -> Iterator[KeyStanding]:
-        saved = self._backups()
-        roles: dict[str, list[RoleHealth]] = {}
-        for role in found.roles:
-            for key_id in role.key_ids:
-                roles.setdefault(key_id, []).append(role)
-        for key_id, signs in roles.items():
-            names = tuple(role.name for role in signs)
-            here = any(key_id in role.here for role in signs)
-            yield KeyStanding(key_id, signs[0].names[key_id], names, here, saved.get(key_id))
-
     def _asked(self, gun: Gun) -> tuple[Mapping[str, str], tuple[Proposal, ...], list[str]]:
         """What the service tells to publishers; that it can't be had spoils no status."""
         try:
@@ -131,21 +128,45 @@ class Status:
 
 def standing_of(current: Current, keys: KeyStore, *, now: datetime, within: timedelta) -> Health:
     """The health of a state, with the keys of this home."""
-    ids = {key_id for role in current.view.roles for key_id in role.key_ids}
-    here = {info.id for info in keys.find(frozenset(ids))}
+    here = keys_here(current, keys)
     rules = Formats()(current.pin.format)
     return health(
         current.view,
         now=now,
         within=within,
-        here=here,
+        here=here.keys(),
         attributed={
             role.name: rules.expires(role.name, current.files[role.name])
             for role in current.view.roles
             if not role.grants and role.name in current.files
         },
         certified=rules.certified(current.files),
+        own=[
+            role.name
+            for role in current.view.roles
+            if any(key_id in here and here[key_id].role is KeyRole.SNAPSHOT for key_id in role.key_ids)
+        ],
     )
+
+
+def keys_here(current: Current, keys: KeyStore) -> Mapping[str, KeyInfo]:
+    """Those keys of a state that are in a store, by their ids in the state."""
+    bare = Formats()(current.pin.format).bare_ids(current.files)
+    ids = {key_id: bare.get(key_id, key_id) for role in current.view.roles for key_id in role.key_ids}
+    found = {info.id: info for info in keys.find(frozenset(ids.values()))}
+    return {key_id: found[own] for key_id, own in ids.items() if own in found}
+
+
+def _of_keys(found: Health, here: Mapping[str, KeyInfo], saved: Mapping[str, datetime]) -> Iterator[KeyStanding]:
+    roles: dict[str, list[RoleHealth]] = {}
+    for role in found.roles:
+        for key_id in role.key_ids:
+            roles.setdefault(key_id, []).append(role)
+    for key_id, signs in roles.items():
+        info = here.get(key_id)
+        names, holder = tuple(role.name for role in signs), signs[0].names[key_id]
+        backup, uri = (saved.get(info.id), info.uri) if info else (None, None)
+        yield KeyStanding(key_id, holder, names, info is not None, backup, uri)
 
 
 def known_guns(keys: KeyStore, pins: PinStore) -> list[Gun]:
@@ -178,14 +199,16 @@ def _mending(gun: Gun, role: RoleHealth) -> str:
 
 
 def _docker_mending(gun: Gun, role: RoleHealth) -> str:
+    if role.renewable or role.here:
+        return f"Renew it: trustkit renew {gun}"
     if role.name == CERTIFICATE:
-        return f"Its publisher rotates the root key: notary key rotate {gun} root"
+        return f"Who has the root key renews it: trustkit renew {gun}, or: notary key rotate {gun} root"
     return f"Its publisher signs it anew; it takes {role.renewer}."
 
 
 def _backup(keys: tuple[KeyStanding, ...]) -> Iterator[str]:
     for key in keys:
-        if key.here and key.backup is None:
+        if key.here and key.backup is None and key.uri is None:
             holder = key.holder if key.holder in ("root key", "repository key") else f"key of {key.holder}"
             yield f"The {holder} {key.id[:16]} is in no backup: trustkit key backup --to FILE"
 

@@ -27,6 +27,7 @@ class RoleHealth:
         blocks: whether a tag stops being trusted then.
         here: those of its keys whose private halves are here.
         names: by key id whose key it is.
+        online: whether the service renews it, by itself.
     """
 
     name: str
@@ -40,11 +41,7 @@ class RoleHealth:
     threshold: int
     here: tuple[str, ...]
     names: Mapping[str, str]
-
-    @property
-    def online(self) -> bool:
-        """Whether the service renews it, by itself."""
-        return self.name in ONLINE
+    online: bool
 
     @property
     def renewable(self) -> bool:
@@ -102,6 +99,7 @@ def health(
     here: Collection[str],
     attributed: Mapping[str, datetime] | None = None,
     certified: datetime | None = None,
+    own: Collection[str] = (),
 ) -> Health:
     """What a verified view comes to at ``now``.
 
@@ -110,13 +108,16 @@ def health(
         here: the ids of the keys whose private halves are here.
         attributed: when the files expire that only say who signed what; the view doesn't have that.
         certified: until when the certificates of the root keys are valid, where they have any.
+        own: the roles of the service that are the publisher's in this collection.
     """
     names = _names(view)
     roles = []
     for role in view.roles:
         expires = role.expires or (attributed or {}).get(role.name)
         expired = expires is not None and expires <= now
-        warned = _overdue(view, role.name, expires, now) if role.name in ONLINE else _less(expires, now, within)
+        online = role.name in ONLINE and role.name not in own
+        holder = SERVICE if online else f"{role.name} key" if role.name in own else ""
+        warned = _overdue(view, role.name, expires, now) if online else _less(expires, now, within)
         roles.append(
             RoleHealth(
                 role.name,
@@ -129,7 +130,8 @@ def health(
                 role.key_ids,
                 role.threshold,
                 tuple(key_id for key_id in role.key_ids if key_id in here),
-                {key_id: SERVICE if role.name in ONLINE else names.get(key_id, "") for key_id in role.key_ids},
+                {key_id: holder or names.get(key_id, "") for key_id in role.key_ids},
+                online,
             )
         )
     if certified is not None:

@@ -58,6 +58,10 @@ class Rules(Protocol):
         """Until when the certificates of the root keys are valid; None where root keys have none."""
         ...
 
+    def bare_ids(self, files: Mapping[str, bytes]) -> Mapping[str, str]:
+        """By the id of a root's key that by which key stores have it, where that is another one."""
+        ...
+
 
 class TufRules:
     """The rules of format ``tuf``."""
@@ -101,6 +105,10 @@ class TufRules:
     def certified(self, files: Mapping[str, bytes]) -> datetime | None:  # noqa: ARG002 - the protocol's
         """As ``Rules.certified``."""
         return None
+
+    def bare_ids(self, files: Mapping[str, bytes]) -> Mapping[str, str]:  # noqa: ARG002 - the protocol's
+        """As ``Rules.bare_ids``."""
+        return {}
 
 
 class Formats:

@@ -9,6 +9,7 @@ from tuf.api.metadata import Root
 
 from trustkit.core.formats.docker.evaluate import attributions, evaluate, evaluate_but_expiry
 from trustkit.core.formats.docker.files import read, role_kind
+from trustkit.core.formats.docker.keys import key_of
 from trustkit.core.formats.docker.pins import meets, signing_keys
 from trustkit.core.formats.docker.roots import check_root_at
 from trustkit.core.names import Gun, Tag
@@ -59,3 +60,8 @@ class DockerRules:
     def certified(self, files: Mapping[str, bytes]) -> datetime | None:
         """As ``Rules.certified``."""
         return check_root_at(self._reader(files["root"], Root), files["root"], None)
+
+    def bare_ids(self, files: Mapping[str, bytes]) -> Mapping[str, str]:
+        """As ``Rules.bare_ids``: those of the keys that stand in certificates."""
+        keys = map(key_of, self._reader(files["root"], Root).signed.keys.values())
+        return {key.keyid: key.canonical_id for key in keys if key.is_certificate}
