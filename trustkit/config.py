@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from trustkit.core.growth import Growth
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
 from trustkit.core.records import dataclass
@@ -180,6 +181,25 @@ def lifetimes(environ: Mapping[str, str]) -> Setting[Lifetimes]:
         days[role] = timedelta(days=int(text))
     origin = ", ".join(_LIFE_VARIABLES[role] for role in days) or "default"
     return Setting(replace(standard, default={**standard.default, **days}), origin)
+
+
+_BINS_ABOVE = "TRUSTKIT_BINS_ABOVE"
+
+
+def growth(environ: Mapping[str, str]) -> Setting[Growth]:
+    """With how many tags in one file a collection turns into hash bins when the next one is signed; 0 for never.
+
+    Raises:
+        InvalidSetting: no whole number up to 20,000: more tags than that don't fit one file.
+    """
+    text = environ.get(_BINS_ABOVE, "").strip()
+    if not text:
+        return Setting(Growth(), "default")
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= 20_000):
+        raise InvalidSetting(
+            f"{_BINS_ABOVE} is {text[:20]!r}.", hint="Write a number of tags up to 20000; 0 for never."
+        )
+    return Setting(Growth(above=int(text)), _BINS_ABOVE)
 
 
 _ONLINE_KEY_DAYS = "TRUSTKIT_ONLINE_KEY_DAYS"

@@ -8,9 +8,9 @@ import pytest
 
 from tests.simulator import DAY, NOW, Publisher, make_signer, manifest
 from tests.stock import StockClient
-from trustkit.core.bins import Growth
 from trustkit.core.draft import Draft
 from trustkit.core.evaluate import evaluate
+from trustkit.core.growth import Growth
 from trustkit.core.names import SignerName, Tag
 from trustkit.core.signers import add_signer, remove_signer
 from trustkit.core.targets import make_target

@@ -19,8 +19,9 @@ from trustkit.authority.founders import require_founder
 from trustkit.authority.onlinekeys import OnlineKeys, slow
 from trustkit.authority.resign import resign_snapshot, resign_timestamp, stored
 from trustkit.authority.settings import require_content_trust
-from trustkit.authority.stored import judged, state_of
+from trustkit.authority.stored import judged, looks_at, state_of
 from trustkit.core.access import Operation
+from trustkit.core.bins import prefix_of
 from trustkit.core.evaluate import evaluate_but_expiry
 from trustkit.core.formats.docker.keys import DockerKey
 from trustkit.core.formats.tuf1 import read
@@ -114,7 +115,8 @@ class Publishing:
         """``publish``, inside a write transaction."""
         record = await admit_publisher(tx, gun, who)
         now = self._clock()
-        current = await tx.collections.current(gun)
+        seen = looks_at(upload)
+        current = await tx.collections.current(gun, bins=seen)
         if record is not None and record.closed is not None:
             if not set(upload) >= FOUNDING:
                 raise closed(record)
@@ -128,7 +130,7 @@ class Publishing:
         signers = await self._keys.ensure_open(tx, gun, now)
         waiting = await self._keys.pending_signers(tx, gun) if "root" in upload else {}
         online, pending = _public(signers), _public(waiting)
-        state = await state_of(tx, gun, record, current, online=online, pending=pending)
+        state = await state_of(tx, gun, record, current, online=online, pending=pending, whole=seen is None)
         anew = record is not None and record.format != TUF
         prepare = partial(self._prepare, state, current, upload, signers, waiting, now, anew=anew)
         size = sum(map(len, upload.values())) + sum(map(len, state.files.values()))
@@ -148,7 +150,8 @@ class Publishing:
         if accepted.jumped:
             await tx.upkeep.set_jumps(gun, _without(state.ceilings, accepted.jumped))
         await end_if_taken_back(tx, self._keys, accepted, state.files, gun, now)
-        versions = {role: file.version for role, file in {**current, **_by_role(files)}.items()}
+        now_there = {**{role: file for role, file in current.items() if not prefix_of(role)}, **_by_role(files)}
+        versions = {role: file.version for role, file in now_there.items()}
         await tx.audit.append(_row(gun, who, accepted, versions, now, adopted))
         return versions
 
@@ -192,7 +195,7 @@ class Publishing:
         files.append(timestamp)
         after = {role: file.data for role, file in {**current, **_by_role(files)}.items()}
         known = (accepted.root, accepted.targets, accepted.delegated)
-        evaluate_but_expiry(after, gun, now, fresh={*upload, *ONLINE}, known=known)
+        evaluate_but_expiry(after, gun, now, fresh={*upload, *ONLINE}, known=known, bins=accepted.delegated.keys())
         return accepted, files
 
 

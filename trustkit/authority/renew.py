@@ -139,7 +139,7 @@ class Renewal:
 
     async def _renew(self, gun: Gun, now: datetime, roles: Set[str]) -> None:
         async with self._store.write(gun) as tx:
-            current = await tx.collections.current(gun)
+            current = await tx.collections.current(gun, bins=())
             record = await tx.collections.get(gun)
             if record is not None and record.format == DOCKER:
                 await self._renew_docker(tx, gun, current, now, roles)

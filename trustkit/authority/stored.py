@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
 from securesystemslib.signer import Key
 
+from trustkit.core.bins import prefix_of
+from trustkit.core.delegations import RELEASES, TARGETS
 from trustkit.core.judge import Accepted, State
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
@@ -32,12 +34,14 @@ async def state_of(
     *,
     online: Mapping[str, Key],
     pending: Mapping[str, Key],
+    whole: bool = True,
 ) -> State:
     """What the judge holds an upload against; of a closed collection only its last versions count (TRUST 3.5).
 
     Args:
         online: the service's keys by role.
         pending: those that wait for a root to name them.
+        whole: whether ``current`` has all hash bins; see ``looks_at``.
     """
     consumed = await tx.proposals.consumed(gun)
     dropped = frozenset(payload.digest for payload in await tx.proposals.dropped(gun))
@@ -46,7 +50,17 @@ async def state_of(
         return State(gun, {}, online, consumed=consumed, dropped=dropped, last=last)
     files = {role: file.data for role, file in current.items() if role not in ONLINE}
     ceilings = await tx.upkeep.jumps(gun) if files else {}
-    return State(gun, files, online, pending=pending, consumed=consumed, dropped=dropped, ceilings=ceilings)
+    return State(
+        gun, files, online, pending=pending, consumed=consumed, dropped=dropped, ceilings=ceilings, whole=whole
+    )
+
+
+def looks_at(upload: Iterable[str]) -> frozenset[str] | None:
+    """The hash bins that judging an upload takes: its own, where it leaves alone who signs bins; None for all."""
+    roles = frozenset(upload)
+    if roles & {"root", TARGETS, RELEASES}:
+        return None
+    return frozenset(role for role in roles if prefix_of(role))
 
 
 def judged(

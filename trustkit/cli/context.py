@@ -347,7 +347,7 @@ class Context:
 
         from trustkit.cli.output import note
         from trustkit.client.publish import Publisher
-        from trustkit.config import lifetimes
+        from trustkit.config import growth, lifetimes
         from trustkit.core.ports.keys import KeyRole
 
         keys = store or self.key_store(passphrase_file, passphrase_fd)
@@ -362,6 +362,7 @@ class Context:
             clock=self.now,
             sleep=time.sleep,
             say=note,
+            growth=growth(self.environ).value,
         )
 
     def approvals(self, passphrase_file: Path | None = None, passphrase_fd: int | None = None) -> Proposals:

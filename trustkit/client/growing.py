@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trustkit.client.holding import usable
-from trustkit.core.bins import Growth, holder_of
+from trustkit.core.bins import holder_of
 from trustkit.core.draft import Draft
+from trustkit.core.growth import Growth
 from trustkit.core.ports.keys import KeyStore
 
 

@@ -14,9 +14,10 @@ from trustkit.client.holding import lacking
 from trustkit.client.outcome import Leave, Outcome, holders, waiting
 from trustkit.client.signing import Signing
 from trustkit.client.trust import Current, Trust
-from trustkit.core.bins import Growth, Near
+from trustkit.core.bins import Near
 from trustkit.core.difference import Difference, difference
 from trustkit.core.draft import Draft
+from trustkit.core.growth import Growth
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Digest, Gun, Tag
 from trustkit.core.ports.keys import KeyStore

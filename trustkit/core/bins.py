@@ -20,12 +20,10 @@ from tuf.api.metadata import Delegations as TufDelegations
 from tuf.api.metadata import Root, SuccinctRoles, Targets
 
 from trustkit.core.delegations import RELEASES, TARGETS, Delegations
-from trustkit.core.names import Tag
+from trustkit.core.names import BINS, Tag
 from trustkit.core.records import dataclass
 from trustkit.errors import BadDelegation
 
-BITS = 10
-"""1,024 bins: of 100,000 tags each has about 98, in 20 KB, and a snapshot that names them all has 37 KB."""
 MAX_BITS = 12
 MAX_EPOCH = 999_999
 _PREFIX = re.compile(r"bins-([1-9][0-9]{0,5})\Z")
@@ -34,14 +32,6 @@ _NAME = re.compile(r"(bins-[1-9][0-9]{0,5})-[0-9a-f]{1,3}\Z")
 
 class Near(frozenset[Tag]):
     """Tags whose bins are enough of all bins, where otherwise every role is asked for: by who edits these tags."""
-
-
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """When a collection turns into bins.  ``above``: with more tags than this in one file, 0 for never."""
-
-    above: int = 1500
-    bits: int = BITS
 
 
 @dataclass(frozen=True)
@@ -83,7 +73,7 @@ class Bins:
     @property
     def epoch(self) -> int:
         """Which binning of the collection this is."""
-        return int(self.prefix.removeprefix("bins-"))
+        return int(self.prefix.removeprefix(BINS))
 
     def same_files(self, other: Bins | None) -> bool:
         """Whether tags lie in files of the same names in both."""
@@ -171,10 +161,10 @@ def next_prefix(used: Iterable[str]) -> str:
         BadDelegation: there was a million of them.
     """
     prefixes = {prefix for name in used if (prefix := prefix_of(name))}
-    epoch = max((int(prefix.removeprefix("bins-")) for prefix in prefixes), default=0) + 1
+    epoch = max((int(prefix.removeprefix(BINS)) for prefix in prefixes), default=0) + 1
     if epoch > MAX_EPOCH:
         raise BadDelegation("The collection has used up every name that bins can have.")
-    return f"bins-{epoch}"
+    return f"{BINS}{epoch}"
 
 
 def wanted_bins(bins: Bins | None, owners: Mapping[str, str] | None) -> Iterator[str]:

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from securesystemslib.signer import Key
 from tuf.api.metadata import Root, TargetFile, Targets
 
-from trustkit.core.bins import Bins, Growth, holder_keys, holder_of, next_prefix, peek_bins
+from trustkit.core.bins import Bins, holder_keys, holder_of, next_prefix, peek_bins
 from trustkit.core.delegations import RELEASES, TARGETS, Delegation, write_delegations
 from trustkit.core.draftfiles import attributed, carries, changed_paths, entries_of
 from trustkit.core.edits import MAX_JUMP as MAX_JUMP
 from trustkit.core.edits import Edits
 from trustkit.core.formats.tuf1 import read
+from trustkit.core.growth import Growth
 from trustkit.core.names import Tag
 from trustkit.core.needs import Need, needs_of
 from trustkit.core.roots import check_threshold, signed_by

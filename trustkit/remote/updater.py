@@ -140,8 +140,9 @@ def _load_delegated(updater: Updater, tags: Collection[Tag] | None) -> tuple[str
             if not attributes:
                 raise
     holder = holder_of(delegations)
-    if holder in (TARGETS, *loaded):
-        bins = read_bins(delegations, trusted.root, trusted[holder])
+    held = trusted[holder] if holder in (TARGETS, *loaded) else None
+    if isinstance(held, Targets):
+        bins = read_bins(delegations, trusted.root, held)
         for name in wanted_bins(bins, None if tags is None else owners_of(delegations, tags)):
             updater._load_targets(name, holder)  # noqa: SLF001 - as above
             loaded.append(name)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, Row, Select, bindparam, insert, select, update
 
-from trustkit.core.names import Digest, Gun
+from trustkit.core.names import BINS, Digest, Gun
 from trustkit.core.ports.service import StoredFile
 from trustkit.errors import Conflict
 from trustkit.store.models import files as stored_files
@@ -24,7 +24,11 @@ _COLUMNS = (
     stored_files.c.series,
     stored_files.c.stored,
 )
-_HEADS = select(heads.c.role, heads.c.version, heads.c.series).where(heads.c.collection == bindparam("collection"))
+_ONLY = ~heads.c.role.startswith(BINS, autoescape=True) | heads.c.role.in_(bindparam("bins", expanding=True))
+"""All roles, and of hash bins those that are named."""
+_HEADS = select(heads.c.role, heads.c.version, heads.c.series).where(
+    heads.c.collection == bindparam("collection"), _ONLY
+)
 _MOVE_HEAD = (
     update(heads)
     .where(heads.c.collection == bindparam("at_collection"), heads.c.role == bindparam("at_role"))
@@ -52,8 +56,11 @@ class SqlFiles:
         self._run = statements.run
         self._files = _Selects.of(files)
 
-    async def current(self, gun: Gun) -> Mapping[str, StoredFile]:
-        rows = (await self._run(self._files.current, {"gun": str(gun)})).rows
+    async def current(self, gun: Gun, *, bins: Collection[str] | None = None) -> Mapping[str, StoredFile]:
+        if bins is None:
+            rows = (await self._run(self._files.current, {"gun": str(gun)})).rows
+        else:
+            rows = (await self._run(self._files.but_bins, {"gun": str(gun), "bins": sorted(bins)})).rows
         return {row.role: _file(row) for row in rows}
 
     async def file(self, gun: Gun, role: str, version: int) -> StoredFile | None:
@@ -74,7 +81,8 @@ class SqlFiles:
         Raises:
             Conflict: such a version.
         """
-        stored = (await self._run(_HEADS, {"collection": collection})).rows
+        bins = sorted({file.role for file in files if file.role.startswith(BINS)})
+        stored = (await self._run(_HEADS, {"collection": collection, "bins": bins})).rows
         heads_ = {row.role: (row.series, row.version) for row in stored}
         ordered = sorted((_placed(file, heads_) for file in files), key=lambda at: (at[0].role, *at[1]))
         last = dict(heads_)
@@ -101,6 +109,7 @@ class _Selects:
 
     def __init__(self, current: Select[Any], newest: Select[Any], version: Select[Any], hashed: Select[Any]) -> None:
         self.current = current
+        self.but_bins = current.where(_ONLY)
         self.newest = newest
         self.version = version
         self.hashed = hashed

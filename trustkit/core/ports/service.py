@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -88,7 +88,13 @@ class Collections(Protocol):
         """Says what a closed collection begins anew as.  Raises NotFound; StateError for an open one."""
         ...
 
-    async def current(self, gun: Gun) -> Mapping[str, StoredFile]: ...
+    async def current(self, gun: Gun, *, bins: Collection[str] | None = None) -> Mapping[str, StoredFile]:
+        """The current file of each role.
+
+        Args:
+            bins: of all hash bins only these; None for all, which may be thousands.
+        """
+        ...
 
     async def newest(self, gun: Gun, role: str) -> StoredFile | None:
         """The role's file of ``current``."""
