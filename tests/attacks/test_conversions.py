@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import urllib3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner, Signer
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
@@ -308,3 +309,14 @@ def test_bare_keys_and_certificates_are_the_same_keys(scene: Scene) -> None:
     bare = {key_of(root.keys[key_id]).canonical_id for key_id in root.roles["root"].keyids}
     new = tuf1.read(scene.tuf["root"], Root).signed
     assert {from_tuf(new.keys[key_id]).canonical_id for key_id in new.roles["root"].keyids} == bare
+
+
+def test_the_last_files_without_the_first_ones_of_the_other_side(scene: Scene) -> None:
+    """Through Notary's API: consumers would leave the collection for one that isn't there, and come back no more."""
+    parts = [("files", (role, data, "application/octet-stream")) for role, data in scene.docker.items()]
+    body, kind = urllib3.encode_multipart_formdata(parts)
+    token = scene.alice.token(scene.service.host, f"repository:{scene.gun}:pull,push")
+    path = f"/v2/{scene.gun}/_trust/tuf/"
+    reply = ask(scene.service.host, "POST", path, body, token=token, content_type=kind)
+    assert (reply.status, b"which trustkit convert alone" in reply.body) == (400, True), reply.body
+    assert scene.ask("GET", "").json["format"] == "docker"

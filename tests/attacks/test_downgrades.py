@@ -140,6 +140,20 @@ def test_who_has_seen_the_last_root_is_shown_the_state_before_it(stage: Converti
     stage.follows()
 
 
+def test_a_root_after_the_last_one_is_not_believed(stage: Converting, cache: str) -> None:
+    """A thief of the old root key goes on in Docker's format, after the publisher rotated it in format tuf."""
+    if cache == "warm":
+        stage.docker.trusts()
+    stage.convert()
+    stage.docker.honest.forge.last = False
+    stage.docker.honest.release("v1", "cd" * 32)
+    stage.docker.serve(stage.docker.honest.publish(root=True))
+    stage.hide()
+    stage.docker.refuses(4, "collection-gone")
+    stage.show()
+    stage.follows()
+
+
 def test_who_has_not_seen_it_is_held_back_until_the_old_timestamp_ends(stage: Converting) -> None:
     """The residual risk: nobody knows what nobody shows him.  It ends with the timestamp of before, not later."""
     ends = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)

@@ -17,6 +17,7 @@ from trustkit.authority.notary_resign import change_of, resigned, stored
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import IN_LOOP_BYTES, Requester, rightful
 from trustkit.authority.settings import require_notary_api
+from trustkit.core.formats.docker.conversion import check_goes_on
 from trustkit.core.formats.docker.evaluate import evaluate_but_expiry
 from trustkit.core.formats.docker.files import read
 from trustkit.core.formats.docker.judge import SNAPSHOT, Accepted, State, chain, judge
@@ -142,6 +143,7 @@ class NotaryPublishing:
             known = {role: file.version for role, file in current.items()}
             error.context["versions"] = known | dict(_mapping(error.context.get("versions")))
             raise
+        check_goes_on(accepted.root.signed)
         files = [
             _numbered(stored(role, upload[role], reader), current, anew=accepted.founding or role in accepted.begins)
             for role in sorted(upload)

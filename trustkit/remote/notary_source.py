@@ -203,20 +203,15 @@ class NotarySource:
         if kept is not None and version_of(kept, turn.reader) > version_of(first, turn.reader):
             first = kept
         newest = first
+        _check_goes_on(newest, turn)
         for newest in walk.roots(first):
             put(turn.folder / "root.json", newest)
+            _check_goes_on(newest, turn)
         if turn.pin.authorities is not None and not meets(turn.pin, turn.gun, newest, now=turn.at):
             raise WrongRoot(
                 f"{turn.gun}: the certificates of its current root keys are not issued by the pinned authorities.",
                 hint="Ask its publisher over another channel.",
                 pin=turn.pin.pattern,
-            )
-        if is_last(turn.reader(newest, Root).signed):
-            raise Converted(
-                f"Its publisher has converted {turn.gun} to format tuf; what Docker's format says of it counts no "
-                "more.",
-                hint=f"Its pin follows with: trustkit inspect {turn.gun}",
-                format="tuf",
             )
         return newest
 
@@ -246,6 +241,16 @@ class _Turn:
         self.now = now
         self.at = at
         self.reader = reader
+
+
+def _check_goes_on(root: bytes, turn: _Turn) -> None:
+    """Raises Converted for the last root of a collection; whatever is signed by its keys after it counts no more."""
+    if is_last(turn.reader(root, Root).signed):
+        raise Converted(
+            f"Its publisher has converted {turn.gun} to format tuf; what Docker's format says of it counts no more.",
+            hint=f"Its pin follows with: trustkit inspect {turn.gun}",
+            format="tuf",
+        )
 
 
 def _explained(error: NotTrusted, turn: _Turn, fetch: Fetch) -> NotTrusted:

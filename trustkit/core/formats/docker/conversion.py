@@ -19,7 +19,7 @@ from trustkit.core.names import Gun
 from trustkit.core.ports.remote import Pin
 from trustkit.core.records import dataclass
 from trustkit.core.roots import check_gun, check_root_keys, check_threshold, root_signers
-from trustkit.errors import KeyUnsupported, Rejected
+from trustkit.errors import KeyUnsupported, Malformed, Rejected
 
 
 def mark_last(root: Root) -> None:
@@ -30,6 +30,15 @@ def mark_last(root: Root) -> None:
 def is_last(root: Root) -> bool:
     """Whether a root says so."""
     return bool(root.consistent_snapshot)
+
+
+def check_goes_on(root: Root) -> None:
+    """Raises Malformed for a root that says so without a conversion: consumers would look for what isn't there."""
+    if is_last(root):
+        raise Malformed(
+            "The root says that its collection goes on in format tuf, which trustkit convert alone makes it say.",
+            hint="A collection that was converted elsewhere is taken over in format tuf.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
