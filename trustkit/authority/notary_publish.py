@@ -11,6 +11,7 @@ from datetime import datetime
 from securesystemslib.signer import Signer
 from tuf.api.metadata import Root
 
+from trustkit.authority import arrivals
 from trustkit.authority.former import require_unconverted
 from trustkit.authority.founders import require_founder_key
 from trustkit.authority.notary_resign import change_of, resigned, stored
@@ -20,6 +21,7 @@ from trustkit.authority.settings import require_notary_api
 from trustkit.core.formats.docker.conversion import check_goes_on
 from trustkit.core.formats.docker.evaluate import evaluate_but_expiry
 from trustkit.core.formats.docker.files import read
+from trustkit.core.formats.docker.history import split_upload
 from trustkit.core.formats.docker.judge import SNAPSHOT, Accepted, State, chain, judge
 from trustkit.core.formats.docker.keys import DockerKey, canonical_ids, key_of
 from trustkit.core.formats.docker.roots import root_signers
@@ -66,25 +68,38 @@ class NotaryPublishing:
     async def publish(self, gun: Gun, upload: Mapping[str, bytes], who: Requester) -> Mapping[str, int]:
         """Makes an upload the collection's current state: all roles or none.  One that is empty changes nothing.
 
+        Args:
+            upload: bytes by role; former roots as ``N.root``, of a collection that comes from another server.
+
         Returns:
             The current version of each role of the new state.
 
         Raises:
             Rejected, Conflict: see ``formats.docker.judge``.
+            ConsentMissing: former roots, and no operator has allowed them.
             FounderNotAllowed: a first root that no listed key signed (TRUST 3.8).
             RoleMissing, NameTaken, WrongFormat, TrustDisabled: as ``admit_to_notary``.
             StateError: a new collection, where the service's online keys can't be of this format.
         """
+        files, former = split_upload(upload)
         async with self._store.write(gun) as tx:
             record = await admit_to_notary(tx, gun, who, self._clock())
+            if former:
+                await arrivals.use(tx, gun, record, self._clock())
             if not upload and record is not None and record.closed is None:
                 return {role: file.version for role, file in (await tx.collections.current(gun)).items()}
-            versions = await self._accept(tx, gun, record, upload, who)
+            versions = await self._accept(tx, gun, record, files, former, who)
         self._changed(gun)
         return versions
 
     async def _accept(
-        self, tx: Transaction, gun: Gun, record: CollectionRecord | None, upload: Mapping[str, bytes], who: Requester
+        self,
+        tx: Transaction,
+        gun: Gun,
+        record: CollectionRecord | None,
+        upload: Mapping[str, bytes],
+        former: Mapping[int, bytes],
+        who: Requester,
     ) -> Mapping[str, int]:
         now = self._clock()
         begins = record is None or record.closed is not None
@@ -95,11 +110,11 @@ class NotaryPublishing:
         last = {role: file.data for role, file in current.items()}
         online, pending = _public(signers), _public(waiting)
         state = State(gun, {} if begins else chain(last), online, pending, {} if begins else last)
-        size = sum(map(len, upload.values())) + sum(map(len, state.files.values()))
+        size = sum(map(len, (*upload.values(), *former.values(), *state.files.values())))
         reader = Readings(read)
 
         def make() -> _Made:
-            return self._make(state, current, upload, (signers, waiting), now, reader)
+            return self._make(state, current, upload, former, (signers, waiting), now, reader)
 
         made = await asyncio.to_thread(make) if size > IN_LOOP_BYTES else make()
         accepted = made.accepted
@@ -118,7 +133,7 @@ class NotaryPublishing:
         await tx.changefeed.append(change_of(gun, made.files[-1], now))
         before = await asyncio.to_thread(_view, state, last, now, reader)
         versions = {file.role: file.version for file in made.files}
-        await tx.audit.append(_row(who, now, made, before, versions, adopted))
+        await tx.audit.append(_row(who, now, made, before, versions, adopted, sorted(former)))
         return dict(made.view.versions) | versions
 
     def _make(
@@ -126,6 +141,7 @@ class NotaryPublishing:
         state: State,
         current: Mapping[str, StoredFile],
         upload: Mapping[str, bytes],
+        former: Mapping[int, bytes],
         keys: tuple[Mapping[str, Signer], Mapping[str, Signer]],
         now: datetime,
         reader: Reader,
@@ -138,16 +154,19 @@ class NotaryPublishing:
             keys: those in use, and those that wait for a root to name them.
         """
         try:
-            accepted = judge(state, upload, now=now, lifetimes=self._lifetimes, reader=reader)
+            accepted = judge(state, upload, now=now, lifetimes=self._lifetimes, reader=reader, former=former)
         except Conflict as error:
             known = {role: file.version for role, file in current.items()}
             error.context["versions"] = known | dict(_mapping(error.context.get("versions")))
             raise
         check_goes_on(accepted.root.signed)
+        for root in former.values():
+            check_goes_on(reader(root, Root).signed)
         files = [
             _numbered(stored(role, upload[role], reader), current, anew=accepted.founding or role in accepted.begins)
             for role in sorted(upload)
         ]
+        files = _with_former(files, former, current, reader)
         signers, waiting = keys
         adopted = {role: signer for role, signer in waiting.items() if _names(accepted, role, signer)}
         signers = {**signers, **adopted}
@@ -217,6 +236,17 @@ def _numbered(file: StoredFile, current: Mapping[str, StoredFile], *, anew: bool
     return replace(file, series=(head.series or 0) + 1)
 
 
+def _with_former(
+    files: list[StoredFile], former: Mapping[int, bytes], current: Mapping[str, StoredFile], reader: Reader
+) -> list[StoredFile]:
+    """The files and the former roots before them: all roots in one series, which is new where one was before."""
+    if not former:
+        return files
+    series = (current["root"].series or 0) + 1 if "root" in current else 0
+    roots = [stored("root", former[version], reader) for version in sorted(former)]
+    return [replace(f, series=series) if f.role == "root" else f for f in [*roots, *files]]
+
+
 def _view(state: State, last: Mapping[str, bytes], now: datetime, reader: Reader) -> SignedView | None:
     """What was signed before; None where nothing was, or nothing that verifies."""
     if not state.files:
@@ -238,6 +268,7 @@ def _row(
     before: SignedView | None,
     versions: Mapping[str, int],
     adopted: Sequence[str],
+    former: Sequence[int],
 ) -> AuditRow:
     accepted, view = made.accepted, made.view
     old = {tag: target.digest for tag, target in before.targets.items()} if before else {}
@@ -247,6 +278,8 @@ def _row(
     detail["format"] = DOCKER
     if "root" in accepted.uploaded:
         detail["root_keys"] = accepted.root.signed.roles["root"].keyids
+    if former:
+        detail["former_roots"] = [former[0], former[-1]]
     if accepted.dropped:
         detail["dropped"] = sorted(accepted.dropped)
     if adopted:

@@ -13,6 +13,7 @@ from trustkit.cli import output
 from trustkit.cli.admin_consent import allow_catch_up, allow_reset, signer_events
 from trustkit.cli.admin_founders import founders
 from trustkit.cli.admin_kek import kek
+from trustkit.cli.admin_migration import allow_migration
 from trustkit.cli.admin_places import drop, use
 from trustkit.cli.admin_registry import registry
 from trustkit.cli.admin_service import Service, format_option, now, pass_service, show
@@ -227,7 +228,7 @@ def policy_set(service: Service, name: str, value: str, *, force: bool) -> None:
     output.note(f"{name} is {value}.")
 
 
-for each_command in (founders, kek, online_keys, recover, registry, allow_reset, allow_catch_up):
+for each_command in (founders, kek, online_keys, recover, registry, allow_reset, allow_catch_up, allow_migration):
     command.add_command(each_command)
 for each_command in (use, drop):
     online_keys.add_command(each_command)

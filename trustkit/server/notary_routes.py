@@ -14,6 +14,7 @@ from trustkit.authority.former import require_unconverted
 from trustkit.authority.notary import Notary
 from trustkit.authority.notary_publish import NotaryPublishing
 from trustkit.core.access import Action, Operation
+from trustkit.core.formats.docker.history import MOST as FORMER_ROOTS
 from trustkit.core.formats.docker.keys import DockerKey
 from trustkit.core.names import Gun, Host, Repository
 from trustkit.core.paths import NotaryChanges, NotaryCollection, NotaryFile, NotaryKey, NotaryRoute
@@ -31,6 +32,9 @@ from trustkit.server.uploads import Uploads
 
 NO_CACHE = ("cache-control", "no-cache")
 """Of what may be another file later, a version's too: versions begin anew where a collection does."""
+
+MOST_PARTS = MAX_PARTS + FORMER_ROOTS
+"""A collection that comes from another server brings its former roots."""
 
 _NUMBER = re.compile(r"-?[0-9]{1,9}\Z")
 _METHODS: Mapping[type[NotaryRoute], frozenset[str]] = {
@@ -138,7 +142,7 @@ class NotaryRoutes:
         await self._admit(caller, gun, Operation.PUBLISH)
         read = False
         try:
-            async with self._uploads.read(exchange, caller, part=NOTARY_PART, most=MAX_PARTS) as upload:
+            async with self._uploads.read(exchange, caller, part=NOTARY_PART, most=MOST_PARTS) as upload:
                 read = True
                 await self._publishing.publish(gun, upload, requester(exchange, caller))
         except (Malformed, TooLarge) as error:

@@ -165,6 +165,14 @@ jumps = Table(
     PrimaryKeyConstraint("collection", "role"),
 )
 
+arrivals = Table(
+    "arrivals",
+    metadata,
+    Column("gun", String(512), nullable=False),
+    Column("until", Moment, nullable=False),
+    PrimaryKeyConstraint("gun"),
+)
+
 changefeed = Table(
     "changefeed",
     metadata,

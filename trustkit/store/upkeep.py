@@ -11,7 +11,7 @@ from trustkit.core.names import Gun
 from trustkit.core.ports.service import SealedKey
 from trustkit.errors import Conflict, NotFound
 from trustkit.store.collections import key_values, sealed_key
-from trustkit.store.models import collections, coming_keys, former_keys, jumps, online_keys, pending_keys
+from trustkit.store.models import arrivals, collections, coming_keys, former_keys, jumps, online_keys, pending_keys
 from trustkit.store.statements import Statements
 
 _ID = select(collections.c.id, collections.c.generation).where(collections.c.gun == bindparam("gun"))
@@ -28,6 +28,8 @@ _JUMPS = (
     .join(collections, collections.c.id == jumps.c.collection)
     .where(collections.c.gun == bindparam("gun"))
 )
+_ARRIVALS = select(arrivals.c.gun, arrivals.c.until).order_by(arrivals.c.gun)
+_ARRIVAL = select(arrivals.c.until).where(arrivals.c.gun == bindparam("gun"))
 
 
 class SqlUpkeep:
@@ -95,6 +97,18 @@ class SqlUpkeep:
         values = [{"collection": row, "role": role, "ceiling": ceiling} for role, ceiling in ceilings.items()]
         if values:
             await self._run(insert(jumps), values)
+
+    async def arrivals(self) -> Mapping[Gun, datetime]:
+        return {Gun.parse(row.gun): row.until for row in (await self._run(_ARRIVALS, scans=True)).rows}
+
+    async def arrival(self, gun: Gun) -> datetime | None:
+        found = (await self._run(_ARRIVAL, {"gun": str(gun)})).first
+        return found.until if found else None
+
+    async def set_arrival(self, gun: Gun, until: datetime | None) -> None:
+        await self._run(delete(arrivals).where(arrivals.c.gun == bindparam("at_gun")), {"at_gun": str(gun)})
+        if until is not None:
+            await self._run(insert(arrivals), [{"gun": str(gun), "until": until}])
 
     async def _collection(self, gun: Gun) -> tuple[int, int]:
         found = (await self._run(_ID, {"gun": str(gun)})).first

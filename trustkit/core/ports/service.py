@@ -188,6 +188,18 @@ class Upkeep(Protocol):
 
 class ServiceSettings(Protocol):
     """Operator's switches that live in the database, because ``admin`` changes them beside a running service."""
+    async def arrivals(self) -> Mapping[Gun, datetime]:
+        """By GUN until when it may come from another trust server, lapsed or not; used up ones are gone."""
+        ...
+
+    async def arrival(self, gun: Gun) -> datetime | None:
+        """That of one GUN."""
+        ...
+
+    async def set_arrival(self, gun: Gun, until: datetime | None) -> None:
+        """Allows it until this moment and no other, or not at all.  Needs no collection."""
+        ...
+
 
     async def get(self, name: str) -> str | None: ...
     async def put(self, name: str, value: str) -> None: ...

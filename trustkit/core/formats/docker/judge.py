@@ -15,6 +15,7 @@ from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets
 
 from trustkit.core.formats.docker.files import meta_name, read, role_kind
+from trustkit.core.formats.docker.history import check_line
 from trustkit.core.formats.docker.keys import DockerKey, canonical_ids
 from trustkit.core.formats.docker.roles import TARGETS, check_role, parent
 from trustkit.core.formats.docker.roots import check_root, check_root_at, check_successor, check_threshold
@@ -90,30 +91,40 @@ def chain(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def judge(
-    state: State, upload: Mapping[str, bytes], *, now: datetime, lifetimes: Lifetimes, reader: Reader = read
+    state: State,
+    upload: Mapping[str, bytes],
+    *,
+    now: datetime,
+    lifetimes: Lifetimes,
+    reader: Reader = read,
+    former: Mapping[int, bytes] | None = None,
 ) -> Accepted:
     """Holds an upload against the stored state.
 
     Args:
         upload: bytes by role.
         reader: reads the files, where the caller has one that remembers them.
+        former: by version the roots of a collection that comes from another trust server, where its operator allowed
+            that: its root follows the last of them, and its other files may begin with any version.
 
     Raises:
         Rejected: a leaf for each rule broken; nothing may be stored.
         Conflict: a version that somebody else has taken; the context has the current ones.
     """
-    return _Judging(state, upload, now, lifetimes, reader)()
+    return _Judging(state, upload, now, lifetimes, reader, former or {})()
 
 
 class _Judging:
     def __init__(
-        self, state: State, upload: Mapping[str, bytes], now: datetime, lifetimes: Lifetimes, reader: Reader
-    ) -> None:
+        self, state: State, upload: Mapping[str, bytes], now: datetime, lifetimes: Lifetimes, reader: Reader,
+        former: Mapping[int, bytes],
+    ) -> None:  # fmt: skip
         self._state = state
         self._upload = upload
         self._now = now
         self._lifetimes = lifetimes
         self._reader = reader
+        self._former = former
         _check_roles(state, upload)
 
     def __call__(self) -> Accepted:
@@ -154,6 +165,8 @@ class _Judging:
         self._check_uploaded(ROOT)
         if self._state.files:
             check_successor(self._reader(self._state.files[ROOT], Root), root, data, gun)
+        elif self._former:
+            check_successor(check_line(self._former, gun, reader=self._reader), root, data, gun)
         else:
             check_root(root.signed, gun)
             check_threshold(root.signed, ROOT, root, data)
@@ -218,7 +231,7 @@ class _Judging:
         signed = self._file(role).signed
         before = self._state.files.get(role)
         if before is None:
-            if signed.version > FIRST:
+            if signed.version > FIRST and not self._former:
                 raise BadVersion(f"{role}.json begins with version {signed.version}, not 1 or {FIRST}.", role=role)
         else:
             self._check_next(role, signed.version, self._reader(before, role_kind(role)).signed.version)
