@@ -152,10 +152,10 @@ async def serve(
         follow: take up the certificate and key anew when their files change.
         stopping: called once connections are accepted no more.
         drain: seconds in which whatever has been sent to us is still answered, and told to go elsewhere after that.
-        quick: answers before the application is asked.
+        quick: answers before the application is asked; nothing where clients show certificates.
     """
     config = _config(app, tls, keep_alive=keep_alive)
-    if quick is not None:
+    if quick is not None and not (tls and tls.client_ca):
         config.http = partial(QuickProtocol, quick=quick)  # type: ignore[assignment]  # what makes one
     config.load()
     context = config.ssl if follow else None

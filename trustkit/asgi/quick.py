@@ -52,16 +52,24 @@ Find = Callable[[bytes, bytes], Answer | None]
 """From a request target and the SHA-256 of an Authorization value to what is to be answered now, if it is known."""
 
 
-@dataclass(frozen=True, slots=True)
 class Quick:
     """What answers at once, and who is told of it.
 
-    Attributes:
+    Args:
         told: gets the client's address, the headers, the target, the answer and the seconds that it took.
     """
 
-    find: Find
-    told: Callable[[str, Headers, bytes, Answer, float], None] | None = None
+    def __init__(self, find: Find, told: Callable[[str, Headers, bytes, Answer, float], None] | None = None) -> None:
+        self.find, self.told = find, told
+        self._head = b""
+        self._headers: Sequence[tuple[bytes, bytes]] = ()
+
+    def head(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """The status line and the server's own headers, which are another list each second."""
+        if headers is not self._headers:
+            self._head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % pair for pair in headers)
+            self._headers = headers
+        return self._head
 
 
 class QuickProtocol(StrictProtocol):
@@ -73,24 +81,27 @@ class QuickProtocol(StrictProtocol):
 
     def __init__(self, *args: Any, quick: Quick, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._find, self._told = quick.find, quick.told
+        self._quick, self._find, self._told = quick, quick.find, quick.told
 
     def at_once(self) -> bool:
         """Whether the request whose head is whole has been answered."""
         began = time.perf_counter() if self._told else 0.0
         authorization = self._usual()
-        if authorization is None:
-            return False
-        if authorization != self._authorization:
-            self._authorization, self._hash = authorization, hashlib.sha256(authorization).digest()
-        answer = self._find(self.url, self._hash)
+        answer = self._find(self.url, self._hashed(authorization)) if authorization is not None else None
         if answer is None:
+            self._go_the_long_way()
             return False
         self._answer(answer, keep_alive=self.parser.should_keep_alive() and not self._last)
         if self._told:
             client = self.client[0] if self.client else ""
             self._told(client, self.headers, self.url, answer, time.perf_counter() - began)
         return True
+
+    def _hashed(self, authorization: bytes) -> bytes:
+        """Its SHA-256; a connection's requests mostly have the same one."""
+        if authorization != self._authorization:
+            self._authorization, self._hash = authorization, hashlib.sha256(authorization).digest()
+        return self._hash
 
     def _usual(self) -> bytes | None:
         """The Authorization value of a request that may be answered at once; None for another one."""
@@ -110,17 +121,28 @@ class QuickProtocol(StrictProtocol):
         return found
 
     def _answer(self, answer: Answer, *, keep_alive: bool) -> None:
-        parts = [b"HTTP/1.1 200 OK\r\n"]
-        for name, value in self.server_state.default_headers:
-            parts += (name, b": ", value, b"\r\n")
-        parts += (answer.head, b"\r\n" if keep_alive else b"connection: close\r\n\r\n", answer.body)
-        self.transport.write(b"".join(parts))
+        head = self._quick.head(self.server_state.default_headers)
+        end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
+        self.transport.write(b"".join((head, answer.head, end, answer.body)))
         self._done = True
+        self.server_state.total_requests += 1
         if keep_alive:
-            self.on_response_complete()
+            self.rest()
         else:
-            self.server_state.total_requests += 1
             self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request; what only the application needs is made when it is asked."""
+        self._begun = True
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+
+    def _go_the_long_way(self) -> None:
+        """Makes what uvicorn makes when a request begins."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
+        self._begun = False
 
     def on_message_complete(self) -> None:
         """The last byte of a request."""

@@ -25,6 +25,8 @@ class StrictProtocol(HttpToolsProtocol):
 
     _idle = 0
     _deadline: asyncio.TimerHandle | None = None
+    _begun = False
+    _rests_since: float | None = None
     _last = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -36,19 +38,22 @@ class StrictProtocol(HttpToolsProtocol):
         """As asyncio.Protocol."""
         self._stop_waiting()
         super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """As asyncio.Protocol; counts what leads to nothing."""
+        """As asyncio.Protocol; counts what leads to nothing, and waits for the rest of a head."""
         self._idle += len(data)
         super().data_received(data)
+        if self._begun and self._deadline is None:
+            self._wait()
         if self._idle > MAX_HEAD and not self.transport.is_closing():
             self.send_400_response("The request's head is too long.")
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
+        self._begun = True
         super().on_message_begin()
-        if self._deadline is None:
-            self._wait()
 
     def on_headers_complete(self) -> None:
         """The head is whole.
@@ -57,6 +62,7 @@ class StrictProtocol(HttpToolsProtocol):
             ValueError: it is none that we take; the parser makes a 400 of it.
         """
         self._idle = 0
+        self._begun = False
         self._stop_waiting()
         hosts = sum(name == b"host" for name, _ in self.headers)
         if not self.url.startswith(b"/") or b"#" in self.url:
@@ -68,6 +74,40 @@ class StrictProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if self._last:
             self.cycle.keep_alive = False
+
+    def on_response_complete(self) -> None:
+        """An answer is out.  As uvicorn's, with one timer for a connection rather than one for each request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self.rest()
+
+    def rest(self) -> None:
+        """Nothing is asked; the connection is closed unless something is within the time that it is kept alive."""
+        self._rests_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_at_rest(self.timeout_keep_alive)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """The time is over, if it wasn't begun anew since."""
+        self.timeout_keep_alive_task = None
+        if self._rests_since is None:
+            return
+        left = self._rests_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._look_at_rest(left)
+        elif not self.transport.is_closing():
+            self.transport.close()
+
+    def _look_at_rest(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._rests_since = None
 
     def at_once(self) -> bool:
         """Answers the request whose head is whole without the application; whether it did."""

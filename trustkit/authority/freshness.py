@@ -44,7 +44,10 @@ class Freshness:
 
     def counts(self, stamp: Stamp, now: datetime) -> bool:
         """Whether what was read after the stamp was taken may be handed out at this moment."""
-        if stamp.epoch != self._epoch or (stamp.gun and stamp.moves != self._moves.get(stamp.gun, 0)):
+        if stamp.epoch != self._epoch:
+            return False
+        moves = self._moves  # mostly empty, and a name's hash takes its time
+        if stamp.gun and (moves or stamp.moves) and stamp.moves != moves.get(stamp.gun, 0):
             return False
         since = stamp.at if self._asked is None or self._asked < stamp.at else self._asked
         return _NONE <= now - since < FRESH
