@@ -155,13 +155,13 @@ def site(
             "/run/trustkit/blobs.sock": str(blobs),
         }
         temporary = stack.enter_context(running_nginx(nginx, folder, service.front, places))
-        people = [_logged_in(service, name, authority.file) for name in ROLES]
+        people = [logged_in(service, name, authority.file) for name in ROLES]
         stand = Stand(service, behind, *people)
         stand.trust_only("strict/*")
         yield Site(stand, authority.file, service.log, temporary, blobs)
 
 
-def _logged_in(service: RunningService, name: str, ca: Path) -> Person:
+def logged_in(service: RunningService, name: str, ca: Path) -> Person:
     assert service.admin("principal", "add", name, "--password-stdin", feed=PASSWORD).status == 0
     for role in ROLES[name]:
         assert service.admin("role", "assign", name, role).status == 0
