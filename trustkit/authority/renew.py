@@ -69,16 +69,12 @@ class Renewal:
         and until that moment comes round nothing would be renewed, and an old state could be shown as the newest.
         """
         now = self._clock()
-        life = self._lifetimes.default
         async with self._store.read() as tx:
-            timestamps = await tx.collections.expiring(
-                role="timestamp",
-                before=now + max(life["timestamp"] - DAILY, life["timestamp"] / 2),
-                beyond=now + life["timestamp"] + DAILY,
-            )
-            snapshots = await tx.collections.expiring(
-                role="snapshot", before=now + life["snapshot"] / 2, beyond=now + life["snapshot"] + DAILY
-            )
+            found = []
+            for role in ("timestamp", "snapshot"):
+                before, beyond = self._due(role, now)
+                found.append(await tx.collections.expiring(role=role, before=before, beyond=beyond))
+        timestamps, snapshots = found
         report = RenewalReport(now)
         await self._catch_up(report)
         stale, due = set(snapshots), set(timestamps)
@@ -108,6 +104,12 @@ class Renewal:
                 report.failed[f"{record.gun} (docker)"] = error.message
             except Exception as error:  # noqa: BLE001 - whatever befell one, the others must not expire for it
                 report.failed[f"{record.gun} (docker)"] = f"{type(error).__name__}: {error}"
+
+    def _due(self, role: str, now: datetime) -> tuple[datetime, datetime]:
+        """A file of this role is due that expires before the first of these moments, or after the second one."""
+        life = self._lifetimes.default[role]
+        least = max(life - DAILY, life / 2) if role == "timestamp" else life / 2
+        return now + least, now + life + DAILY
 
     async def _catch_up(self, report: RenewalReport) -> None:
         """Settles what was not yet since this process started; what fails is tried again in the next round."""
@@ -141,6 +143,9 @@ class Renewal:
         async with self._store.write(gun) as tx:
             current = await tx.collections.current(gun, bins=())
             record = await tx.collections.get(gun)
+            roles = {role for role in roles if await self._still_due(tx, gun, role, now)}
+            if not roles:
+                return  # another replica was first
             if record is not None and record.format == DOCKER:
                 await self._renew_docker(tx, gun, current, now, roles)
                 return
@@ -154,6 +159,10 @@ class Renewal:
             await tx.collections.add_files(gun, files, now)
             versions = {file.role: file.version for file in files}
             await tx.audit.append(AuditRow(now, "service", "renewal", "renewed", str(gun), {"versions": versions}))
+
+    async def _still_due(self, tx: Transaction, gun: Gun, role: str, now: datetime) -> bool:
+        before, beyond = self._due(role, now)
+        return bool(await tx.collections.expiring(role=role, before=before, beyond=beyond, gun=gun))
 
     async def _renew_docker(
         self, tx: Transaction, gun: Gun, current: Mapping[str, StoredFile], now: datetime, roles: Set[str]

@@ -95,7 +95,9 @@ class SqlCollections(SqlFiles):
         if keys:
             await self._run(insert(online_keys), [key_values(gun, key, now) for key in keys])
 
-    async def expiring(self, *, role: str, before: datetime, beyond: datetime | None = None) -> Sequence[Gun]:
+    async def expiring(
+        self, *, role: str, before: datetime, beyond: datetime | None = None, gun: Gun | None = None
+    ) -> Sequence[Gun]:
         due: ColumnElement[bool] = heads.c.expires < before
         if beyond is not None:
             ours = (heads.c.role != "snapshot") | (collections.c.format == TUF)
@@ -107,6 +109,8 @@ class SqlCollections(SqlFiles):
             .where(collections.c.closed.is_(None))
             .order_by(heads.c.expires, collections.c.gun)
         )
+        if gun is not None:
+            statement = statement.where(collections.c.gun == str(gun))
         return [Gun.parse(row.gun) for row in (await self._run(statement, scans=True)).rows]
 
     async def expiry(self, roles: Iterable[str], *, now: datetime, due: datetime) -> Mapping[str, RoleExpiry]:

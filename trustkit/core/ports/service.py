@@ -124,12 +124,15 @@ class Collections(Protocol):
         """Raises Conflict where this GUN has keys for one of these roles."""
         ...
 
-    async def expiring(self, *, role: str, before: datetime, beyond: datetime | None = None) -> Sequence[Gun]:
+    async def expiring(
+        self, *, role: str, before: datetime, beyond: datetime | None = None, gun: Gun | None = None
+    ) -> Sequence[Gun]:
         """Open collections whose current file of this role expires before this moment, soonest first.
 
         Args:
             beyond: those come, too, whose file expires after this moment; of snapshots only those in format ``tuf``,
                 as in the other one a publisher may hold the key, and sign for years.
+            gun: that collection alone is asked about.
         """
         ...
 
