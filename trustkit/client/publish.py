@@ -11,6 +11,7 @@ from trustkit.client.change import Change
 from trustkit.client.founding import Founding
 from trustkit.client.growing import grow
 from trustkit.client.holding import lacking
+from trustkit.client.lagging import patiently
 from trustkit.client.outcome import Leave, Outcome, holders, waiting
 from trustkit.client.signing import Signing
 from trustkit.client.trust import Current, Trust
@@ -257,14 +258,18 @@ class Publisher:
         read: Read | None = None,
     ) -> Current:
         """Fetches what is served and verifies it as a consumer with this pin would (TRUST 3.9); ``read`` as above."""
-        current = (read or self._trust.under)(pin, gun, self._clock())
-        view = current.view
-        known = {**view.versions, **{role.name: role.version for role in view.roles}}
-        behind = {role for role, version in versions.items() if role in known and known[role] < version}
-        if behind:
-            raise RolledBack(
-                f"{gun} was published, but its {', '.join(sorted(behind))} is served in an older version."
-            )
+
+        def once() -> Current:
+            current = (read or self._trust.under)(pin, gun, self._clock())
+            behind = {role for role, version in versions.items() if _known(current).get(role, version) < version}
+            if behind:
+                raise RolledBack(
+                    f"{gun} was published, but its {', '.join(sorted(behind))} is served in an older version."
+                )
+            return current
+
+        current = patiently(once, sleep=self._sleep, clock=self._clock)
+        view, known = current.view, _known(current)
         if all(known[role] == version for role, version in versions.items() if role in known and role != "timestamp"):
             check(gun, view)
         return current
@@ -281,13 +286,15 @@ class Publisher:
 def floors_of(conflict: Conflict) -> Mapping[str, int]:
     """The versions that the service says are used up; what it says is believed within bounds only (``Draft``)."""
     told = conflict.context.get("versions")
-    return (
-        {str(role): version for role, version in told.items() if type(version) is int}
-        if isinstance(told, dict)
-        else {}
-    )
+    if not isinstance(told, dict):
+        return {}
+    return {str(role): version for role, version in told.items() if type(version) is int}
 
 
 def _digest(view: SignedView, tag: Tag) -> Digest | None:
     target = view.targets.get(tag)
     return target.digest if target else None
+
+
+def _known(current: Current) -> dict[str, int]:
+    return {**current.view.versions, **{role.name: role.version for role in current.view.roles}}
