@@ -27,7 +27,7 @@ _COMMAND = re.compile(r"([a-z]+)\$ (.*)")
 _TRUST = r"^No valid trust data|^you are not authorized|^unable to reach trust server"
 """What docker says for a refusal of Docker Content Trust."""
 
-_REFUSED = re.compile(rf"\[[a-z-]+\]$|^Error|^error|^denied|level=fatal|{_TRUST}", re.MULTILINE)
+_REFUSED = re.compile(rf"\[[a-z-]+\]$|^Error|^error|^denied|level=fatal|^\* fatal|{_TRUST}", re.MULTILINE)
 _SERVER = re.compile(
     r"(faketime -f \S+ )?(trustkit( admission)?|docker-registry) serve\b"
     r"|trustkit (verifierd|docker-authz)\b|nginx -c\b"

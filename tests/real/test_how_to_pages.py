@@ -27,6 +27,7 @@ PAGES = [
     "back-up-keys",
     "clean-up-images",
     "containerd",
+    "convert-to-tuf",
     "docker-collections",
     "docker-content-trust",
     "docker-authz",

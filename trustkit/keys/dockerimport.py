@@ -121,9 +121,8 @@ class DockerImport:
         if self._new is not None or passphrase is None:
             passphrase = (self._new or self._passphrases).new(subject)
         check_strength(passphrase, docker_subject(found, purpose))
-        return self._store.add(
-            KeyFile.seal(opened, passphrase.value, role=purpose.role, gun=purpose.gun, name=purpose.name)
-        )
+        made = KeyFile.seal(opened, passphrase.value, role=purpose.role, gun=purpose.gun, name=purpose.name)
+        return self._store.add(made, opened)
 
     @staticmethod
     def _here(found: Place, purpose: Purpose, info: KeyInfo) -> Taken:

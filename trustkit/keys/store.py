@@ -239,8 +239,8 @@ class FileKeyStore:
             self._remote.discard(made.uri)
             raise
 
-    def add(self, made: KeyFile | PlaceFile) -> KeyInfo:
-        """Puts a key's file in place, never over another; raises KeyExists, StateError."""
+    def add(self, made: KeyFile | PlaceFile, opened: PrivateKeyTypes | None = None) -> KeyInfo:
+        """Puts a key's file in place, never over another, and keeps ``opened``; raises KeyExists, StateError."""
         private.ensure_folder(self._folder)
         path = self._folder / f"{made.info.id}{HERE if isinstance(made, KeyFile) else ELSEWHERE}"
         try:
@@ -251,6 +251,8 @@ class FileKeyStore:
             raise KeyExists(
                 f"The key {made.info.id[:16]} is here already.", hint=error.hint, key_id=made.info.id
             ) from error
+        if opened is not None:
+            self._open[made.info.id] = signer(opened, made.info)
         return made.info
 
     def check_here(self, info: KeyInfo) -> KeyFile:
