@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -215,7 +216,7 @@ def test_a_server_that_has_no_connection_left_is_waited_for_and_then_said_to_be_
     limit = sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}")
 
     async def body() -> None:
-        async with opened(database) as store:
+        async with opened(database, replace(SHORT, connection=3.0)) as store:
             postgres.run(limit.format(sql.Identifier(USER), sql.Literal(1)))
             assert await asyncio.gather(*(got(store) for _ in range(20))) == [None] * 20
             async with store.read():
@@ -309,6 +310,29 @@ def test_a_database_that_only_takes_reads_is_said_to(postgres: Postgres, databas
         with pytest.raises(DatabaseUnavailable):
             async with opened(database):
                 raise AssertionError("target_session_attrs is read-write")
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(("offset", "words"), [(600, "600 s ahead of"), (-600, "600 s behind"), (30, None)])
+def test_a_replica_whose_clock_is_off_decides_nothing_until_it_is_set(
+    database: str, monkeypatch: pytest.MonkeyPatch, offset: int, words: str | None
+) -> None:
+    real = time.time
+
+    async def body() -> None:
+        async with opened(database) as store:
+            await put(store, "before")
+            monkeypatch.setattr("trustkit.store.postgres.store.time.time", lambda: real() + offset)
+            for call in (got(store), put(store, "by a wrong clock"), put(store, "by a wrong clock", None)):
+                if words is None:
+                    await call
+                    continue
+                with pytest.raises(DatabaseUnavailable, match=words) as caught:
+                    await call
+                assert "NTP" in caught.value.hint
+            monkeypatch.undo()
+            assert await got(store) == ("before" if words else "by a wrong clock")
 
     asyncio.run(body())
 

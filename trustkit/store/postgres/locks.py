@@ -17,6 +17,10 @@ TURN_SECONDS = 1.0
 """How long at once a writer without a scope waits: while it does, those with one queue up behind it."""
 
 
+CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8"
+"""What each transaction begins with at last: what the server's clock shows."""
+
+
 def number(name: str) -> int:
     """The number of a lock, 64 bits with a sign: two names that share one wait for each other, and no more."""
     return int.from_bytes(hashlib.sha256(f"trustkit {name}".encode()).digest()[:8], "big", signed=True)
@@ -42,10 +46,10 @@ def to_write(of: Scope, seconds: float) -> str:
     """
     begin = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '{seconds * 1000:.0f}ms'"
     if of is None:
-        return f"{begin}; SELECT pg_advisory_xact_lock({EVERYTHING})"
+        return f"{begin}; SELECT pg_advisory_xact_lock({EVERYTHING}); {CLOCK}"
     own = number(name_of(of))
-    return f"{begin}; SELECT pg_advisory_xact_lock_shared({EVERYTHING}); SELECT pg_advisory_xact_lock({own})"
+    return f"{begin}; SELECT pg_advisory_xact_lock_shared({EVERYTHING}); SELECT pg_advisory_xact_lock({own}); {CLOCK}"
 
 
-TO_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+TO_READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {CLOCK}"
 """One moment, that of the first statement."""

@@ -11,7 +11,7 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 import psycopg
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection, AsyncCursor, errors
 from psycopg.pq import TransactionStatus
 
 from trustkit.core.ports.changes import Changed
@@ -32,6 +32,8 @@ log = logging.getLogger("trustkit.database")
 CONNECTIONS = 10
 WRITERS = 6
 """At most so many connections are held by writers, who may wait for locks: reads go on meanwhile."""
+CLOCK_SECONDS = 60.0
+"""How far the clocks of replicas and of the database may be apart."""
 
 
 class PostgresStore:
@@ -155,7 +157,7 @@ class PostgresStore:
             connection = await self._pool.take()
             try:
                 with mapped(), deadline(connection, seconds):
-                    await connection.execute(begin)
+                    _require_same_time(await _last(await connection.execute(begin)))
             except DatabaseUnavailable:
                 broken = connection.closed
                 await self._end(connection)
@@ -200,6 +202,28 @@ class PostgresStore:
             await close(connection)
         finally:
             await self._pool.give(connection)
+
+
+async def _last(cursor: AsyncCursor[Any]) -> float:
+    """The one value of the last of several statements."""
+    while cursor.nextset():
+        pass
+    row = await cursor.fetchone()
+    return float(row[0]) if row else 0.0
+
+
+def _require_same_time(there: float) -> None:
+    """Returns where the server's clock shows about the same as ours; raises DatabaseUnavailable.
+
+    By its clock a replica says what has expired, and signs when; which of the two is wrong, nobody can tell here.
+    """
+    ahead = time.time() - there
+    if abs(ahead) > CLOCK_SECONDS:
+        side = "ahead of" if ahead > 0 else "behind"
+        raise DatabaseUnavailable(
+            f"This replica's clock is {abs(ahead):.0f} s {side} that of its database: it decides nothing by it.",
+            hint="Set both by NTP; the service goes on by itself then.",
+        )
 
 
 def _idle(connection: AsyncConnection[Any]) -> bool:
