@@ -5,7 +5,7 @@
 With SQLite the peer has its memory store; with PostgreSQL both are on one real server.  Both have the certificate of
 the same key and a collection of a hundred tags, the service one of either format.  They take turns, and the
 medians of the rounds are compared.  Every file is looked at first, and every answer has to be one.  Prints requests a
-second, and the processor time that the service takes for one; the last lines are ``root ratio N`` and ``ratio N``
+second, and the processor time that the server takes for one; the last lines are ``root ratio N`` and ``ratio N``
 (timestamp), in format ``tuf``, ours over notary's.  Needs wrk, notary, notary-server and, for PostgreSQL, that
 (Debian: wrk, notary, postgresql).
 """
@@ -88,8 +88,8 @@ def unchecked() -> ssl.SSLContext:
 
 
 @contextmanager
-def notary_server(folder: Path, certificate: Path, key: Path, storage: dict[str, str]) -> Iterator[str]:
-    """A notary-server; its HOST:PORT."""
+def notary_server(folder: Path, certificate: Path, key: Path, storage: dict[str, str]) -> Iterator[tuple[str, int]]:
+    """A notary-server; its HOST:PORT, and its process."""
     address = f"localhost:{free_port()}"
     config = {
         "server": {"http_addr": address, "tls_key_file": str(key), "tls_cert_file": str(certificate)},
@@ -101,7 +101,7 @@ def notary_server(folder: Path, certificate: Path, key: Path, storage: dict[str,
     with (folder / "notary.log").open("wb") as log:
         process = subprocess.Popen(["notary-server", "-config", folder / "notary.json"], stdout=log, stderr=log)
     try:
-        yield address
+        yield address, process.pid
     finally:
         process.terminate()
         process.wait(10)
@@ -176,11 +176,11 @@ def signed_in_tuf(host: str) -> None:
 def measure(
     folder: Path, store: str, rounds: int, seconds: int
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Rates of each target, and the service's processor seconds for a request."""
+    """Rates of each target, and its server's processor seconds for a request."""
     certificate, key = tls(folder)
     with ExitStack() as stack:
         flags, storage = stack.enter_context(databases(store))
-        server = stack.enter_context(notary_server(folder, certificate, key, storage))
+        server, peer = stack.enter_context(notary_server(folder, certificate, key, storage))
         tls_flags = ("--tls-cert", str(certificate), "--tls-key", str(key), "--public-name")
         port = free_port()
         host = f"localhost:{port}"
@@ -195,17 +195,17 @@ def measure(
         targets = _targets(host, server)
         assert service.process is not None
         rates: dict[str, list[float]] = {target.name: [] for target in targets}
-        spent: dict[str, list[float]] = {target.name: [] for target in targets if target.token}
+        spent: dict[str, list[float]] = {target.name: [] for target in targets}
         for target in targets:
             target.look()
             target.rate(1)
         for _ in range(rounds):
             for target in targets:
-                before = processor_seconds(service.process.pid)
+                pid = service.process.pid if target.token else peer
+                before = processor_seconds(pid)
                 rates[target.name].append(target.rate(seconds))
-                if target.token:
-                    took = processor_seconds(service.process.pid) - before
-                    spent[target.name].append(took / (rates[target.name][-1] * seconds))
+                took = processor_seconds(pid) - before
+                spent[target.name].append(took / (rates[target.name][-1] * seconds))
         return rates, spent
 
 
@@ -234,10 +234,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rates, spent = measure(Path(folder), arguments.store, arguments.rounds, arguments.seconds)
     for name, found in rates.items():
-        line = f"{name}: median {statistics.median(found):.0f} a second, best {max(found):.0f}"
-        if name in spent:
-            line += f", {statistics.median(spent[name]) * 1e6:.0f} us of the service's processor time each"
-        print(line)
+        each = statistics.median(spent[name]) * 1e6
+        print(
+            f"{name}: median {statistics.median(found):.0f} a second, best {max(found):.0f}, "
+            f"{each:.0f} us of the server's processor time each"
+        )
     middle = {name: statistics.median(found) for name, found in rates.items()}
     for kind in ("root, docker", "timestamp, docker", "root, tuf"):
         role = kind.partition(",")[0]

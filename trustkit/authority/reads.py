@@ -87,8 +87,8 @@ class Reads:
         self._limit = limit
         self._entries: OrderedDict[Hashable, tuple[Stamp, Served | Missing]] = OrderedDict()
         self.bytes = 0
-        self.counts = Counter({"hit": 0, "checked": 0, "miss": 0})
-        """``hit``: from memory.  ``checked``: from memory, after a look whether it changed.  ``miss``: read."""
+        self.counts = Counter({"file": 0, "checked": 0, "nothing": 0})
+        """``file``: from memory.  ``checked``: from memory, after a look whether it changed.  ``nothing``: read."""
 
     async def get(self, key: Hashable, gun: Gun, find: Find) -> Served:
         """The file of this key.
@@ -104,7 +104,7 @@ class Reads:
         stamp, known = self._entries.get(key, (None, None))
         if stamp and known and self._fresh.counts(stamp, now) and not _over(known, now):
             self._entries.move_to_end(key)
-            self.counts["hit"] += 1
+            self.counts["file"] += 1
             if isinstance(known, Missing):
                 raise known.error()
             return known
@@ -114,14 +114,14 @@ class Reads:
             async with self._store.read() as tx:
                 found = await find(tx, before.found if before else None)
         except (NotFound, NoCollection) as error:
-            self.counts["miss"] += 1
+            self.counts["nothing"] += 1
             self._keep(key, stamp, Missing(type(error), error.message, error.hint, dict(error.context)))
             raise
         if before is not None and found.file is before.file:
             self.counts["checked"] += 1
             served = Served(found, stamp, before.etag)
         else:
-            self.counts["miss"] += 1
+            self.counts["nothing"] += 1
             served = Served(found, stamp, _etag(found.file.data))
         self._keep(key, stamp, served)
         return served

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector, generate_latest
@@ -40,6 +40,8 @@ VERDICTS = ALLOWED, REFUSED = "allowed", "refused"
 RENEWALS = ("renewed", "failed")
 Values = Iterable[tuple[Sequence[str], float]]
 """Values with the texts of their labels."""
+Kept = tuple[Mapping[str, int], int]
+"""How many reads were answered in which way, and how many bytes are kept for them."""
 
 
 class Metrics(Collector):
@@ -48,10 +50,17 @@ class Metrics(Collector):
     Args:
         report: the last renewal round.
         expiry: what expires when.
+        kept: what reads were answered from memory.
     """
 
-    def __init__(self, *, report: Callable[[], RenewalReport], expiry: Callable[[], Awaitable[Expiry]]) -> None:
-        self._report, self._expiry = report, expiry
+    def __init__(
+        self,
+        *,
+        report: Callable[[], RenewalReport],
+        expiry: Callable[[], Awaitable[Expiry]],
+        kept: Callable[[], Kept] = lambda: ({}, 0),
+    ) -> None:
+        self._report, self._expiry, self._kept = report, expiry, kept
         self._requests: Counter[tuple[str, str, str]] = Counter()
         self._seconds: dict[str, _Histogram] = {}
         self._publishes = Counter(dict.fromkeys(PUBLISHES, 0))
@@ -127,6 +136,7 @@ class Metrics(Collector):
             ("trustkit_renewals", "Renewals of a collection's timestamp or snapshot.", self._renewals, "outcome"),
         ):
             yield _counter(name, about, [((value,), count) for value, count in counts.items()], label)
+        yield from self._memory()
         name, about = (
             "trustkit_renewal_last_round_timestamp_seconds",
             "When the last finished round of renewals began.",
@@ -138,6 +148,16 @@ class Metrics(Collector):
     def describe(self) -> Iterable[Metric]:
         """Nothing beforehand: registering has to read no report."""
         return ()
+
+    def _memory(self) -> Iterator[Metric]:
+        counts, size = self._kept()
+        about = (
+            "Reads of collections' files, by what memory had: the answer, the file, the file to be checked, nothing."
+        )
+        yield _counter(
+            "trustkit_cached_reads", about, [((value,), count) for value, count in counts.items()], "found"
+        )
+        yield GaugeMetricFamily("trustkit_read_cache_bytes", "Memory that files and answers take.", value=size)
 
     def _durations(self) -> Metric:
         name, about = "trustkit_request_duration_seconds", "From a request's head to the end of its answer."

@@ -16,7 +16,7 @@ from trustkit.authority.reads import Reads
 from trustkit.authority.views import Views
 from trustkit.core.names import Gun
 from trustkit.core.ports.service import Store
-from trustkit.server.metrics import Metrics
+from trustkit.server.metrics import Kept, Metrics
 from trustkit.server.quickreads import QuickReads
 
 
@@ -51,6 +51,10 @@ class Remembered:
         self.fresh.forget(gun)
         self.views.forget(gun)
         self.expiries.forget(gun)
+
+    def kept(self) -> Kept:
+        """What reads were answered from memory, and what it takes."""
+        return {"answer": self.quick.given, **self.reads.counts}, self.quick.bytes + self.reads.bytes
 
     def answers(self, *, metrics: Metrics | None, access_log: bool, proxies: Proxies) -> Quick:
         """What answers at once; it is counted and logged as if it had gone the long way."""

@@ -140,7 +140,8 @@ class Service:
         login = TokenService(kept.store, issuer, Passwords(), services=services, hosts=hosts, clock=clock)
         metrics = None
         if settings.metrics:
-            metrics = Metrics(report=lambda: online.renewal.report, expiry=kept.memory.expiries.now)
+            memory = kept.memory
+            metrics = Metrics(report=lambda: online.renewal.report, expiry=memory.expiries.now, kept=memory.kept)
         trust = _trust(Switches(kept.store, clock=clock, fresh=kept.memory.fresh), kept.memory.views)
         uploads = Uploads()
         gateway = RegistryGateway(backend, trust=trust, challenge=challenges)
@@ -181,7 +182,7 @@ class Service:
         stack.push_async_callback(store.close)
         database.remember()
         # A database without sealed keys, from `trustkit admin` before the first start, can't miss a key.
-        sealer = Sealer(settings.kek.of(settings.data_dir).open(create=not await TokenKeys.stored(store)))
+        sealer = settings.kek.of(settings.data_dir).sealer(create=not await TokenKeys.stored(store))
         if settings.forge:
             settings.forge.check()
         tokens = await TokenKeys.open(store, sealer, issuer=name, now=clock())
