@@ -134,14 +134,14 @@ def trust_servers(environ: Mapping[str, str]) -> Setting[TrustServers]:
             raise InvalidSetting(f"{_TRUST_SERVERS}: {error.message}", hint="Write HOST=https://SERVER.") from error
         if host in by_host:
             raise InvalidSetting(f"{_TRUST_SERVERS} names {host} twice.")
-        by_host[host] = _server_url(_TRUST_SERVERS, url)
+        by_host[host] = trust_server_url(_TRUST_SERVERS, url)
     others = environ.get(_DOCKER_TRUST_SERVER, "").strip()
-    found = TrustServers(by_host, _server_url(_DOCKER_TRUST_SERVER, others) if others else None)
+    found = TrustServers(by_host, trust_server_url(_DOCKER_TRUST_SERVER, others) if others else None)
     origin = ", ".join(name for name, value in ((_TRUST_SERVERS, text), (_DOCKER_TRUST_SERVER, others)) if value)
     return Setting(found, origin or "default")
 
 
-def _server_url(name: str, text: str) -> str:
+def trust_server_url(name: str, text: str) -> str:
     """Raises InvalidSetting for what is no URL of a trust server."""
     found = _SERVER.match(text)
     try:

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resolve": ("trustkit.cli.resolve", "Write signed digests into Dockerfiles, compose files and manifests."),
     "bundle": ("trustkit.cli.bundle", "Trust data and manifests in one file, for where there is no network."),
     "convert": ("trustkit.cli.convert", "Turn a collection of Docker into TUF 1.0, with the same keys."),
+    "migrate": ("trustkit.cli.migrate", "Bring collections from another trust server."),
     "mirror": ("trustkit.cli.mirror", "Copy trust data and images to a folder or another registry, with no key."),
     "inspect": ("trustkit.cli.inspect", "Show what a collection signs, and by which keys."),
     "policy": ("trustkit.cli.policy", "Check and show which images are accepted from where."),
