@@ -30,7 +30,7 @@ _TRUST = r"^No valid trust data|^you are not authorized|^unable to reach trust s
 _REFUSED = re.compile(rf"\[[a-z-]+\]$|^Error|^error|^denied|level=fatal|^\* fatal|{_TRUST}", re.MULTILINE)
 _SERVER = re.compile(
     r"(faketime -f \S+ )?(trustkit( admission)?|docker-registry) serve\b"
-    r"|trustkit (verifierd|docker-authz)\b|nginx -c\b"
+    r"|trustkit (verifierd|docker-authz)\b|nginx -c\b|notary-server -config\b"
 )
 _SOCKETS = ("verifierd", "docker-authz")
 """Servers with a socket instead of an address."""
@@ -126,7 +126,7 @@ class Stage:
 
     def _serve(self, step: Step) -> None:
         """Starts a server, in the place of one at the same address, and waits until it answers."""
-        told = ("--listen", "docker-registry", "nginx", *_SOCKETS)
+        told = ("--listen", "docker-registry", "nginx", "notary-server", *_SOCKETS)
         listen = "" if any(each in step.command for each in told) else " --listen 127.0.0.1:5080"
         command = self._here(step.command + listen)
         address = self._address(command)
@@ -165,6 +165,8 @@ class Stage:
         if command.startswith("docker-registry"):
             config = (self.folder / command.split()[-1]).read_text()
             return re.findall(r"addr: (\S+?)}?$", config, re.MULTILINE)[0]
+        if command.startswith("notary-server"):
+            return str(json.loads((self.folder / command.split()[-1]).read_text())["server"]["http_addr"])
         if command.startswith("nginx"):
             included = re.findall(r"include (\S+);", Path(command.split()[-1]).read_text())[0]
             return re.findall(r"listen (\S+)", Path(included).read_text())[0]
