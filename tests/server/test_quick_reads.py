@@ -1,0 +1,402 @@
+"""Reads that are answered from memory: as the long way answers, to whom it answers, and no longer than it would."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import re
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from tests.server.scrape import Monitored
+from tests.service import Person, RunningService
+from trustkit.asgi.quick import OTHERWISE
+from trustkit.authority.freshness import Freshness
+from trustkit.authority.reads import Found, Served
+from trustkit.core.names import Gun, PrincipalName
+from trustkit.core.ports.service import StoredFile
+from trustkit.core.stamps import Stamp
+from trustkit.gateway.caller import Caller
+from trustkit.gateway.exchange import Exchange, Message
+from trustkit.server.quickreads import LARGEST, QuickReads
+
+SECOND = 1.0
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Desk:
+    service: Monitored
+    alice: Person
+
+    def collection(self, name: str) -> str:
+        """The path of a collection's metadata, which is made with one tag."""
+        gun = f"{self.service.host}/quick/{name}"
+        self.alice.push(f"{gun}:v1")
+        done = self.alice("sign", f"{gun}:v1")
+        assert done.status == 0, done.err
+        return f"/v2/{gun}/_trust/metadata"
+
+    def token(self, name: str, who: Person | None = None) -> str:
+        return (who or self.alice).token(self.service.host, f"repository:quick/{name}:pull")
+
+    def get(self, path: str, token: str, method: str = "GET", **headers: str) -> Reply:
+        return get(self.service, path, token, method, **headers)
+
+    def answers(self) -> float:
+        """How many were given from memory as they stood."""
+        return self.service.scrape()("trustkit_cached_reads_total", found="answer") or 0.0
+
+
+def get(service: RunningService, path: str, token: str, method: str = "GET", **headers: str) -> Reply:
+    connection = http.client.HTTPConnection(service.host, timeout=10)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        connection.request(method, path, headers={"Authorization": f"Bearer {token}", **named})
+        answer = connection.getresponse()
+        return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders() if k != "date"}, answer.read())
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def desk(service: Monitored, alice: Person) -> Desk:
+    return Desk(service, alice)
+
+
+def within(seconds: float, look: Callable[[], bool]) -> bool:
+    """Whether this came true in time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if look():
+            return True
+        time.sleep(0.02)
+    return look()
+
+
+def test_both_ways_give_the_same(desk: Desk) -> None:
+    path, token = desk.collection("same"), desk.token("same")
+    for name in ("timestamp.json", "1.root.json", "1.targets.json", "1.snapshot.json"):
+        long = desk.get(f"{path}/{name}", token)
+        before = desk.answers()
+        quick = desk.get(f"{path}/{name}", token)
+        assert desk.answers() == before + 1
+        assert quick == long
+        assert quick.status == 200
+        assert quick.headers["etag"] == f'"{sha256(quick.body).hexdigest()}"'
+        immutable = "immutable" in quick.headers["cache-control"]
+        assert immutable == (name != "timestamp.json")
+
+
+@pytest.mark.parametrize("name", sorted(OTHERWISE - {b"expect", b"upgrade", b"transfer-encoding"}))
+def test_a_header_that_may_change_the_answer_goes_the_long_way(desk: Desk, name: bytes) -> None:
+    path, token = f"/v2/{desk.service.host}/quick/same/_trust/metadata/1.root.json", desk.token("same")
+    desk.get(path, token)
+    before = desk.answers()
+    value = "0" if name == b"content-length" else "bytes=0-1"
+    assert desk.get(path, token, **{name.decode().replace("-", "_"): value}).status == 200
+    assert desk.answers() == before
+
+
+def test_who_has_the_file_gets_no_body(desk: Desk) -> None:
+    path, token = f"/v2/{desk.service.host}/quick/same/_trust/metadata/timestamp.json", desk.token("same")
+    tag = desk.get(path, token).headers["etag"]
+    for value in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        reply = desk.get(path, token, if_none_match=value)
+        assert (reply.status, reply.body, reply.headers["etag"]) == (304, b"", tag)
+    assert desk.get(path, token, if_none_match='"other"').status == 200
+
+
+def exchanged(service: RunningService, sent: bytes) -> bytes:
+    """What comes back for these bytes until the server closes or is silent."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as line:
+        line.sendall(sent)
+        line.settimeout(1)
+        got = b""
+        try:
+            while data := line.recv(65536):
+                got += data
+        except TimeoutError:
+            pass
+        return got
+
+
+def head(path: str, *lines: str, version: str = "1.1") -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/{version}", *lines, "", ""]).encode()
+
+
+def test_connections_are_kept_or_closed_as_the_request_says(desk: Desk) -> None:
+    path, token = f"/v2/{desk.service.host}/quick/same/_trust/metadata/timestamp.json", desk.token("same")
+    body = desk.get(path, token).body
+    bearer, host = f"Authorization: Bearer {token}", f"Host: {desk.service.host}"
+    before = desk.answers()
+    three = exchanged(desk.service, head(path, host, bearer) * 2 + head(path, host, bearer, "Connection: close"))
+    assert desk.answers() == before + 3
+    assert three.count(b"HTTP/1.1 200 OK\r\n") == three.count(body) == 3
+    assert three.count(b"connection: close\r\n") == 1
+    old = exchanged(desk.service, head(path, host, bearer, version="1.0"))
+    assert old.endswith(body)
+    assert desk.answers() == before + 3, "HTTP/1.0 goes the long way"
+
+
+def test_answers_keep_the_order_of_the_questions(desk: Desk) -> None:
+    path, token = f"/v2/{desk.service.host}/quick/same/_trust/metadata", desk.token("same")
+    quick = desk.get(f"{path}/timestamp.json", token).body
+    bearer, host = f"Authorization: Bearer {token}", f"Host: {desk.service.host}"
+    mixed = [f"{path}/timestamp.json?a=1", f"{path}/timestamp.json", f"{path}/9.root.json", f"{path}/timestamp.json"]
+    got = exchanged(desk.service, b"".join(head(each, host, bearer) for each in mixed))
+    assert re.findall(rb"HTTP/1.1 (\d+) ", got) == [b"200", b"200", b"404", b"200"]
+    assert got.count(quick) == 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        ((), 401),
+        (("Authorization: Bearer {token}", "Authorization: Bearer {token}"), 401),
+        (("Authorization: bearer {token}",), 200),
+        (("Authorization: Bearer {token}x",), 401),
+        (("Authorization: Basic {token}",), 401),
+    ],
+    ids=["none", "two", "other-case", "altered", "other-scheme"],
+)
+def test_only_the_very_value_that_was_judged_is_answered(desk: Desk, lines: tuple[str, ...], status: int) -> None:
+    path, token = f"/v2/{desk.service.host}/quick/same/_trust/metadata/timestamp.json", desk.token("same")
+    assert desk.get(path, token).status == 200
+    sent = head(path, f"Host: {desk.service.host}", *(line.format(token=token) for line in lines))
+    assert exchanged(desk.service, sent).startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize("damage", [b"Host: a\r\n", b"Host : b\r\n", b"bad header\r\n"])
+def test_what_no_honest_client_sends_is_refused_before_memory_is_asked(desk: Desk, damage: bytes) -> None:
+    path, token = f"/v2/{desk.service.host}/quick/same/_trust/metadata/timestamp.json", desk.token("same")
+    desk.get(path, token)
+    sent = head(path, f"Host: {desk.service.host}", f"Authorization: Bearer {token}")
+    assert exchanged(desk.service, sent[:-2] + damage + b"\r\n").startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_token_for_another_repository_is_not_answered(desk: Desk) -> None:
+    path = desk.collection("mine")
+    assert desk.get(f"{path}/timestamp.json", desk.token("mine")).status == 200
+    assert desk.get(f"{path}/timestamp.json", desk.token("same")).status == 401
+
+
+def test_a_publish_counts_at_once(desk: Desk) -> None:
+    path, token = desk.collection("moving"), desk.token("moving")
+    for number in range(2, 6):
+        old = desk.get(f"{path}/timestamp.json", token)
+        assert desk.get(f"{path}/timestamp.json", token) == old
+        assert desk.get(f"{path}/{number}.targets.json", token).status == 404
+        desk.alice.push(f"{desk.service.host}/quick/moving:v{number}")
+        assert desk.alice("sign", f"{desk.service.host}/quick/moving:v{number}").status == 0
+        assert desk.get(f"{path}/timestamp.json", token).body != old.body
+        assert desk.get(f"{path}/{number}.targets.json", token).status == 200
+
+
+def changes(desk: Desk, name: str, *admin: str) -> tuple[str, str]:
+    path, token = desk.collection(name), desk.token(name)
+    for _ in range(3):
+        assert desk.get(f"{path}/timestamp.json", token).status == 200
+    done = desk.service.admin(*admin)
+    assert done.status == 0, done.err
+    return f"{path}/timestamp.json", token
+
+
+def test_content_trust_is_switched_off_and_on_for_memory_too(desk: Desk) -> None:
+    path, token = changes(desk, "switched", "policy", "set", "content-trust", "disabled")
+    try:
+        assert within(SECOND, lambda: desk.get(path, token).status == 403)
+    finally:
+        assert desk.service.admin("policy", "set", "content-trust", "enabled").status == 0
+    assert within(SECOND, lambda: desk.get(path, token).status == 200)
+
+
+def test_a_role_that_is_taken_away_ends_what_is_kept(desk: Desk) -> None:
+    path = desk.collection("roles")
+    bob = desk.service.principal("bob", "AcrPull", pattern="quick/roles")
+    token = desk.token("roles", bob)
+    for _ in range(3):
+        assert desk.get(f"{path}/timestamp.json", token).status == 200
+    taken = desk.service.admin("role", "revoke", "bob", "AcrPull", "--repository", "quick/roles")
+    assert taken.status == 0, taken.err
+    assert within(SECOND, lambda: desk.get(f"{path}/timestamp.json", token).status == 403)
+    assert desk.get(f"{path}/timestamp.json", desk.token("roles")).status == 200, "alice still may"
+
+
+def test_a_disabled_principal_is_answered_no_more(desk: Desk) -> None:
+    path = desk.collection("disabled")
+    carol = desk.service.principal("carol", "AcrPull")
+    token = desk.token("disabled", carol)
+    for _ in range(3):
+        assert desk.get(f"{path}/timestamp.json", token).status == 200
+    assert desk.service.admin("principal", "disable", "carol").status == 0
+    assert within(SECOND, lambda: desk.get(f"{path}/timestamp.json", token).status == 401)
+
+
+def test_what_another_replica_publishes_counts_within_a_second(desk: Desk, tmp_path: Path) -> None:
+    path, token = desk.collection("shared"), desk.token("shared")
+    other = RunningService(tmp_path, "--public-name", desk.service.host)
+    other.data = desk.service.data
+    other.start()
+    try:
+        old = get(other, f"{path}/timestamp.json", token)
+        assert get(other, f"{path}/timestamp.json", token) == old
+        assert desk.get(f"{path}/timestamp.json", token) == old
+        desk.alice.push(f"{desk.service.host}/quick/shared:v2")
+        assert desk.alice("sign", f"{desk.service.host}/quick/shared:v2").status == 0
+        new = desk.get(f"{path}/timestamp.json", token)
+        assert new != old
+        assert within(SECOND, lambda: get(other, f"{path}/timestamp.json", token) == new)
+    finally:
+        other.stop()
+
+
+def test_answers_from_memory_are_in_the_access_log_as_the_others(tmp_path: Path) -> None:
+    service = RunningService(tmp_path, "--access-log", "--trusted-proxy", "127.0.0.1").start()
+    try:
+        alice = service.principal("alice", "AcrPush", "AcrImageSigner")
+        alice.push(f"{service.host}/app:v1")
+        assert alice("sign", f"{service.host}/app:v1").status == 0
+        token = alice.token(service.host, "repository:app:pull")
+        path = f"/v2/{service.host}/app/_trust/metadata/1.root.json"
+        for _ in range(3):
+            get(service, path, token, x_forwarded_for="192.0.2.7")
+    finally:
+        service.stop()
+    lines = [line for line in service.log.read_text().splitlines() if "192.0.2.7 GET" in line]
+    assert len(lines) == 3
+    assert len({re.sub(r"^.*?INFO|[\d.]+$", "", line) for line in lines}) == 1
+    assert token not in service.log.read_text()
+
+
+def test_with_no_memory_nothing_is_answered_from_it(tmp_path: Path) -> None:
+    service = Monitored(tmp_path, "--metrics", "127.0.0.1:0", "--read-cache", "0")
+    service.start()
+    try:
+        alice = service.principal("alice", "AcrPush", "AcrImageSigner")
+        alice.push(f"{service.host}/app:v1")
+        assert alice("sign", f"{service.host}/app:v1").status == 0
+        token = alice.token(service.host, "repository:app:pull")
+        path = f"/v2/{service.host}/app/_trust/metadata/timestamp.json"
+        assert {get(service, path, token).status for _ in range(3)} == {200}
+        scrape = service.scrape()
+        for found in ("answer", "file", "checked"):
+            assert scrape("trustkit_cached_reads_total", found=found) == 0
+        assert scrape("trustkit_read_cache_bytes") == 0
+    finally:
+        service.stop()
+
+
+class Clock:
+    now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass
+class Memory:
+    """An answer kept for a token that is taken for a minute."""
+
+    clock: Clock
+    fresh: Freshness
+    reads: QuickReads
+    gun: Gun
+
+    def keep(self, path: str = "/p", *, secret: str = "t", size: int = 10, until: datetime | None = None) -> None:
+        async def ignore(message: Message) -> None:
+            return None
+
+        async def nothing() -> Message:
+            return {}
+
+        scope = {"method": "GET", "raw_path": path.encode(), "headers": [(b"authorization", secret.encode())]}
+        served = Served(Found(StoredFile("r", 1, b"x" * size, NOW), 1, until), self.fresh.stamp(self.gun), '"e"')
+        begins, ends = NOW, NOW + timedelta(minutes=1)
+        caller = Caller(
+            PrincipalName.parse("alice"),
+            lambda _: frozenset(),
+            known_since=self.fresh.stamp(),
+            begins=begins,
+            ends=ends,
+        )
+        asyncio.run(self.reads.reply(Exchange(scope, nothing, ignore), caller, served, []))
+
+    def has(self, path: str = "/p", *, secret: str = "t") -> bool:
+        return self.reads.find(path.encode(), sha256(secret.encode()).digest()) is not None
+
+
+@pytest.fixture
+def memory() -> Memory:
+    clock = Clock()
+    fresh = Freshness(clock=clock)
+    return Memory(clock, fresh, QuickReads(fresh, clock=clock, limit=100_000), Gun.parse("h.example/app"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "answered"), [(0, True), (59.999, True), (60, False), (61, False), (-0.001, False)]
+)
+def test_an_answer_ends_with_its_token(memory: Memory, seconds: float, *, answered: bool) -> None:
+    memory.keep()
+    memory.clock.now = NOW + timedelta(seconds=seconds)
+    memory.fresh._asked = memory.clock.now  # the database has just said that nothing changed
+    assert memory.has() == answered
+
+
+def test_an_answer_ends_when_its_file_does(memory: Memory) -> None:
+    memory.keep(until=NOW + timedelta(milliseconds=100))
+    assert memory.has()
+    memory.clock.now = NOW + timedelta(milliseconds=100)
+    assert not memory.has()
+
+
+def test_another_path_or_secret_has_no_answer(memory: Memory) -> None:
+    memory.keep()
+    assert memory.has()
+    assert not memory.has("/P")
+    assert not memory.has(secret="T")
+
+
+def test_roles_that_were_read_before_a_change_keep_no_answer(memory: Memory) -> None:
+    stamp = memory.fresh.stamp()
+    memory.fresh.forget_everything()
+    assert stamp.epoch != memory.fresh.stamp().epoch
+    old = Stamp(stamp.at, stamp.epoch)
+    served = Served(Found(StoredFile("r", 1, b"x", NOW), 1), memory.fresh.stamp(memory.gun), '"e"')
+    caller = Caller(
+        PrincipalName.parse("alice"), lambda _: frozenset(), known_since=old, begins=NOW, ends=NOW + timedelta(1)
+    )
+
+    async def ignore(message: Message) -> None:
+        return None
+
+    async def nothing() -> Message:
+        return {}
+
+    scope = {"method": "GET", "raw_path": b"/p", "headers": [(b"authorization", b"t")]}
+    asyncio.run(memory.reads.reply(Exchange(scope, nothing, ignore), caller, served, []))
+    assert not memory.has()
+
+
+def test_memory_for_answers_is_bounded(memory: Memory) -> None:
+    for number in range(300):
+        memory.keep(f"/{number}")
+        assert memory.reads.bytes <= 100_000
+    assert memory.has("/299")
+    assert not memory.has("/0")
+    memory.keep("/large", size=LARGEST + 1)
+    assert not memory.has("/large")
