@@ -222,13 +222,18 @@ def test_who_has_seen_the_end_does_not_go_back_when_nobody_answers(
     """notary falls back on what it has cached where a server fails: it has cached the end."""
     kit = kit_of(alice, tmp_path)
     gun = quick(stand, kit, docker, "ends/offline")
+
+    def offline(*, fails: bool) -> str:
+        stand.service.stop()
+        try:
+            return alice.notary("list", gun, fails=fails)
+        finally:
+            stand.service.start()
+
+    assert re.search(r"v2 +[0-9a-f]{64}", offline(fails=False))
     must(kit("revoke", f"{gun}:v2"))
     closed(alice, gun, "v2 was revoked")
-    stand.service.stop()
-    try:
-        said = alice.notary("list", gun, fails=True)
-    finally:
-        stand.service.start()
+    said = offline(fails=True)
     assert not re.search(r"[0-9a-f]{64}", said), said
 
 

@@ -130,7 +130,9 @@ def test_a_frozen_side_is_due_until_it_ends(run) -> None:
             assert [record.gun for record in await tx.former.due(before=week, now=NOW)] == [APP]
             assert await tx.former.due(before=week, now=LATER) == []
         async with store.write(APP) as tx:
+            assert dict(await tx.former.keys(APP)) == by_role(keys("old"))
             await tx.former.end(APP, "because", NOW)
+            assert dict(await tx.former.keys(APP)) == {}
             await tx.former.end(APP, "once more", soon)
             assert await tx.former.get(APP) == FormerRecord(APP, NOW, LATER, NOW, "because")
             assert await tx.former.due(before=week, now=NOW) == []

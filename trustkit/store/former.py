@@ -113,8 +113,9 @@ class SqlFormer(SqlFiles):
 
     async def end(self, gun: Gun, reason: str, now: datetime) -> None:
         statement = update(former).where(former.c.gun == bindparam("at"), former.c.ended.is_(None))
-        await self._run(statement.values(ended=bindparam("now"), reason=bindparam("why")),
-                        {"at": str(gun), "now": now, "why": reason})  # fmt: skip
+        values = {"at": str(gun), "now": now, "why": reason}
+        await self._run(statement.values(ended=bindparam("now"), reason=bindparam("why")), values)
+        await self._run(delete(former_keys).where(former_keys.c.gun == bindparam("at")), {"at": str(gun)})
 
     async def versions(self, gun: Gun) -> Mapping[str, int]:
         statement = (

@@ -59,7 +59,7 @@ class Former(Protocol):
         ...
 
     async def end(self, gun: Gun, reason: str, now: datetime) -> None:
-        """Says that the frozen side ended; nothing happens where it has."""
+        """Says that the frozen side ended, and forgets its keys; where it has ended, it stays as it was."""
         ...
 
     async def versions(self, gun: Gun) -> Mapping[str, int]:
