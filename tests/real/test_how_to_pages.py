@@ -42,6 +42,7 @@ PAGES = [
     "hardware-keys",
     "keys",
     "kubernetes",
+    "leave-azure-content-trust",
     "leave-dockers-trust-server",
     "log-in",
     "kek-on-a-token",
