@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from securesystemslib.signer import Signer
 
 from tests.simulator import DAY, NOW, Publisher, make_signer, manifest
 from tests.stock import StockClient
@@ -19,11 +21,13 @@ FEW = Growth(above=5, bits=3)
 TAGS = [f"v{number}" for number in range(6)]
 
 
-def sign_tag(publisher: Publisher, tag: str, text: str, *keys) -> dict[str, bytes]:
+def sign_tag(publisher: Publisher, tag: str, text: str, *keys: Signer, now: datetime = NOW) -> dict[str, bytes]:
+    """The upload that signs a tag for a manifest that says ``text``."""
+
     def edit(draft: Draft) -> None:
         draft.put([make_target(Tag(tag), manifest(text), None, now=NOW, keep=30 * DAY)])
 
-    return publisher.change(edit, *keys)
+    return publisher.change(edit, *keys, now=now)
 
 
 @pytest.fixture

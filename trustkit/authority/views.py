@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from trustkit.authority.freshness import Freshness
+from trustkit.core.grownview import Grown, evaluate_grown, may_have_bins, outdated
 from trustkit.core.names import Gun, Repository
-from trustkit.core.ports.service import Store
+from trustkit.core.ports.service import TUF, Store, Transaction
 from trustkit.core.rules import Formats
 from trustkit.core.stamps import Stamp
 from trustkit.core.view import SignedView
 from trustkit.errors import Expired
 
 KEEP = 1024
+KEEP_GROWN = 16
+"""Collections in hash bins of which each bin is kept as it was verified."""
 IN_LOOP_BYTES = 64 * 1024
 
 
@@ -42,6 +45,7 @@ class Views:
         self._entries: OrderedDict[Repository, _Entry] = OrderedDict()
         self._moves = 0
         self._formats = Formats()
+        self._grown: OrderedDict[Gun, Grown] = OrderedDict()
 
     def forget(self, gun: Gun) -> None:
         """Drops what is kept for this collection."""
@@ -94,10 +98,32 @@ class Views:
                 return _Entry(None, 0, None, stamp)
             if known and known.gun == record.gun and known.generation == record.generation:
                 return _Entry(record.gun, record.generation, known.view, stamp)
-            files = {role: file.data for role, file in (await tx.collections.current(record.gun)).items()}
+            files = await _files(tx, record.gun, bins=())
+            if record.format == TUF and may_have_bins(files):
+                grown = self._grown.get(record.gun)
+                names = outdated(files, grown)
+                files = await _files(tx, record.gun, bins=names)
+                view = await asyncio.to_thread(self._evaluate_grown, files, record.gun, now, names, grown)
+                return _Entry(record.gun, record.generation, view, stamp)
         rules = self._formats(record.format)
         if sum(map(len, files.values())) > IN_LOOP_BYTES:
             view = await asyncio.to_thread(rules.evaluate, files, record.gun, now)
         else:
             view = rules.evaluate(files, record.gun, now)
         return _Entry(record.gun, record.generation, view, stamp)
+
+    def _evaluate_grown(
+        self, files: Mapping[str, bytes], gun: Gun, now: datetime, names: list[str], known: Grown | None
+    ) -> SignedView:
+        """Of hash bins, those that changed are verified; of the others it is known what they say."""
+        view, grown = evaluate_grown(files, gun, now, names, known)
+        if grown is not None:
+            self._grown[gun] = grown
+            self._grown.move_to_end(gun)
+            while len(self._grown) > KEEP_GROWN:
+                self._grown.popitem(last=False)
+        return view
+
+
+async def _files(tx: Transaction, gun: Gun, *, bins: Collection[str]) -> dict[str, bytes]:
+    return {role: file.data for role, file in (await tx.collections.current(gun, bins=bins)).items()}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from securesystemslib.signer import Key
 from tuf.api.metadata import Delegations as TufDelegations
@@ -61,14 +61,10 @@ class Bins:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of all bins, in order."""
-        return tuple(self._succinct.get_roles())
+        return _names(self.prefix, self.bits)
 
-    @cached_property
-    def _known(self) -> frozenset[str]:
-        return frozenset(self.names)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._known
+    def __contains__(self, name: str) -> bool:
+        return prefix_of(name) == self.prefix and self._succinct.is_delegated_role(name)
 
     @property
     def epoch(self) -> int:
@@ -82,6 +78,11 @@ class Bins:
     def write(self) -> TufDelegations:
         """The TUF form; the inverse of ``read_bins``."""
         return TufDelegations(dict(self.keys), None, self._succinct)
+
+
+@lru_cache(maxsize=8)
+def _names(prefix: str, bits: int) -> tuple[str, ...]:
+    return tuple(SuccinctRoles([], 1, bits, prefix).get_roles())
 
 
 def prefix_of(role: str) -> str | None:

@@ -131,6 +131,7 @@ def view_of(roles: RoleFiles, gun: Gun) -> SignedView:
         target_keys=tuple(root.roles["targets"].keyids),
         roles=(*_top(root, signed, roles.bins), *_delegated(roles)),
         bins=roles.bins.names if roles.bins else (),
+        expiries={role: file.expires for role, file in signed.items()},
     )
 
 

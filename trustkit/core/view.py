@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from datetime import datetime
 from functools import cached_property
 
@@ -65,6 +66,7 @@ class SignedView:
         format: the collection's.
         bins: the names of the hash bins that the tags lie in; empty where they lie in their role's own file.
             ``versions`` has those that were looked at, and ``targets`` has their tags alone.
+        expiries: when each file expires that was looked at, by role.
     """
 
     gun: Gun
@@ -77,6 +79,7 @@ class SignedView:
     roles: tuple[RoleState, ...] = ()
     format: str = "tuf"
     bins: tuple[str, ...] = ()
+    expiries: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:

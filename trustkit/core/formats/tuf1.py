@@ -66,8 +66,12 @@ def read(data: bytes, kind: type[S], what: str = "") -> Metadata[S]:
     what = what or f"{_TYPES[kind]}.json"
     value = parse(data, max_bytes=MAX_BYTES[_TYPES[kind]], what=what, repeated=True)
     try:
+        versions: dict[str, Any] = _bare_versions(value) if kind is Snapshot else {}
         metadata = cast("Metadata[S]", Metadata.from_dict(value))
         again = serialise(metadata.to_dict())
+        if versions and isinstance(metadata.signed, Snapshot):
+            metadata.signed.meta = {name: MetaFile(entry["version"]) for name, entry in versions.items()}
+            again = again.replace(b'"meta":{}', b'"meta":' + serialise(versions), 1)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RepositoryError) as error:
         raise Malformed(f"{what} is not TUF 1.0 metadata: {_cause(error)}.") from error
     if type(metadata.signed) is not kind:
@@ -78,6 +82,23 @@ def read(data: bytes, kind: type[S], what: str = "") -> Metadata[S]:
     _check_members(metadata, what)
     _check_types(metadata, what)
     return metadata
+
+
+def _bare_versions(value: dict[str, Any]) -> dict[str, Any]:
+    """Takes the entries out of a snapshot that say a version and no more, as all of ours do; none, where any does.
+
+    Of hash bins there are a thousand: python-tuf would take, and give back, one after the other.
+    """
+    signed = value.get("signed")
+    meta = signed.get("meta") if isinstance(signed, dict) and signed.get("_type") == "snapshot" else None
+    if not isinstance(signed, dict) or not isinstance(meta, dict):
+        return {}
+    if not all(
+        type(entry) is dict and len(entry) == 1 and type(entry.get("version")) is int for entry in meta.values()
+    ):
+        return {}
+    signed["meta"] = {}
+    return meta
 
 
 def _cause(error: Exception) -> str:
@@ -207,16 +228,21 @@ def payload(signed: Signed) -> bytes:
     Canonical JSON and compact JSON differ in how they escape only.  Where the compact form escapes nothing it is the
     canonical one, and made ten times as fast: what a signature over thousands of tags costs is this.
     """
-    try:
-        compact = serialise(signed.to_dict())
-    except (ValueError, TypeError):
-        compact = b"\\"
-    if b"\\" not in compact and not _FLOAT.search(compact):
+    if (compact := _compact(signed)) is not None:
         return compact
     try:
         return CanonicalJSONSerializer().serialize(signed)
     except SerializationError as error:
         raise Malformed(f"{signed.type}.json can't be serialised canonically.") from error
+
+
+def _compact(signed: Signed) -> bytes | None:
+    """The compact form, where it is the canonical one."""
+    try:
+        compact = serialise(signed.to_dict())
+    except (ValueError, TypeError):
+        return None
+    return None if b"\\" in compact or _FLOAT.search(compact) else compact
 
 
 def covered(metadata: Metadata[Any], data: bytes) -> bytes:
@@ -244,10 +270,14 @@ def sign(signed: Root | Targets | Snapshot | Timestamp, signers: Mapping[str, Si
         signers: signers by key id.
     """
     metadata: Metadata[Any] = Metadata(signed)
-    covered = payload(signed)
+    compact = _compact(signed)
+    covered = payload(signed) if compact is None else compact
     for key_id in sorted(signers):
         metadata.signatures[key_id] = signers[key_id].sign(covered)
-    return serialise(metadata.to_dict())
+    if compact is None:
+        return serialise(metadata.to_dict())
+    signatures = [signature.to_dict() for signature in metadata.signatures.values()]
+    return b'{"signatures":' + serialise(signatures) + b',"signed":' + covered + b"}"
 
 
 def meta_name(role: str) -> str:
