@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from trustkit.authority.sealing import KEK_BYTES
+from trustkit.authority.sealing import KEK_BYTES, Sealer
 from trustkit.authority.wrappedkek import WrappedKek, kek_id
 from trustkit.core.ports.wrapping import KekFiles, KeyWrapper
 from trustkit.errors import StateError, TrustkitError
@@ -74,6 +74,16 @@ class Keks:
             self._write_wrapped(kek, self._wrapper)
             return kek
 
+    def sealer(self, *, create: bool) -> Sealer:
+        """What seals under it, and opens what was sealed under the one before while it is being changed.
+
+        One from a plain file looks at that again when it has to.  Raises as ``open``.
+        """
+        current = self.open(create=create)
+        if self._wrapper is not None:
+            return Sealer(current)
+        return Sealer(*(self._files.read_keys() or (current,)), again=self._files.read_again)
+
     def wrap(self, check: Check) -> KekPlace:
         """Moves the key-encryption key from its plain file under the device; also ends a move that was cut short.
 
@@ -84,6 +94,8 @@ class Keks:
         wrapper = self._required()
         with self._working():
             kek, wrapped = self._files.read_plain(), self._read_wrapped()
+            if len(self._files.read_keys()) > 1:
+                raise StateError(f"{self._files.plain} is being changed.", hint=f"End that first: {_COMMAND} rotate")
             if wrapped is None:
                 check(kek := self._there(kek))
                 wrapped = self._write_wrapped(kek, wrapper)

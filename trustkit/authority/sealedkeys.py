@@ -9,6 +9,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -157,6 +158,40 @@ class SealedKeys:
                 f"The {sealed.role} key of {gun} is on a token.", hint="Give --online-key-uri, as when it was made."
             )
         return DeviceSigner(self._places, place, public_half(sealed))
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A sealed key or place, opened to be sealed under another key-encryption key."""
+
+    key: SealedKey
+    _plain: bytes
+    _context: bytes
+    _prefix: bytes
+
+    def __repr__(self) -> str:
+        return f"Opened({self.key.role!r}, ...)"
+
+    def under(self, sealer: Sealer) -> bool:
+        """Whether it opens under this one, too."""
+        try:
+            sealer.open(self.key.sealed[len(self._prefix) :], self._context)
+        except StateError:
+            return False
+        return True
+
+    def sealed(self, sealer: Sealer) -> bytes:
+        """What there is to store of it."""
+        return self._prefix + sealer.seal(self._plain, self._context)
+
+
+def reopen(gun: Gun, key: SealedKey, sealer: Sealer) -> Opened | None:
+    """Opens what is stored of a key; None for one that a separate signer holds.  Raises StateError."""
+    if not key.sealed:
+        return None
+    prefix, what = (_PLACE, "online-key-place") if on_device(key) else (b"", "online-key")
+    context = _context(gun, key.role, key.key_id, what)
+    return Opened(key, sealer.open(key.sealed[len(prefix) :], context), context, prefix)
 
 
 def on_device(sealed: SealedKey) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -121,6 +122,24 @@ class TokenKeys:
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_usage(digital_signature=True), critical=True)
         return Leaf(private, builder.sign(ca_key, hashes.SHA256()), self.certificate)
+
+
+def reseal_ca(stored: str, under: Sealer, new: Sealer) -> str | None:
+    """The stored CA sealed under another key; None where it opens under that one already.
+
+    Raises:
+        StateError: it can't be read, or opens under neither.
+    """
+    certificate, sealed = _read(stored)
+    context = _context(certificate)
+    with suppress(StateError):
+        new.open(sealed, context)
+        return None
+    changed = {
+        **json.loads(stored),
+        "sealed": base64.b64encode(new.seal(under.open(sealed, context), context)).decode(),
+    }
+    return json.dumps(changed)
 
 
 def thumbprint(public: ec.EllipticCurvePublicKey) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -15,6 +15,7 @@ from trustkit.errors import UsageError
 
 if TYPE_CHECKING:
     from trustkit.authority.keks import Check, Keks
+    from trustkit.core.ports.resealing import ResealingStore
     from trustkit.core.ports.service import Store
 
 
@@ -94,6 +95,37 @@ def kek_unwrap(service: Service, kek_file: Path | None, kek_uri: str | None, kek
     _record(service, "kek-unwrapped", moved.path, moved.id)
     output.data(f"{moved.path}: plain")
     output.note("Start the service without --kek-uri from now on, and keep that file out of backups.")
+
+
+@kek.command("rotate")
+@click.option("--kek-file", type=click.Path(dir_okay=False, path_type=Path), help="The plain file. [DATA_DIR/kek]")
+@click.option("--stage", is_flag=True, help="Only put the new key before the old one; both open until the next call.")
+@pass_service
+def kek_rotate(service: Service, kek_file: Path | None, *, stage: bool) -> None:
+    """Make a new key-encryption key, and seal everything under it while the service goes on.
+
+    The old one leaves its file at the end; backups from before open with it only.
+    """
+    from trustkit.authority.kekrotation import KekRotation, Rotated
+    from trustkit.server.kek import require_data_dir
+    from trustkit.store.kek import KekFolder
+
+    require_data_dir(service.data_dir, service.database)
+    if not service.database.exists:
+        raise UsageError("This is the data folder of a separate signer.", hint="Rotate its online keys.")
+    files = KekFolder(service.data_dir, kek_file)
+
+    async def change(store: Store) -> Rotated:
+        rotation = KekRotation(cast("ResealingStore", store), files, actor=service.actor, clock=now)
+        return await (rotation.stage() if stage else rotation.rotate())
+
+    done = service.run(change)
+    if stage:
+        output.data(f"{files.plain}: {done.new} before {done.old}")
+        output.note("Bring this file to every process that reads another copy; then: trustkit admin kek rotate")
+        return
+    output.data(f"{files.plain}: {done.new} in place of {done.old}; sealed anew: {done.resealed}")
+    output.note("Keep the old one as long as the backups from before.")
 
 
 def _keks(service: Service, kek_file: Path | None, kek_uri: str | None, kek_pin_file: Path | None) -> Keks:

@@ -217,10 +217,9 @@ async def opened_keys(
         StateError: there is none, or what is sealed here doesn't open under it.  KeyProblem: its device.
     """
     from trustkit.authority.onlinekeys import OnlineKeys
-    from trustkit.authority.sealing import Sealer
     from trustkit.authority.tokenkeys import TokenKeys
 
-    sealer = Sealer(source.of(service.data_dir).open(create=False))
+    sealer = source.of(service.data_dir).sealer(create=False)
     await TokenKeys.require(store, sealer)
     if forge:
         forge.check()

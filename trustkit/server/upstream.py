@@ -11,7 +11,6 @@ from datetime import datetime
 import aiohttp
 
 from trustkit.authority.keks import Keks
-from trustkit.authority.sealing import Sealer
 from trustkit.authority.tokenkeys import TokenKeys
 from trustkit.authority.tokens import Access, TokenIssuer
 from trustkit.core.names import Host, PrincipalName
@@ -73,7 +72,7 @@ async def open_for_upkeep(
     if upstream.username is not None:
         authorization = _by_password(upstream)
     elif upstream.service is not None:
-        sealer = Sealer(kek.open(create=False))
+        sealer = kek.sealer(create=False)
         tokens = await TokenKeys.open(store, sealer, issuer=str(issuer), now=clock())
         authorization = _by_token(upstream.service, TokenIssuer(tokens, issuer=str(issuer)), clock)
     registry = UpstreamRegistry(upstream.url, authorization=authorization)

@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from trustkit.store.privatefile import PRIVATE, locked, private_folder, sync_fol
 KEK_BYTES = 32
 WRAPPED = "kek.wrapped"
 _MAX_FILE = 16384
+_MOST_KEYS = 2
+"""The current key-encryption key and, while it is being changed, the one before."""
 
 
 class KekFolder:
@@ -33,6 +35,7 @@ class KekFolder:
     def __init__(self, data_dir: Path, plain: Path | None = None) -> None:
         self._plain = plain or data_dir / "kek"
         self._wrapped = data_dir / WRAPPED
+        self._seen: tuple[int, ...] | None = None
 
     @property
     def plain(self) -> str:
@@ -60,6 +63,38 @@ class KekFolder:
     def read_plain(self) -> bytes | None:
         """The 32 bytes; None where there is no file."""
         return load_kek(self._plain, create=False) if self.has_plain() else None
+
+    def read_keys(self) -> tuple[bytes, ...]:
+        """The 32 bytes, and what is in the file after it while the key is being changed; empty for no file."""
+        return (_opened(self._plain, self._note) or ()) if self.has_plain() else ()
+
+    def read_again(self) -> tuple[bytes, ...]:
+        """As ``read_keys``, where the file isn't the one that was last read here; else empty."""
+        try:
+            found = _stamp(self._plain.stat())
+        except OSError:
+            return ()
+        return () if found == self._seen else self.read_keys()
+
+    def replace_plain(self, keys: Sequence[bytes]) -> None:
+        """Puts these keys into the file that is there, in one step."""
+        lines = b"".join(base64.b64encode(key) + b"\n" for key in keys)
+        if self._plain.is_symlink():
+            raise StateError(f"{self._plain} is a link to {self._plain.resolve()}.", hint="Give --kek-file that one.")
+        beside = self._plain.with_name(f"{self._plain.name}.{secrets.token_hex(4)}.new")
+        owner = self._plain.stat()
+        _write(beside, lines)
+        try:
+            if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+                os.chown(beside, owner.st_uid, owner.st_gid)
+            beside.replace(self._plain)
+            sync_folder(self._plain.parent)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise StateError(f"{self._plain} can't be replaced: {error.strerror}.") from error
+
+    def _note(self, status: os.stat_result) -> None:
+        self._seen = _stamp(status)
 
     def make_plain(self) -> bytes:
         """The 32 bytes of the file, which is made first where there is none."""
@@ -108,16 +143,17 @@ def load_kek(path: Path, *, create: bool = True) -> bytes:
     """
     found = _opened(path)
     if found is not None:  # whole, since ``_write`` links it; it may lie where nothing can be written beside it
-        return found
+        return found[0]
     if not create:
         raise StateError(f"There is no key-encryption key at {path}.", hint="Restore it.")
     private_folder(path.parent)
     with locked(path.with_name(path.name + ".lock")):
-        return _opened(path) or _make(path)
+        found = _opened(path)
+        return found[0] if found else _make(path)
 
 
-def _opened(path: Path) -> bytes | None:
-    """The 32 bytes of the file; None where there is none."""
+def _opened(path: Path, note: Callable[[os.stat_result], None] | None = None) -> tuple[bytes, ...] | None:
+    """The keys of the file, the current one first; None for no file.  ``note`` is told which file that was."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -125,20 +161,27 @@ def _opened(path: Path) -> bytes | None:
     except OSError as error:
         raise StateError(f"{path} can't be read: {error.strerror}.") from error
     try:
-        return _read(path, descriptor)
+        keys = _read(path, descriptor)
+        if note is not None:
+            note(os.fstat(descriptor))
+        return keys
     finally:
         os.close(descriptor)
 
 
-def _read(path: Path, descriptor: int) -> bytes:
+def _read(path: Path, descriptor: int) -> tuple[bytes, ...]:
     try:
-        data = _private(path, descriptor, hint=_SEEN)
-        key = base64.b64decode(data.strip(), validate=True)
+        lines = _private(path, descriptor, hint=_SEEN).strip().split(b"\n")
+        keys = tuple(base64.b64decode(line.strip(), validate=True) for line in lines)
     except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != KEK_BYTES:
+        keys = ()
+    if not 1 <= len(keys) <= _MOST_KEYS or len(set(keys)) != len(keys) or any(len(key) != KEK_BYTES for key in keys):
         raise StateError(f"{path} is not a key-encryption key.", hint="It has 32 bytes in base64, one line.")
-    return key
+    return keys
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
 _SEEN = "Find out who read it, then: chmod 600. If in doubt, rotate every online key."

@@ -8,13 +8,14 @@ from trustkit.store.collections import SqlCollections
 from trustkit.store.former import SqlFormer
 from trustkit.store.identities import SqlIdentities
 from trustkit.store.proposals import SqlProposals
+from trustkit.store.sealed import SqlSealed
 from trustkit.store.settings import SqlSettings
 from trustkit.store.statements import Statements
 from trustkit.store.upkeep import SqlUpkeep
 
 
 class SqlTransaction:
-    """Satisfies ``core.ports.service.Transaction``."""
+    """Satisfies ``core.ports.service.Transaction`` and ``core.ports.resealing.ResealingTransaction``."""
 
     def __init__(self, statements: Statements) -> None:
         self.collections = SqlCollections(statements)
@@ -25,3 +26,4 @@ class SqlTransaction:
         self.proposals = SqlProposals(statements)
         self.changefeed = SqlChangefeed(statements)
         self.former = SqlFormer(statements)
+        self.sealed = SqlSealed(statements)

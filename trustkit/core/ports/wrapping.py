@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -77,6 +77,18 @@ class KekFiles(Protocol):
 
     def read_plain(self) -> bytes | None:
         """The 32 bytes; None where there is no file."""
+        ...
+
+    def read_keys(self) -> tuple[bytes, ...]:
+        """As ``read_plain``, with what is in the file after it while the key is being changed; empty for no file."""
+        ...
+
+    def read_again(self) -> tuple[bytes, ...]:
+        """As ``read_keys``, where the file has changed since it was last read here; else empty."""
+        ...
+
+    def replace_plain(self, keys: Sequence[bytes]) -> None:
+        """Puts these keys, the current one first, into the file that is there, in one step."""
         ...
 
     def make_plain(self) -> bytes:
