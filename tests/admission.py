@@ -28,7 +28,7 @@ from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.service import RefreshRecord
 from trustkit.home.files import write_atomically
 from trustkit.remote.dockerconfig import Credentials, DockerConfig
-from trustkit.store.database import SqlStore
+from trustkit.server.database import DatabaseSource
 
 
 class _Once(argon2.PasswordHasher):
@@ -55,7 +55,7 @@ def admit(data: Path, host: str, name: str, *, password: str, roles: Iterable[tu
     audience = _audience(host)
 
     async def make() -> None:
-        store = await SqlStore.open(data / "trustkit.db")
+        store = await DatabaseSource().of(data).open()
         try:
             operator = Operator(f"operator:{getpass.getuser()}", "local")
             principals = Principals(store, Passwords(_Once()), operator=operator, clock=_now)
