@@ -14,12 +14,12 @@ from trustkit.cli.key_rotate_online import ROLES, rotate_online
 from trustkit.cli.options import passphrase_options, trust_dir_option
 from trustkit.cli.output import note
 from trustkit.cli.publickeys import public_key
-from trustkit.cli.rotating import after, chosen_guns, each, key_here, rotate_with, rotation_options
-from trustkit.core.names import SignerName
+from trustkit.cli.rotating import after, chosen_guns, each, key_here, of_both, rotate_with, rotation_options
+from trustkit.core.names import Gun, SignerName
 from trustkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from trustkit.client.rotate import Rotated
+    from trustkit.client.rotate import Rotate, Rotated
 
 
 @click.command("rotate")
@@ -77,22 +77,46 @@ def rotate(
     if role in ROLES and key is not None:
         raise UsageError(f"The service makes its {role} keys; --key is for a key that is here.")
     stores = Stores.of(ctx, passphrase_file, passphrase_fd, trust_dir)
-    in_docker = [gun for gun in named if stores.either.is_docker(gun)]
-    if in_docker and in_docker != named:
+    docker = [gun for gun in named if stores.either.is_docker(gun)]
+    tuf = [gun for gun in named if gun not in docker]
+    if docker and tuf and (key or public or old):
         raise UsageError(
-            "Collections of both formats can't be rotated at once.",
-            hint=f"In format docker: {', '.join(map(str, in_docker))}. Name those of one format.",
+            "A key of one format has another id in the other one, and these collections have both.",
+            hint=f"In format docker: {', '.join(map(str, docker))}. Name those of one format, or leave the key out.",
         )
-    if in_docker:
+
+    def in_docker() -> None:
         rotate_docker(
-            click_context, stores, named, role, name, key, public, revoke, old, remove_old=remove_old, yes=yes
+            click_context, stores, docker, role, name, key, public, revoke, old, remove_old=remove_old, yes=yes
         )
-        return
-    if role in ROLES:
-        rotate_online(click_context, named, role, passphrase_file, passphrase_fd, yes=yes)
-        return
+
+    def in_tuf() -> None:
+        if role in ROLES:
+            rotate_online(click_context, tuf, role, passphrase_file, passphrase_fd, yes=yes)
+            return
+        made = rotate_with(ctx, passphrase_file, passphrase_fd)
+        _rotate(click_context, made, tuf, role, name, key, public, revoke, old, remove_old=remove_old, yes=yes)
+
+    of_both(click_context, [each for guns, each in ((tuf, in_tuf), (docker, in_docker)) if guns])
+
+
+def _rotate(
+    click_context: click.Context,
+    rotation: Rotate,
+    named: Sequence[Gun],
+    role: str,
+    name: str | None,
+    key: str | None,
+    public: Path | None,
+    revoke: Sequence[str],
+    old: str | None,
+    *,
+    remove_old: bool,
+    yes: bool,
+) -> None:
+    """Rotates in collections of format ``tuf``."""
+    ctx: Context = click_context.obj
     new = public_key(public) if public else key_here(ctx, key, role)
-    rotation = rotate_with(ctx, passphrase_file, passphrase_fd)
     agree = ctx.agreeing(yes=yes)
     if role == "repository":
         done = each(

@@ -85,16 +85,24 @@ def rotate_docker(
     new = public_key(public) if public else _named(stores.docker, key, role)
     if role == "repository":
         done = each(
-            click_context, guns, lambda gun: rotation.repository(gun, new=new, old=old, revoke=revoke, agree=agree)
+            click_context,
+            guns,
+            lambda gun: rotation.repository(gun, new=new, old=old, revoke=revoke, agree=agree),
+            _tell,
         )
     elif role == "root":
-        done = each(click_context, guns, lambda gun: rotation.root(gun, new=new, old=old, agree=agree))
+        done = each(click_context, guns, lambda gun: rotation.root(gun, new=new, old=old, agree=agree), _tell)
     else:
         signer = SignerName.parse(name or "")
-        done = each(click_context, guns, lambda gun: rotation.signer(gun, signer, new=new, agree=agree))
+        done = each(click_context, guns, lambda gun: rotation.signer(gun, signer, new=new, agree=agree), _tell)
     _old_keys(stores, done, remove=remove_old)
-    if role == "root":
-        for rotated in done:
+    _tell(done)
+
+
+def _tell(done: Sequence[Rotated]) -> None:
+    """What whoever rotated has to do now."""
+    for rotated in done:
+        if str(rotated.role) == "root":
             note(f"New consumers: trustkit pin add {rotated.gun} --format docker --root-key {rotated.new}")
 
 

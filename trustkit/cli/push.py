@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from trustkit.cli.context import Context
-from trustkit.cli.options import passphrase_options, root_key_option
+from trustkit.cli.options import passphrase_options, root_key_option, trust_dir_option
 from trustkit.cli.output import data, note
 from trustkit.client.push import push, push_signed
 from trustkit.core.names import ImageRef
@@ -20,6 +20,7 @@ from trustkit.errors import InvalidReference, UsageError
 @click.option("--sign", "signing", is_flag=True, help="Sign it before the tag is moved to it.")
 @click.option("--recursive", is_flag=True, help="With --sign: as trustkit sign --recursive.")
 @root_key_option
+@trust_dir_option
 @passphrase_options
 @click.pass_obj
 def command(
@@ -27,6 +28,7 @@ def command(
     source: str,
     ref: str,
     root_key: str | None,
+    trust_dir: Path | None,
     passphrase_file: Path | None,
     passphrase_fd: int | None,
     *,
@@ -44,12 +46,12 @@ def command(
     folder, tag = _layout(source)
     image = ctx.layout_image(folder, tag)
     if signing:
-        sign = ctx.signing(passphrase_file, passphrase_fd)
+        sign = ctx.signing(passphrase_file, passphrase_fd, trust_dir=trust_dir)
         signed = push_signed(image, target, ctx.registry, sign, say=note, root_key=root_key, recursive=recursive)
         if signed is None:
             return
         digest = signed
-    elif recursive or root_key or passphrase_file or passphrase_fd is not None:
+    elif recursive or root_key or trust_dir or passphrase_file or passphrase_fd is not None:
         raise UsageError("Pushing alone needs no key.", hint="Add --sign, or leave out what is about signing.")
     else:
         digest = push(image, target, ctx.registry)

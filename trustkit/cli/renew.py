@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,18 @@ import click
 
 from trustkit.cli.app import report
 from trustkit.cli.context import Context
-from trustkit.cli.options import passphrase_options
+from trustkit.cli.options import passphrase_options, trust_dir_option
 from trustkit.cli.output import data, note
+from trustkit.cli.publishing import docker_publisher, docker_store
 from trustkit.cli.status import DONE, exit_status
 from trustkit.core.names import Gun
+from trustkit.core.rules import DOCKER
 from trustkit.errors import TrustkitError, UsageError
 
 if TYPE_CHECKING:
+    from trustkit.client.docker_renew import DockerRenew
     from trustkit.client.renew import Plan, Renew
-    from trustkit.keys.store import FileKeyStore
+    from trustkit.keys.passphrase import PassphraseSource
 
 
 @click.command("renew")
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option("--all", "everything", is_flag=True, help="Every role, whenever it expires.")
 @click.option("--dry-run", is_flag=True, help="Show what would be signed anew, and what by others.")
+@trust_dir_option
 @passphrase_options
 @click.pass_context
 def command(
@@ -41,6 +46,7 @@ def command(
     guns: tuple[str, ...],
     roles: tuple[str, ...],
     within: int,
+    trust_dir: Path | None,
     passphrase_file: Path | None,
     passphrase_fd: int | None,
     *,
@@ -50,37 +56,77 @@ def command(
     """Sign anew what has expired in each GUN or soon will, with the keys here, its contents as they are.
 
     What the keys here are not enough for is named, with who can; where they are some of several, a proposal is left
-    for the others. The service renews snapshot and timestamp by itself.
+    for the others. The service renews snapshot and timestamp by itself. In format docker the certificates of root
+    keys are renewed, too, for the same keys.
     """
     ctx: Context = click_context.obj
     if roles and everything:
         raise UsageError("--role says which roles, and --all all of them.", hint="Give one of the two.")
-    store = ctx.key_store(passphrase_file, passphrase_fd)
-    act, status = _renew(ctx, store), DONE
+    renewing, status = Renewing(ctx, ctx.passphrases(passphrase_file, passphrase_fd), trust_dir), DONE
     for gun in dict.fromkeys(Gun.parse(text) for text in guns):
         try:
+            act = renewing.of(gun)
             plan = act.plan(gun, roles=roles, within=None if everything else timedelta(days=within))
             if dry_run:
                 _show(plan)
             else:
-                _carry_out(act, plan, store.place, named=everything or bool(roles))
+                _carry_out(act, plan, renewing.place(gun), named=everything or bool(roles))
         except TrustkitError as error:
             report(error, "" if str(gun) in error.message else str(gun))
             status = status or exit_status(error)
     click_context.exit(status)
 
 
-def _renew(ctx: Context, store: FileKeyStore) -> Renew:
-    from trustkit.client.renew import Renew
-    from trustkit.config import lifetimes
-    from trustkit.core.ports.keys import KeyRole
+class Renewing:
+    """What renews collections of either format, by the keys of the home or of Docker's folder."""
 
-    trust = ctx.trust(lambda: [info.id for info in store.list() if info.role is KeyRole.ROOT], ctx.looking)
-    publisher, life = ctx.publisher(store=store), lifetimes(ctx.environ).value
-    return Renew(publisher, trust, store, ctx.proposals, lifetimes=life, clock=ctx.now)
+    def __init__(self, ctx: Context, passphrases: PassphraseSource, trust_dir: Path | None) -> None:
+        self._ctx = ctx
+        self._only = trust_dir is not None
+        self._home = ctx.key_store(passphrases=passphrases)
+        self._keys = docker_store(passphrases, self._home, trust_dir)
+
+    def place(self, gun: Gun) -> str:
+        """Where the keys are that renew a collection."""
+        return self._keys.place if self._is_docker(gun) else self._home.place
+
+    def of(self, gun: Gun) -> Renew | DockerRenew:
+        """What renews a collection; raises UsageError where Docker's folder has no keys for its format."""
+        if self._is_docker(gun):
+            return self._docker
+        if self._only:
+            raise UsageError(
+                f"{gun} is not in format docker, and only such collections have keys in Docker's folder.",
+                hint="Leave out --trust-dir.",
+            )
+        return self._tuf
+
+    def _is_docker(self, gun: Gun) -> bool:
+        return self._ctx.trust(only=None).pinned_format(gun) == DOCKER
+
+    @cached_property
+    def _tuf(self) -> Renew:
+        from trustkit.client.renew import Renew
+        from trustkit.config import lifetimes
+        from trustkit.core.ports.keys import KeyRole
+
+        ctx, store = self._ctx, self._home
+        trust = ctx.trust(lambda: [info.id for info in store.list() if info.role is KeyRole.ROOT], ctx.looking)
+        publisher, life = ctx.publisher(store=store), lifetimes(ctx.environ).value
+        return Renew(publisher, trust, store, ctx.proposals, lifetimes=life, clock=ctx.now)
+
+    @cached_property
+    def _docker(self) -> DockerRenew:
+        from trustkit.client.docker_renew import DockerRenew
+        from trustkit.config import lifetimes
+
+        ctx, life = self._ctx, lifetimes(self._ctx.environ).value
+        trust = ctx.trust(looking=ctx.looking, only=None, follows=False)
+        publisher = docker_publisher(ctx, self._keys)
+        return DockerRenew(publisher, trust, self._keys, lifetimes=life, clock=ctx.now, say=note)
 
 
-def _carry_out(act: Renew, plan: Plan, place: str, *, named: bool) -> None:
+def _carry_out(act: Renew | DockerRenew, plan: Plan, place: str, *, named: bool) -> None:
     """Renews, prints a line a role, and raises KeyMissing where what blocks pulls is left to others.
 
     Args:
@@ -106,6 +152,8 @@ def _carry_out(act: Renew, plan: Plan, place: str, *, named: bool) -> None:
 
 
 def _show(plan: Plan) -> None:
+    if not (plan.renew or plan.propose or plan.lacking):
+        data(f"{plan.gun}: nothing expires within that time.")
     for role in plan.renew:
         tags = plan.tags(role)
         signs = f", with {len(tags)} tag{'' if len(tags) == 1 else 's'}" if tags else ""

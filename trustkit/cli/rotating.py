@@ -72,10 +72,42 @@ def key_here(ctx: Context, key_id: str | None, role: str) -> Key | None:
     return info.public
 
 
-def each(ctx: click.Context, guns: Sequence[Gun], rotate: Callable[[Gun], Rotated]) -> list[Rotated]:
+def of_both(ctx: click.Context, formats: Sequence[Callable[[], None]]) -> None:
+    """Rotates in the collections of each format, tuf first; a failure doesn't keep the others from theirs.
+
+    Ends the command with the status of the first failure, after all were tried.
+    """
+    from trustkit.cli.app import report
+    from trustkit.cli.status import exit_status
+
+    if len(formats) == 1:
+        formats[0]()
+        return
+    ends: list[int] = []
+    for rotate in formats:
+        try:
+            rotate()
+        except click.exceptions.Exit as ended:
+            ends.append(ended.exit_code)
+        except TrustkitError as error:
+            report(error)
+            ends.append(exit_status(error))
+    if ends:
+        ctx.exit(ends[0])
+
+
+def each(
+    ctx: click.Context,
+    guns: Sequence[Gun],
+    rotate: Callable[[Gun], Rotated],
+    tell: Callable[[Sequence[Rotated]], None] | None = None,
+) -> list[Rotated]:
     """Rotates in one repository after the other, a line each; a failure doesn't keep the others from theirs.
 
     Ends the command with the status of the first failure, after all were tried.
+
+    Args:
+        tell: what whoever rotated has to do now, where the command ends here; ``after`` by default.
     """
     from trustkit.cli.app import report
     from trustkit.cli.status import exit_status
@@ -94,7 +126,7 @@ def each(ctx: click.Context, guns: Sequence[Gun], rotate: Callable[[Gun], Rotate
             note(f"{gun}: the rotation that was interrupted had got through; nothing more was to be done.")
         data(f"{gun}: {rotated.role} key {rotated.old[:16]} -> {rotated.new}")
     if failed:
-        after(done)
+        (tell or after)(done)
         ctx.exit(exit_status(failed[0]))
     return done
 

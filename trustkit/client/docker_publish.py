@@ -15,7 +15,7 @@ from trustkit.client.change import Change
 from trustkit.client.docker_signing import SNAPSHOT, DockerSigning
 from trustkit.client.holding import lacking, usable
 from trustkit.client.outcome import Leave, Outcome
-from trustkit.client.publish import DOUBLINGS, LEAST_PAUSE, TRIES
+from trustkit.client.publish import DOUBLINGS, LEAST_PAUSE, TRIES, Read
 from trustkit.client.trust import Current, Trust
 from trustkit.core.difference import Difference
 from trustkit.core.formats.docker.build import new_root, new_targets
@@ -131,6 +131,7 @@ class DockerPublisher:
         agree: Agree = lambda _difference: None,
         base: Current | None = None,
         managed: bool | None = None,
+        read: Read | None = None,
     ) -> Outcome:
         """Publishes what ``edit`` makes of the current state, again on each new state that others publish meanwhile.
 
@@ -139,6 +140,7 @@ class DockerPublisher:
             check: raises where the view that is served afterwards doesn't show the change.
             agree: is shown what would change before a key is touched, and raises where it may not.
             managed: whether the service makes the snapshot after this change; found out where None.
+            read: gives the current state, where something of it may have expired.
 
         Raises:
             KeyMissing, WrongKeyRole: keys here don't suffice; nothing was uploaded.
@@ -154,7 +156,7 @@ class DockerPublisher:
                 return Outcome(base)
             draft.settle()
             self.sign.require(draft)
-            ours = self._signs_snapshot(draft) if managed is None else not managed
+            ours = self.signs_snapshot(draft) if managed is None else not managed
             if (shown := draft.difference) != agreed:
                 agree(shown)
                 agreed = shown
@@ -165,13 +167,13 @@ class DockerPublisher:
                 self.service.publish(gun, files)
             except Conflict:
                 self._sleep(random.uniform(0, LEAST_PAUSE * 2 ** min(attempt, DOUBLINGS)))  # noqa: S311 - spreads tries
-                before, base = base, self._trust.under(base.pin, gun, self._clock())
+                before, base = base, (read or self._trust.under)(base.pin, gun, self._clock())
                 if before.files.get(SNAPSHOT) == base.files.get(SNAPSHOT):
                     floors = _raised(draft, base, floors)
                 else:
                     self._say(f"{gun} was meanwhile changed by somebody else; the change is made anew on that.")
                 continue
-            return Outcome(self._read_back(gun, base.pin, files, check))
+            return Outcome(self._read_back(gun, base.pin, files, check, read))
         raise Conflict(f"{gun} was changed by others {TRIES} times in a row.", hint="Try again.")
 
     def preview(self, gun: Gun, edit: Edit) -> Difference:
@@ -188,7 +190,7 @@ class DockerPublisher:
         now = self._clock()
         return DockerDraft(gun, base.files, now=now, lifetimes=self._lifetimes, holds=self.sign.holds, floors=floors)
 
-    def _signs_snapshot(self, draft: DockerDraft) -> bool:
+    def signs_snapshot(self, draft: DockerDraft) -> bool:
         """Whether the snapshot is signed here; raises KeyMissing where neither we nor the service can."""
         keys = draft.keys(SNAPSHOT)
         if self.sign.holds(SNAPSHOT, keys):
@@ -202,9 +204,11 @@ class DockerPublisher:
             role=SNAPSHOT,
         )
 
-    def _read_back(self, gun: Gun, pin: Pin, files: Mapping[str, bytes], check: Check) -> Current:
+    def _read_back(
+        self, gun: Gun, pin: Pin, files: Mapping[str, bytes], check: Check, read: Read | None = None
+    ) -> Current:
         """Fetches what is served and verifies it as a consumer with this pin would (TRUST 3.9)."""
-        current = self._trust.under(pin, gun, self._clock())
+        current = (read or self._trust.under)(pin, gun, self._clock())
         served = {role: data for role, data in files.items() if current.files.get(role) == data}
         behind = [role for role in files if role in current.view.versions and role not in served]
         for role in behind:

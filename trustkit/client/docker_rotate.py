@@ -80,7 +80,8 @@ class DockerRotate:
             draft.name_root_keys("root", _instead(draft.keys("root"), gone, comes))
 
         done, current = self._of_root(gun, KeyRole.ROOT, edit, new, old, agree)
-        if self._publisher.follow(gun, current, [done.old], [done.new]):
+        gone = [done.old, *([done.here.id] if done.here else [])]  # pins name the certificate, or its key
+        if self._publisher.follow(gun, current, gone, [done.new]):
             self._say(f"This home's pin of {gun} names the new root key now.")
         return done
 

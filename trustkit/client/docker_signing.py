@@ -65,15 +65,21 @@ class DockerSigning:
         """
         signer = self.keys.unlock(info)
         public = self.opened(info)
-        if not isinstance(public.loaded, ec.EllipticCurvePublicKey) or not isinstance(
-            public.loaded.curve, ec.SECP256R1
-        ):
+        if not isinstance(public.loaded, ec.EllipticCurvePublicKey) or not self.certifies(info):
             raise KeyUnsupported(
                 f"The root key {info.id[:16]} is not ECDSA on P-256; in format docker a new root key has to be.",
                 hint="Make one: trustkit key generate --role root --algorithm ecdsa-p256",
             )
         made = root_certificate(gun, public.loaded, now=now, serial=secrets.randbits(126) + 1)
         return from_certificates([self_signed(made, lambda body: bytes.fromhex(signer.sign(body).signature))])
+
+    def certifies(self, info: KeyInfo) -> bool:
+        """Whether a root key can sign a certificate of its own; of one that is closed it isn't known, and so said."""
+        (found,) = self.keys.find(frozenset({info.id}))
+        loaded = found.public.loaded if isinstance(found.public, DockerKey) else None
+        return loaded is None or (
+            isinstance(loaded, ec.EllipticCurvePublicKey) and isinstance(loaded.curve, ec.SECP256R1)
+        )
 
     def opened(self, info: KeyInfo) -> DockerKey:
         """The public half of a key that was unlocked."""

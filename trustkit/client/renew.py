@@ -17,7 +17,6 @@ from trustkit.core.names import Gun, Tag
 from trustkit.core.ports.keys import KeyStore
 from trustkit.core.ports.proposing import ProposalService
 from trustkit.core.proposals import Proposal
-from trustkit.core.roots import ONLINE
 from trustkit.errors import BadExpiry, KeyMissing, NotFound, UsageError
 
 
@@ -102,8 +101,8 @@ class Renew:
         base = self._trust.renewable(self._trust.pin(gun), gun, now)
         latest = self._trust.latest(gun, base.view.issued, now)
         found = standing_of(base, self._keys, now=latest, within=within or timedelta(0)).roles
-        _check(gun, roles, found)
-        due = [role for role in found if not role.online and _due(role, roles, whole=within is None)]
+        check_roles(gun, roles, found)
+        due = [role for role in found if not role.online and is_due(role, roles, whole=within is None)]
         if words := self._trust.clock_words(gun, base.view.issued, now):
             self._check_later(gun, [role for role in due if role.here], now, words)
         return Plan(
@@ -198,15 +197,17 @@ def missing(gun: Gun, lacking: Collection[RoleHealth], place: str) -> KeyMissing
     )
 
 
-def _check(gun: Gun, roles: Collection[str], found: Collection[RoleHealth]) -> None:
+def check_roles(gun: Gun, roles: Collection[str], found: Collection[RoleHealth]) -> None:
+    """Raises UsageError for a role that the service renews, NotFound for one that isn't there."""
     for role in roles:
-        if role in ONLINE:
+        if role in {there.name for there in found if there.online}:
             raise UsageError(f"The service renews {role} by itself; there is nothing to sign.")
         if role not in {there.name for there in found}:
             raise NotFound(f"{gun} has no role {role}.", hint=f"See: trustkit status {gun}")
 
 
-def _due(role: RoleHealth, wanted: Collection[str], *, whole: bool) -> bool:
+def is_due(role: RoleHealth, wanted: Collection[str], *, whole: bool) -> bool:
+    """Whether a role is to be renewed: one of those that are wanted, or, where none are, one that expires."""
     if wanted:
         return role.name in wanted
     return role.expires is not None and (whole or role.expired or role.soon)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from trustkit.client.leading import Follow, LeadingPins
 from trustkit.core.clocks import clock_words
@@ -164,16 +165,14 @@ class Trust:
             self._tell_who_mends(error, gun, now)
             raise
 
-    def renewable(self, pin: Pin, gun: Gun, now: datetime) -> Current:
+    def renewable(self, pin: Pin, gun: Gun, now: datetime, *, fresh: Collection[str] = ONLINE) -> Current:
         """The state that a renewal goes on from: publishers' files may have expired (TRUST 3.1).
 
         The service's own may not, so that it is the state that it vouches for now, and no old one.  Warns of a clock
-        that seems wrong, since what is signed by it expires by it.
-
-        Raises:
-            Expired: snapshot or timestamp; and as ``seen``.
+        that seems wrong, since what is signed by it expires by it.  Raises Expired for what is the service's
+        (``fresh``), and as ``seen``.
         """
-        current = self.seen_under(pin, gun, now, fresh=ONLINE)
+        current = self.seen_under(pin, gun, now, fresh=fresh)
         self._warn_of_clock(gun, current.view.issued, now)
         return current
 
@@ -190,7 +189,8 @@ class Trust:
             current: the verified state, the new root included.
             gone, comes: the ids of the root keys that went and came.
         """
-        pin = moved(current.pin, gun, current.files["root"], gone, comes)
+        met = partial(self.rules(current.pin.format).meets, now=current.view.expires)  # counts for authorities only
+        pin = moved(current.pin, gun, current.files["root"], gone, comes, meets=met)
         if pin is None:
             return False
         self._source.carry(gun, pin, current.files)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from tuf.api.metadata import Root
@@ -81,18 +81,27 @@ def root_key_ids(data: bytes) -> tuple[tuple[str, ...], int]:
     return tuple(role.keyids), role.threshold
 
 
-def moved(pin: Pin, gun: Gun, served: bytes, gone: Collection[str], comes: Sequence[str]) -> Pin | None:
+def moved(
+    pin: Pin,
+    gun: Gun,
+    served: bytes,
+    gone: Collection[str],
+    comes: Sequence[str],
+    *,
+    meets: Callable[[Pin, Gun, bytes], bool] = meets,
+) -> Pin | None:
     """The pin in the place of ``pin`` after a collection's root keys changed (TRUST 5.5).
 
     Args:
         served: the new root, verified from ``pin``.
         gone, comes: the ids of the root keys that went and came.
+        meets: whether a root meets a pin, in the pin's format.
 
     Returns:
         None where the pin stays right, or nothing that the new root meets is in its place.
     """
     if pin.root is not None:
-        return Pin(str(gun), root=served) if pin.root != served else None
+        return replace(pin, pattern=str(gun), root=served) if pin.root != served else None
     if not set(pin.key_ids) & set(gone):
         return None
     kept = [key_id for key_id in pin.key_ids if key_id not in gone]
