@@ -17,8 +17,10 @@ from tests.authority.test_notary_publishing import ALICE, BOB, DAY, GUN, OLGA, O
 from tests.formats_docker.forge import RSA_2048, Pair, RawSigner, certified, ecdsa, role_of, tags
 from trustkit.authority.convert import Conversions
 from trustkit.authority.founders import Change, add_founders
+from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.recover import Recovery
 from trustkit.authority.reset import Resetting
+from trustkit.authority.sealing import Sealer
 from trustkit.authority.settings import set_content_trust, set_policy
 from trustkit.core.convertbuild import Converted, build_conversion, freeze
 from trustkit.core.convertplan import plan_conversion
@@ -32,6 +34,7 @@ from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.former import FormerRecord
 from trustkit.core.ports.service import StoredFile
+from trustkit.core.ports.signing import SeparateSigner
 from trustkit.errors import Conflict, Expired, NoCollection, NotTrusted, RoleMissing, TrustDisabled, WrongFormat
 
 
@@ -340,6 +343,21 @@ def test_a_publishers_snapshot_goes_along(play: Play) -> None:
         await office.renewal.round()
         frozen = await office.frozen()
         assert evaluate(frozen, GUN, it.now).versions["snapshot"] == made.version + 1
+
+    play(scene)
+
+
+def test_keys_that_lie_in_the_database_stay_there(play: Play) -> None:
+    """A separate signer has no part in the other side, so both could come apart; none is asked here."""
+
+    async def scene(it: Scene) -> None:
+        office = await opened(it)
+        office.keys = OnlineKeys(Sealer(b"k" * 32), cast("SeparateSigner", object()))
+        office.conversions = Conversions(it.store, office.keys, lifetimes=Lifetimes(), clock=it.clock)
+        await office.converted()
+        async with it.store.read() as tx:
+            assert not await office.keys.are_elsewhere(tx, GUN)
+        assert await office.tags() == {"v1", "v2"}
 
     play(scene)
 

@@ -228,21 +228,22 @@ class OnlineKeys:
         there = await tx.collections.online_keys(gun)
         if there and not any(map(is_docker, there.values())):
             return there
-        made = await self.fresh(gun)
+        if self._separate is None:
+            made = await self._make(gun, ONLINE)
+        else:
+            keys = await asyncio.to_thread(self._separate.make, gun)
+            made = [_remote(role, key) for role, key in keys.items()]
         await tx.upkeep.drop_pending_keys(gun, list(there))
         await tx.upkeep.replace_online_keys(gun, made, now)
         return {key.role: key for key in made}
 
     async def fresh(self, gun: Gun) -> list[SealedKey]:
-        """Keys for a new collection, wherever this service makes them; stored nowhere yet.
+        """Keys for a collection that is converted, stored nowhere yet; as its keys lie here, they do.
 
         Raises:
-            ServerFailed, StateError: as ``ensure``.
+            ServerFailed: the device that they are made on can't be used.
         """
-        if self._separate is None:
-            return await self._make(gun, ONLINE)
-        keys = await asyncio.to_thread(self._separate.make, gun)
-        return [_remote(role, key) for role, key in keys.items()]
+        return await self._make(gun, ONLINE)
 
     async def _make(self, gun: Gun, roles: Iterable[str], *, docker: bool = False) -> list[SealedKey]:
         if docker or not self._sealed.slow:
