@@ -2,29 +2,37 @@
 
     python -m tests.bench.docker_trust [--runs N]
 
-The service runs on SQLite and asks for a login; notary-server has its memory store and lets everybody in, so the
-stock client makes two more requests here.  Both are on loopback over TLS, hold one collection of a hundred tags that
-the real notary made, and take turns.  What is signed again is a tag that is there, which takes no engine.  Prints
-milliseconds; the last lines are ``inspect ratio N`` and ``sign ratio N``, of the medians, ours over notary's.  Needs
-notary-server, notary and docker before 29 (Debian: notary, docker.io).
+The service runs on SQLite and asks for a login; notary-server has its memory store, and runs twice: letting everybody
+in, for which the stock client makes one request less, and asking for the same login at the service's token endpoint.
+All are on loopback over TLS with certificates of the same kind, hold one collection of a hundred tags that the real
+notary made, and take turns.  What is signed again is a tag that is there, which takes no engine.  Prints
+milliseconds; the last lines are ``inspect ratio N`` and ``sign ratio N``, of the medians, ours over notary's without
+a login, and before them the same with one.  Needs notary-server, notary and docker before 29 (Debian: notary,
+docker.io).
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import json
 import os
 import shutil
 import statistics
+import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.verify_speed import DIGEST, PASSPHRASE, WARM_UP, Spent, milliseconds, notary_server, tell, until_done
+from tests.bench.verify_speed import DIGEST, PASSPHRASE, WARM_UP, Spent, milliseconds, tell, until_done
+from tests.conftest import free_port
 from tests.formats_docker.stand import tls
 from tests.service import PASSWORD, RunningService
 
 TAGS = 100
+OURS, THEIRS, ASKING = "trustkit", "notary-server", "notary-server with a login"
 _WORDS = ("ROOT", "TARGETS", "SNAPSHOT", "DELEGATION")
 
 
@@ -78,42 +86,87 @@ class Side:
         return milliseconds(["docker", "trust", "sign", f"{self.gun}:v7"], self.environ, "Successfully signed")
 
 
-def _login(side: Side) -> None:
+def _login(side: Side, host: str, certificate: Path) -> None:
     """Has docker keep what it would after a ``docker login``, which needs no engine then."""
-    feed = ["docker", "login", "-u", "alice", "--password-stdin", side.server]
+    trusted = side.config / "tls" / host
+    trusted.mkdir(parents=True)
+    shutil.copy(certificate, trusted / "ca.crt")
+    feed = ["docker", "login", "-u", "alice", "--password-stdin", host]
     milliseconds(feed, {**side.environ, "DOCKER_HOST": "unix:///nowhere"}, "Login Succeeded", feed=PASSWORD)
+    shutil.rmtree(side.config / "tls")
 
 
 def measure(folder: Path, runs: int) -> dict[str, list[Spent]]:
     """What each run of each command took."""
     certificate, key = tls(folder)
-    service = RunningService(folder, "--tls-cert", str(certificate), "--tls-key", str(key)).start()
+    port = free_port()
+    host = f"localhost:{port}"
+    flags = (
+        "--tls-cert",
+        str(certificate),
+        "--tls-key",
+        str(key),
+        "--public-name",
+        host,
+    )
+    service = RunningService(folder, *flags)
+    service.port = port
+    auth = {
+        "realm": f"https://{host}/oauth2/token",
+        "service": host,
+        "issuer": host,
+        "rootcertbundle": str(service.data / "token-ca.crt"),
+    }
+    with ExitStack() as stack:
+        service.start()
+        stack.callback(service.stop)
+        service.admin("principal", "add", "alice", "--password-stdin", feed=PASSWORD)
+        for role in ("AcrPush", "AcrImageSigner"):
+            service.admin("role", "assign", "alice", role, "--repository", "*")
+        open_, closed = (folder / name for name in ("open", "closed"))
+        open_.mkdir()
+        closed.mkdir()
+        address = stack.enter_context(notary_server(open_, certificate, key))
+        asking = stack.enter_context(notary_server(closed, certificate, key, auth))
+        sides = [
+            Side(OURS, host, certificate, f"{host}/bench/app", folder / "ours"),
+            Side(THEIRS, address, certificate, "localhost:5000/bench/app", folder / "theirs"),
+            Side(ASKING, asking, certificate, f"{host}/bench/other", folder / "asking"),
+        ]
+        found: dict[str, list[Spent]] = {}
+        for side in sides:
+            side.config.mkdir()
+            _login(side, host, certificate)
+            side.sign()
+        for run in range(-WARM_UP, runs):
+            for side in sides:
+                for kind, act in (("inspect", side.inspect), ("sign", side.sign_again)):
+                    took = act()
+                    if run >= 0:
+                        found.setdefault(f"{kind} at {side.name}", []).append(took)
+        return found
+
+
+@contextmanager
+def notary_server(folder: Path, certificate: Path, key: Path, auth: dict[str, str] | None = None) -> Iterator[str]:
+    """A notary-server with its memory store; its HOST:PORT."""
+    address = f"localhost:{free_port()}"
+    config: dict[str, object] = {
+        "server": {"http_addr": address, "tls_key_file": str(key), "tls_cert_file": str(certificate)},
+        "trust_service": {"type": "local", "hostname": "", "port": "", "key_algorithm": "ecdsa"},
+        "logging": {"level": "error"},
+        "storage": {"backend": "memory"},
+    }
+    if auth:
+        config["auth"] = {"type": "token", "options": auth}
+    (folder / "notary.json").write_text(json.dumps(config))
+    with (folder / "notary.log").open("wb") as log:
+        process = subprocess.Popen(["notary-server", "-config", folder / "notary.json"], stdout=log, stderr=log)
     try:
-        with notary_server(folder) as (address, ca):
-            service.admin("principal", "add", "alice", "--password-stdin", feed=PASSWORD)
-            for role in ("AcrPush", "AcrImageSigner"):
-                service.admin("role", "assign", "alice", role, "--repository", "*")
-            host = f"localhost:{service.port}"
-            ours = Side("trustkit", host, certificate, f"{host}/bench/app", folder / "ours")
-            theirs = Side("notary-server", address, ca, "localhost:5000/bench/app", folder / "theirs")
-            for side in (ours, theirs):
-                side.config.mkdir()
-            (ours.config / "tls" / host).mkdir(parents=True)
-            shutil.copy(certificate, ours.config / "tls" / host / "ca.crt")
-            _login(ours)
-            shutil.rmtree(ours.config / "tls")
-            found: dict[str, list[Spent]] = {}
-            for side in (ours, theirs):
-                side.sign()
-            for run in range(-WARM_UP, runs):
-                for side in (ours, theirs):
-                    for kind, act in (("inspect", side.inspect), ("sign", side.sign_again)):
-                        took = act()
-                        if run >= 0:
-                            found.setdefault(f"{kind} at {side.name}", []).append(took)
-            return found
+        yield address
     finally:
-        service.stop()
+        process.terminate()
+        process.wait(10)
 
 
 def main() -> None:
@@ -125,8 +178,10 @@ def main() -> None:
         found = measure(Path(folder), runs)
     tell(found)
     medians = {kind: statistics.median(each.time for each in spent) for kind, spent in found.items()}
-    for kind in ("inspect", "sign"):
-        print(f"{kind} ratio {medians[f'{kind} at trustkit'] / medians[f'{kind} at notary-server']:.2f}")
+    for peer, words in ((ASKING, " with a login"), (THEIRS, "")):
+        for kind in ("inspect", "sign"):
+            ratio = medians[f"{kind} at {OURS}"] / medians[f"{kind} at {peer}"]
+            print(f"{kind}{words} ratio {ratio:.2f}")
 
 
 if __name__ == "__main__":
