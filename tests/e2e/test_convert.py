@@ -190,6 +190,23 @@ def test_signers_go_on_with_the_keys_that_they_have(
     assert "ann" in next(line for line in done(alice("inspect", gun)).splitlines() if line.startswith("v3"))
 
 
+def test_the_operator_sees_what_is_left_of_it(service: RunningService, alice: Person, gun: str) -> None:
+    def row() -> dict[str, Any]:
+        rows = json.loads(done(service.admin("collection", "list", "--format", "json")))
+        found: dict[str, Any] = next(row for row in rows if row["collection"] == gun)
+        return found
+
+    assert (row()["format"], row()["converted"]) == ("docker", None)
+    done(convert(alice, gun, "--docker-until", "10d"))
+    assert (row()["format"], row()["docker_ended"], row()["state"]) == ("tuf", None, "open")
+    listed = done(service.admin("collection", "list"))
+    assert [line.split()[-2] for line in listed.splitlines() if line.startswith(gun)] == ["until"]
+    done(alice("revoke", f"{gun}:v2"))
+    assert row()["docker_reason"] == "v2 was revoked or signed anew since"
+    listed = done(service.admin("collection", "list"))
+    assert "ended" in next(line for line in listed.splitlines() if line.startswith(gun))
+
+
 def root_of(person: Person, gun: str) -> str:
     rows = json.loads(done(person("pin", "list", "--format", "json")))
     return str(next(row["root_keys"][0] for row in rows if row["pattern"] == gun))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trustkit.cli import output
+from trustkit.cli.admin_collections import collection
 from trustkit.cli.admin_consent import allow_catch_up, allow_reset, signer_events
 from trustkit.cli.admin_founders import founders
 from trustkit.cli.admin_kek import kek
@@ -228,7 +229,17 @@ def policy_set(service: Service, name: str, value: str, *, force: bool) -> None:
     output.note(f"{name} is {value}.")
 
 
-for each_command in (founders, kek, online_keys, recover, registry, allow_reset, allow_catch_up, allow_migration):
+for each_command in (
+    collection,
+    founders,
+    kek,
+    online_keys,
+    recover,
+    registry,
+    allow_reset,
+    allow_catch_up,
+    allow_migration,
+):
     command.add_command(each_command)
 for each_command in (use, drop):
     online_keys.add_command(each_command)
