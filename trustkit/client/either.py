@@ -12,6 +12,7 @@ from trustkit.client.outcome import Leave, Outcome
 from trustkit.client.publish import Publisher
 from trustkit.client.signers import Agree, SignerEdit
 from trustkit.client.trust import Current, Trust
+from trustkit.core.bins import Near
 from trustkit.core.difference import Difference
 from trustkit.core.names import Gun
 from trustkit.core.rules import DOCKER, TUF
@@ -105,9 +106,9 @@ class EitherPublisher:
         """As ``Publisher.require``."""
         self._in_its_format(gun, lambda docker: docker.require(gun), lambda tuf: tuf.require(gun))
 
-    def current(self, gun: Gun) -> Current | None:
-        """As ``Publisher.current``."""
-        return self._in_its_format(gun, lambda docker: docker.current(gun), lambda tuf: tuf.current(gun))
+    def current(self, gun: Gun, tags: Near | None = None) -> Current | None:
+        """As ``Publisher.current``; in format ``docker`` all of it."""
+        return self._in_its_format(gun, lambda docker: docker.current(gun), lambda tuf: tuf.current(gun, tags))
 
     def publish(
         self,

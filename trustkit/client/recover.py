@@ -25,7 +25,7 @@ from trustkit.core.names import Gun
 from trustkit.core.ports.keys import KeyStore
 from trustkit.core.ports.remote import KeptMetadata, TrustService
 from trustkit.core.view import SignedView
-from trustkit.errors import BadVersion, Conflict, NoCollection
+from trustkit.errors import BadVersion, Conflict, NoCollection, StateError
 
 FARTHEST = 2_000_000
 """How far above what is known here a service's ceiling may lie; an operator's jump goes a million at most."""
@@ -112,6 +112,7 @@ class PutBackLost:
         draft = Draft(gun, files, now=now, lifetimes=self._lifetimes)
         meta = read(files["snapshot"], Snapshot).signed.meta
         delegated = {role.name for role in draft.delegations.roles} if draft.delegations else set()
+        delegated |= _whole_bins(draft, files["snapshot"])
         left: dict[str, tuple[str, ...]] = {}
         for role, ceiling in sorted(ceilings.items()):
             if role != "targets" and role not in delegated:
@@ -147,3 +148,20 @@ class PutBackLost:
             if stored is None or stored < read(files["root"], Root).signed.version:
                 raise
             self._service.publish(gun, upload)
+
+
+def _whole_bins(draft: Draft, snapshot: bytes) -> frozenset[str]:
+    """The hash bins, each of which has to be put back.
+
+    Raises:
+        StateError: some of them were never seen here in their newest version.
+    """
+    bins, meta = draft.places.bins, read(snapshot, Snapshot).signed.meta
+    names = bins.names if bins else ()
+    there = {name: file.version for name in names if (file := draft.targets(name)) is not None}
+    if missing := [name for name in names if there.get(name) != meta_version(meta, name)]:
+        raise StateError(
+            f"{len(missing)} of the {len(names)} hash bins of {draft.gun} are not here as they were last.",
+            hint="Run it where the newest state was read whole, as trustkit inspect does, or sign the tags anew.",
+        )
+    return frozenset(names)

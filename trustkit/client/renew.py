@@ -175,8 +175,9 @@ class Renew:
 
 
 def renew(draft: Draft, roles: Collection[str]) -> None:
-    """Has the draft sign these roles anew, their contents as they are."""
-    for role in roles:
+    """Has the draft sign these roles anew, their contents as they are; with a holder of hash bins all of them."""
+    bins = draft.places.bins
+    for role in [*roles, *(bins.names if bins and bins.holder in roles else ())]:
         if role == "root":
             draft.edit_root()
         elif draft.targets(role) is not None:

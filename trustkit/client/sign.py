@@ -14,6 +14,7 @@ from trustkit.client.resolve import Outcome as Found
 from trustkit.client.resolve import Resolved, Resolver, Unresolved
 from trustkit.client.story import Story
 from trustkit.client.trust import Current
+from trustkit.core.bins import Near
 from trustkit.core.manifests import describe
 from trustkit.core.names import Digest, Gun, ImageRef, Tag
 from trustkit.core.ports.remote import ImageRegistry
@@ -34,7 +35,7 @@ class TagPublisher(Protocol):
     """What publishes changes of tags: ``Publisher``, or ``EitherPublisher``."""
 
     def require(self, gun: Gun) -> None: ...
-    def current(self, gun: Gun) -> Current | None: ...
+    def current(self, gun: Gun, tags: Near | None = None) -> Current | None: ...
     def publish(
         self,
         gun: Gun,
@@ -160,7 +161,7 @@ class Sign:
 
     def signed(self, gun: Gun, tag: Tag) -> Digest | None:
         """The digest that a tag is signed for now; None where it is unsigned.  Raises as ``Trust.current``."""
-        current = self._publisher.current(gun)
+        current = self._publisher.current(gun, Near({tag}))
         target = current.view.targets.get(tag) if current else None
         return target.digest if target else None
 

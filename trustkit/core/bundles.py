@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trustkit.core.bins import MAX_BITS
 from trustkit.core.formats.tuf1 import MAX_BYTES
 from trustkit.core.manifests import OCI_INDEX, OCI_MANIFEST, Descriptor
 from trustkit.core.names import Digest, Gun, ImageRef, shown
@@ -28,8 +29,8 @@ GUN_NAME = "vnd.trustkit.gun"
 REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_NAME = "io.containerd.image.name"
 MAX_INDEX = MAX_MANIFEST
-MAX_FILES = 512
-"""256 roots, the top-level roles, and every delegation that a client follows: far below this."""
+MAX_FILES = 512 + 2**MAX_BITS
+"""256 roots, the top-level roles, every delegation that a client follows, and the hash bins."""
 _EMPTY_DATA = b"{}"
 _ROLE = r"[a-z0-9][a-z0-9_-]{0,127}"
 _FILE = re.compile(rf"(?:timestamp|[1-9][0-9]{{0,9}}\.{_ROLE})\.json\Z")

@@ -7,10 +7,12 @@ from datetime import datetime
 
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
+from trustkit.core.delegations import RELEASES, TARGETS
 from trustkit.core.evaluate import evaluate_but_expiry
 from trustkit.core.formats.tuf1 import payload, read
 from trustkit.core.names import Gun
 from trustkit.core.onlinejudge import Record, check_delegated, known_root, named_versions, read_payload
+from trustkit.core.places import peek_places
 from trustkit.core.roots import ONLINE, check_root_keys, check_threshold, root_signers
 from trustkit.errors import BadSignature, BadVersion, Malformed, NotTrusted
 
@@ -38,9 +40,11 @@ def caught_up(
     check_threshold(root.signed, "root", root)
     if not root_keys or not root_keys <= root_signers(root):
         _check_known(gun, root, None if record.anew else known_root(record), named=bool(root_keys))
-    targets = read(files["targets"], Targets).signed
-    delegated = set(targets.delegations.roles or {}) if targets.delegations else set[str]()
-    kept = {role: data for role, data in files.items() if role in {"root", "targets", *ONLINE} | delegated}
+    held = {role: read(files[role], Targets, role).signed for role in (TARGETS, RELEASES) if role in files}
+    places = peek_places(root.signed, held)
+    named = [role.name for role in places.delegations.roles] if places.delegations else []
+    counting = {"root", TARGETS, *ONLINE, *named, *places.files}
+    kept = {role: data for role, data in files.items() if role in counting}
     try:
         evaluate_but_expiry(kept, gun, now, fresh=frozenset())
     except NotTrusted as error:

@@ -14,10 +14,12 @@ from typing import TypeVar
 
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
+from trustkit.core.delegations import RELEASES, TARGETS
 from trustkit.core.evaluate import evaluate_but_expiry
 from trustkit.core.formats.tuf1 import guns, issued, payload, read
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
+from trustkit.core.places import read_places
 from trustkit.core.roots import ONLINE, check_root_keys, check_threshold
 from trustkit.core.strictjson import serialise
 from trustkit.errors import (
@@ -162,8 +164,10 @@ def check_state(gun: Gun, record: Record, before: Record, timestamp: bytes, now:
         raise Malformed("The state has no root.")
     next_root(record.files["root"], before)
     changed = {role for role, data in _publishers(record).items() if data != before.files.get(role)}
+    bins = None if changed & {"root", TARGETS, RELEASES} else changed  # of the others nothing can have changed
     try:  # what expired before may stay so: who renews root can't wait for who renews targets
-        evaluate_but_expiry({**record.files, "timestamp": timestamp}, gun, now, fresh={*changed, *ONLINE})
+        files = {**record.files, "timestamp": timestamp}
+        evaluate_but_expiry(files, gun, now, fresh={*changed, *ONLINE}, bins=bins)
     except NotTrusted as error:
         raise Malformed(f"No client would take this state: {error.message}") from error
     check_delegated(record.files, changed - {"root", "targets"})
@@ -171,12 +175,15 @@ def check_state(gun: Gun, record: Record, before: Record, timestamp: bytes, now:
 
 def check_delegated(files: Mapping[str, bytes], changed: Set[str]) -> None:
     """Also what no client reads may rise only by its holders' signatures, or a name could be used up in advance."""
-    targets = read(files["targets"], Targets).signed
-    known = targets.delegations.roles or {} if targets.delegations else {}
+    held = {role: read(files[role], Targets, role).signed for role in (TARGETS, RELEASES) if role in files}
+    places = read_places(read(files["root"], Root).signed, held)
+    named = {role.name for role in places.delegations.roles} if places.delegations else set()
     for role in sorted(changed):
-        if role not in known:
+        binned = places.bins is not None and role in places.bins
+        if role not in named and not binned:
             raise BadDelegation(f"Nothing delegates to {role[:80]}, and its version rises.")
-        check_threshold(targets, role, read(files[role], Targets, f"{role[:80]}.json"))
+        delegator = held[places.granting(role)] if binned else held[TARGETS]
+        check_threshold(delegator, role, read(files[role], Targets, f"{role[:80]}.json"))
 
 
 def signed_file(data: bytes, key_id: str, signature: str) -> bytes:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from tuf.api.metadata import Root, Targets
 
-from trustkit.core.delegations import read_delegations
+from trustkit.core.delegations import RELEASES, TARGETS, read_delegations
 from trustkit.core.evaluate import check_received
 from trustkit.core.formats.tuf1 import read
 from trustkit.core.names import Gun, Tag
 from trustkit.core.pinning import MAX_ROOTS, anchor
+from trustkit.core.places import peek_places
 from trustkit.core.ports.remote import CollectionFiles, Pin
 from trustkit.core.readings import Reader
 from trustkit.errors import (
@@ -108,9 +109,10 @@ class UpdaterSource:
             if not all((folder / f"{role}.json").exists() for role in ROLES):
                 return None
             files = dict(_read(folder, ()))
-            delegations = read_delegations(read(files["targets"], Targets).signed, read(files["root"], Root).signed)
+            delegations = read_delegations(read(files[TARGETS], Targets).signed, read(files["root"], Root).signed)
             names = [role.name for role in delegations.roles] if delegations else []
-            return files | dict(_read(folder, [name for name in names if (folder / f"{name}.json").exists()]))
+            files.update(_read_existing(folder, names))
+            return {**files, **_read_existing(folder, _bins(files))}
 
     def verified_at(self, gun: Gun, pin: Pin) -> datetime | None:  # noqa: ARG002 - the port's
         """As ``KeptMetadata.verified_at``: a timestamp of format ``tuf`` says when it was signed."""
@@ -221,3 +223,17 @@ def _served_roots(fetch: Fetch) -> Iterator[bytes]:
 
 def _read(folder: Path, delegated: Iterable[str]) -> Mapping[str, bytes]:
     return {role: (folder / f"{role}.json").read_bytes() for role in (*ROLES, *delegated)}
+
+
+def _read_existing(folder: Path, delegated: Iterable[str]) -> Mapping[str, bytes]:
+    paths = {name: folder / f"{name}.json" for name in delegated}
+    return {name: path.read_bytes() for name, path in paths.items() if path.exists()}
+
+
+def _bins(files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """The names of the bins that the holder among these files delegates to."""
+    read_files = {
+        role: read(files[role], Targets, f"{role}.json").signed for role in (TARGETS, RELEASES) if role in files
+    }
+    bins = peek_places(read(files["root"], Root).signed, read_files).bins
+    return bins.names if bins else ()
