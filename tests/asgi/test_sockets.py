@@ -95,6 +95,21 @@ def taken(*sockets: socket.socket, names: str = "", count: str = "", process: st
     return found
 
 
+@pytest.mark.parametrize("where", ["0.0.0.0", "::"])
+def test_a_supervisors_socket_for_everybody_is_not_served_without_tls(tmp_path: Path, where: str) -> None:
+    family = socket.AF_INET6 if ":" in where else socket.AF_INET
+    with socket.create_server((where, 0), family=family) as everybody:
+        fd = everybody.fileno()
+        serve = [sys.executable, "-m", "trustkit", "serve", "--data-dir", str(tmp_path / "data")]
+        script = 'export LISTEN_PID=$$ LISTEN_FDS=1; fd=$0; exec "$@" 3<&"$fd"'
+        done = subprocess.run(
+            ["bash", "-c", script, str(fd), *serve], pass_fds=[fd], capture_output=True, text=True, timeout=60
+        )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is not loopback, and there is no TLS" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_supervisors_sockets_are_taken_by_name_and_none_that_is_not_one(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as tcp,

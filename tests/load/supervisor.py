@@ -106,6 +106,14 @@ class Supervisor:
         assert self.stop() == 0, self.log.read_text()
         self.start()
 
+    def hand_over(self) -> None:
+        """Starts another one beside it, and ends the first when the other is ready: no moment without one."""
+        before = self._process
+        self.start()
+        assert before is not None
+        before.send_signal(signal.SIGTERM)
+        assert before.wait(SECONDS) == 0, self.log.read_text()
+
     def close(self) -> None:
         """Ends it, if it runs, and its socket."""
         if self._process is not None and self._process.poll() is None:

@@ -19,7 +19,7 @@ from tests.load.supervisor import Supervisor
 from tests.real.test_tls import Authority
 from tests.service import PASSWORD, Person, run
 
-RESTARTS = 3
+RESTARTS = 2
 
 
 @dataclass
@@ -44,6 +44,12 @@ class Load:
         self._ended.set()
         for thread in self._threads:
             thread.join()
+
+    def goes_on(self) -> None:
+        """Returns after some more requests."""
+        before = self.done.total()
+        while self.done.total() < before + 50:
+            time.sleep(0.01)
 
     def _run(self, kind: Callable[[], None]) -> None:
         while not self._ended.is_set():
@@ -146,9 +152,9 @@ def test_no_request_fails_while_the_service_is_restarted(stage: Stage) -> None:
     with stage.load() as load:
         for _ in range(RESTARTS):
             stage.supervisor.restart()
-            before = load.done.total()
-            while load.done.total() < before + 50:
-                time.sleep(0.01)
+            load.goes_on()
+        stage.supervisor.hand_over()
+        load.goes_on()
     assert load.failed == []
     assert load.done["answered"] > 50 * RESTARTS
     assert load.done["last"] >= 1, "connections that were kept were told to go"

@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import re
 import socket
 import ssl
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from tuf.api.exceptions import DownloadHTTPError
+from tuf.ngclient import FetcherInterface, Updater
 
 from tests.conftest import Need, free_port
 from tests.real.nginx import running_nginx
@@ -355,6 +360,54 @@ def test_no_spelling_of_a_path_leads_past_the_gate(site: Site, pushed: Pushed, t
     assert answer.status in (400, 401, 403, 404), answer
     assert b"schemaVersion" not in answer.body
     assert b"trustkit-upstream" not in str(answer.headers).encode()
+
+
+def test_over_http_2_no_spelling_leads_past_the_gate_either(site: Site, pushed: Pushed, need: Need) -> None:
+    curl = [str(need("curl", "curl")), "-sS", "-g", "--http2", "--path-as-is", "--cacert", str(site.ca)]
+    curl += ["-H", f"Authorization: Bearer {puller(site)}", "-w", r"\n%{http_version} %{http_code}\n"]
+    names = {"manifest": pushed.unsigned, "hex": pushed.unsigned.removeprefix("sha256:")}
+    targets = [trick.format(**names) for trick in TRICKS.values() if trick.startswith("/")]
+    targets.append(f"/v2/strict/app/blobs/{pushed.unsigned}")
+    curl += [f"https://{site.stand.host}{target}" for target in targets]
+    done = subprocess.run(curl, capture_output=True, text=True, errors="replace", check=True, timeout=60)
+    statuses = re.findall(r"^2 (\d+)$", done.stdout, re.MULTILINE)
+    assert len(statuses) == len(targets)
+    assert set(statuses) <= {"400", "401", "403", "404"}, list(zip(targets, statuses, strict=True))
+    assert "schemaVersion" not in done.stdout
+    layer = f"https://{site.stand.host}/v2/strict/app/blobs/{pushed.layer}"
+    done = subprocess.run([*curl[:12], layer], capture_output=True, check=True, timeout=60)
+    assert done.stdout.endswith(b"\n2 200\n")
+
+
+class Through(FetcherInterface):
+    """What python-tuf's own client fetches with, through nginx."""
+
+    def __init__(self, site: Site, token: str) -> None:
+        self._site, self._token = site, token
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        answer = self._site.ask("GET", urlsplit(url).path, self._token)
+        if answer.status >= 400:
+            raise DownloadHTTPError("refused", answer.status)
+        return iter([answer.body])
+
+
+def test_the_stock_tuf_client_reads_a_collection_through_nginx(site: Site, pushed: Pushed, tmp_path: Path) -> None:
+    trust = f"https://{site.stand.host}/v2/{pushed.gun}/_trust"
+    fetcher = Through(site, puller(site))
+    first = b"".join(fetcher.fetch(f"{trust}/metadata/1.root.json"))
+    updater = Updater(
+        str(tmp_path),
+        f"{trust}/metadata/",
+        target_dir=str(tmp_path),
+        target_base_url=f"{trust}/targets/",
+        fetcher=fetcher,
+        bootstrap=first,
+    )
+    target = updater.get_targetinfo("v1")
+    assert target is not None
+    found = Path(updater.download_target(target)).read_bytes()
+    assert "sha256:" + hashlib.sha256(found).hexdigest() == pushed.signed
 
 
 def test_the_query_says_nothing_that_the_service_did_not_read(site: Site, pushed: Pushed) -> None:
