@@ -158,6 +158,8 @@ async def serve(
     if quick is not None and not (tls and tls.client_ca):
         config.http = partial(QuickProtocol, quick=quick)  # type: ignore[assignment]  # what makes one
     config.load()
+    if config.ssl is not None:
+        config.ssl.num_tickets = 0
     context = config.ssl if follow else None
     following = asyncio.create_task(renewed(context, tls.certificate, tls.key)) if context and tls else None
     try:
