@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.victims import ask
-from tests.service import Person, RunningService
+from tests.service import PASSPHRASE, Person, RunningService
 from trustkit.core.names import ImageRef
 from trustkit.hooks.gate import open_gate
 
@@ -142,9 +142,29 @@ def test_a_bundle_is_taken_by_who_has_pinned_the_certificate(converted: App, dor
     assert dora("verify", f"{converted.gun}:v1", "--bundle", str(made), "--max-age", "1d").status == 0
 
 
-def test_another_publisher_goes_on_in_format_tuf(
-    make: Make, service: RunningService, alice: Person, tmp_path: Path
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("key", "rotate", "GUN", "--role", "repository", "--yes"),
+        ("key", "rotate", "GUN", "--role", "online", "--yes"),
+        ("threshold", "set", "GUN", "--role", "root", "1"),
+        ("signer", "add", "ann", "GUN", "--key", "FOLDER/ann.pub"),
+    ],
+    ids=lambda words: " ".join(words[:2] + words[4:5]),
+)
+def test_each_command_that_changes_a_collection_follows(
+    make: Make, alice: Person, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
+    app, other = make(), Person("alice", tmp_path / "other", {"TRUSTKIT_SIGNER_PASSPHRASE": PASSPHRASE})
+    shutil.copytree(alice.home, other.home)
+    made = other("key", "generate", "--name", "ann", "--public-out", str(tmp_path / "ann.pub"))
+    assert made.status == 0, made.err
+    _convert(alice, app)
+    done = other(*(word.replace("GUN", app.gun).replace("FOLDER", str(tmp_path)) for word in words))
+    assert done.status == 0, done.err
+
+
+def test_another_publisher_goes_on_in_format_tuf(make: Make, alice: Person, tmp_path: Path) -> None:
     app = make()
     other = Person("alice", tmp_path / "other")
     shutil.copytree(alice.home, other.home)

@@ -77,7 +77,7 @@ def rotate(
     if role in ROLES and key is not None:
         raise UsageError(f"The service makes its {role} keys; --key is for a key that is here.")
     stores = Stores.of(ctx, passphrase_file, passphrase_fd, trust_dir)
-    docker = [gun for gun in named if stores.either.is_docker(gun)]
+    docker = [gun for gun in named if stores.either.is_docker_still(gun)]
     tuf = [gun for gun in named if gun not in docker]
     if docker and tuf and (key or public or old):
         raise UsageError(

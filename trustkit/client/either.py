@@ -16,7 +16,7 @@ from trustkit.core.bins import Near
 from trustkit.core.difference import Difference
 from trustkit.core.names import Gun
 from trustkit.core.rules import DOCKER, TUF
-from trustkit.errors import NotAllowed, NotTrusted, UsageError, WrongFormat
+from trustkit.errors import Converted, NotAllowed, NotTrusted, UsageError, WrongFormat
 
 Done = TypeVar("Done")
 
@@ -70,6 +70,18 @@ class EitherPublisher:
                 hint="Leave out --trust-dir, or make it with: trustkit init --format docker.",
             )
         return found == DOCKER
+
+    def is_docker_still(self, gun: Gun) -> bool:
+        """As ``is_docker``, after a look whether it was converted since: the pin has followed then (TRUST 5.4)."""
+        found = self.is_docker(gun)
+        if not found or self._only:
+            return found
+        try:
+            return self._trust.current(gun, self._clock()).pin.format == DOCKER
+        except Converted:
+            raise
+        except NotTrusted:
+            return True  # what is to be mended may be why
 
     def _format(self, gun: Gun) -> str:
         if self._wanted is None:

@@ -244,8 +244,8 @@ class Trust:
         return self._first_contact(gun)
 
     def require_format(self, gun: Gun) -> None:
-        """Raises WrongFormat where a GUN is pinned in a format that the caller can't do; asks nobody."""
-        if stored := self._leading.find(gun):
+        """Raises WrongFormat where a GUN is pinned in a format that the caller can't do; asks no person."""
+        if stored := self._leading.find(gun, only=self._only):
             self._check_format(gun, stored.format)
 
     def _check_format(self, gun: Gun, name: str) -> None:
