@@ -14,7 +14,7 @@ from tests.formats_docker.forge import Pair, certified, ecdsa, role_of, tags
 from trustkit.authority import arrivals
 from trustkit.core.formats.docker import files
 from trustkit.core.formats.docker.evaluate import evaluate
-from trustkit.core.formats.docker.history import MOST
+from trustkit.core.formats.docker.history import AHEAD, HIGHEST, MOST
 from trustkit.core.names import Gun, Tag
 from trustkit.errors import (
     BadSignature,
@@ -46,11 +46,13 @@ class Line:
     last: int = 4
     rotated: tuple[int, ...] = (2,)
     roots: dict[int, bytes] = field(default_factory=dict)
+    state: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         forge = self.office.forge
         ours = {role: forge.signers[role] for role in ("snapshot", "timestamp")}
         forge.signers |= {"snapshot": [ecdsa()], "timestamp": [ecdsa()]}
+        self.theirs = dict(forge.signers)
         before: list[Pair] = []
         for version in range(1, self.last + 1):
             forge.version = version
@@ -59,6 +61,9 @@ class Line:
             before = list(forge.signers["root"])
             if version in self.rotated:
                 forge.signers["root"] = [certified(gun=GUN)]
+        forge.versions = {"snapshot": 17, "timestamp": 40}
+        state = forge.files()
+        self.state = {"17.snapshot": state["snapshot"], "40.timestamp": state["timestamp"]}
         forge.version = self.last + 1
         forge.signers |= ours
         self.cosigners = before
@@ -70,8 +75,8 @@ class Line:
         made = {role: files.sign(each, forge.signers[role]) for role, each in signed.items()}
         pairs = {key.keyid: (key, signer) for key, signer in [*self.cosigners, *forge.signers["root"]]}
         made["root"] = files.sign(forge.root, list(pairs.values()))
-        former: dict[int, bytes | None] = {**self.roots, **{int(name[1:]): data for name, data in changed.items()}}
-        return made | {f"{version}.root": data for version, data in former.items() if data is not None}
+        roots: dict[int, bytes | None] = {**self.roots, **{int(name[1:]): data for name, data in changed.items()}}
+        return made | self.state | {f"{version}.root": data for version, data in roots.items() if data is not None}
 
 
 async def ready(it: Scene, *, allow: bool = True, last: int = 4) -> tuple[Office, Line]:
@@ -100,7 +105,7 @@ def test_a_collection_comes_with_its_roots_once(play: Play) -> None:
         office.forge.delegate(role_of("targets/ann", ann[0]), None, ann)
         upload = line.upload()
         versions = await office.publishing.publish(GUN, upload, ALICE)
-        assert versions == {"root": 5, "targets": 41, "snapshot": 1, "timestamp": 1}
+        assert versions == {"root": 5, "targets": 41, "snapshot": 17 + AHEAD + 1, "timestamp": 40 + AHEAD + 1}
         for version, data in line.roots.items():
             assert (await office.notary.file(GUN, "root", version, "")).file.data == data
         assert (await office.notary.file(GUN, "root", 5, "")).file.data == upload["root"]
@@ -108,7 +113,8 @@ def test_a_collection_comes_with_its_roots_once(play: Play) -> None:
         row = (await it.audit())[-1]
         assert (row.action, row.detail["former_roots"]) == ("collection-founded", [1, 4])
         assert not await left(office)
-        assert await office.signs("v1", "v2") == {"root": 5, "targets": 42, "snapshot": 2, "timestamp": 2}
+        after = {role: version + 1 for role, version in versions.items() if role != "root"}
+        assert await office.signs("v1", "v2") == {"root": 5, **after}
         with pytest.raises(Conflict, match="has a collection here already"):
             await office.publishing.publish(GUN, upload, ALICE)
         with pytest.raises(Conflict, match="none can come in its place"):
@@ -202,6 +208,58 @@ def test_a_line_that_does_not_hold_is_refused_whole(
     play(scene)
 
 
+def numbered(line: Line, role: str, version: int, *, by: str = "") -> dict[str, bytes]:
+    """The former server's last state with another version of a role, signed by its keys, or by those of another."""
+    forge = line.office.forge
+    root = forge.signers["root"]
+    kept, forge.signers = forge.signers, {**line.theirs, "root": root}
+    forge.signers[role] = forge.signers[by or role]
+    forge.versions = {"snapshot": 17, "timestamp": 40, role: version}
+    state, forge.signers = forge.files(), kept
+    return {
+        f"{forge.versions['snapshot']}.snapshot": state["snapshot"],
+        f"{forge.versions['timestamp']}.timestamp": state["timestamp"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        pytest.param(lambda line: {"17.snapshot": line.state["17.snapshot"]}, Malformed, id="no timestamp"),
+        pytest.param(lambda line: {"40.timestamp": line.state["40.timestamp"]}, Malformed, id="no snapshot"),
+        pytest.param(
+            lambda line: numbered(line, "timestamp", HIGHEST + 1), BadVersion, id="a version that leaves none"
+        ),
+        pytest.param(lambda line: line.state | {"41.timestamp": b"{}"}, Malformed, id="two timestamps"),
+        pytest.param(
+            lambda line: {"17.snapshot": line.state["17.snapshot"], "39.timestamp": line.state["40.timestamp"]},
+            BadVersion,
+            id="under another number",
+        ),
+        pytest.param(lambda line: numbered(line, "timestamp", 40, by="targets"), BadSignature, id="by another key"),
+        pytest.param(
+            lambda line: {
+                "17.snapshot": line.state["17.snapshot"],
+                **{k: v for k, v in numbered(line, "snapshot", 18).items() if k == "40.timestamp"},
+            },
+            Malformed,
+            id="a timestamp of another snapshot",
+        ),
+    ],
+)
+def test_how_far_the_other_server_is_has_to_be_signed_by_it(
+    play: Play, change: Callable[[Line], dict[str, bytes]], error: type[TrustkitError]
+) -> None:
+    async def scene(it: Scene) -> None:
+        office, line = await ready(it)
+        line.state = change(line)
+        with pytest.raises(error):
+            await office.publishing.publish(GUN, line.upload(), ALICE)
+        assert not await office.stored()
+
+    play(scene)
+
+
 def test_more_roots_than_clients_walk_are_refused_before_any_is_read(play: Play) -> None:
     async def scene(it: Scene) -> None:
         office, line = await ready(it)
@@ -216,7 +274,7 @@ def test_the_line_may_begin_later_and_versions_stay_bounded_without_it(play: Pla
     async def scene(it: Scene) -> None:
         office, line = await ready(it)
         whole = line.upload()
-        plain = {role: data for role, data in whole.items() if not role.endswith(".root")}
+        plain = {role: data for role, data in whole.items() if "." not in role}
         with pytest.raises(BadVersion, match="begins with version"):
             await office.publishing.publish(GUN, plain, ALICE)
         late = {name: data for name, data in whole.items() if name not in ("1.root", "2.root")}

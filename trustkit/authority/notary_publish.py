@@ -21,7 +21,7 @@ from trustkit.authority.settings import require_notary_api
 from trustkit.core.formats.docker.conversion import check_goes_on
 from trustkit.core.formats.docker.evaluate import evaluate_but_expiry
 from trustkit.core.formats.docker.files import read
-from trustkit.core.formats.docker.history import split_upload
+from trustkit.core.formats.docker.history import ROOT, Former, split_upload, versions_left
 from trustkit.core.formats.docker.judge import SNAPSHOT, Accepted, State, chain, judge
 from trustkit.core.formats.docker.keys import DockerKey, canonical_ids, key_of
 from trustkit.core.formats.docker.roots import root_signers
@@ -69,14 +69,14 @@ class NotaryPublishing:
         """Makes an upload the collection's current state: all roles or none.  One that is empty changes nothing.
 
         Args:
-            upload: bytes by role; former roots as ``N.root``, of a collection that comes from another server.
+            upload: bytes by role; what comes along from another server as ``N.root`` and so on.
 
         Returns:
             The current version of each role of the new state.
 
         Raises:
             Rejected, Conflict: see ``formats.docker.judge``.
-            ConsentMissing: former roots, and no operator has allowed them.
+            ConsentMissing: something comes from another server, and no operator has allowed it.
             FounderNotAllowed: a first root that no listed key signed (TRUST 3.8).
             RoleMissing, NameTaken, WrongFormat, TrustDisabled: as ``admit_to_notary``.
             StateError: a new collection, where the service's online keys can't be of this format.
@@ -98,7 +98,7 @@ class NotaryPublishing:
         gun: Gun,
         record: CollectionRecord | None,
         upload: Mapping[str, bytes],
-        former: Mapping[int, bytes],
+        former: Former,
         who: Requester,
     ) -> Mapping[str, int]:
         now = self._clock()
@@ -110,7 +110,8 @@ class NotaryPublishing:
         last = {role: file.data for role, file in current.items()}
         online, pending = _public(signers), _public(waiting)
         state = State(gun, {} if begins else chain(last), online, pending, {} if begins else last)
-        size = sum(map(len, (*upload.values(), *former.values(), *state.files.values())))
+        brought = [data for files in former.values() for data in files.values()]
+        size = sum(map(len, (*upload.values(), *brought, *state.files.values())))
         reader = Readings(read)
 
         def make() -> _Made:
@@ -133,7 +134,7 @@ class NotaryPublishing:
         await tx.changefeed.append(change_of(gun, made.files[-1], now))
         before = await asyncio.to_thread(_view, state, last, now, reader)
         versions = {file.role: file.version for file in made.files}
-        await tx.audit.append(_row(who, now, made, before, versions, adopted, sorted(former)))
+        await tx.audit.append(_row(who, now, made, before, versions, adopted, sorted(former.get(ROOT, ()))))
         return dict(made.view.versions) | versions
 
     def _make(
@@ -141,7 +142,7 @@ class NotaryPublishing:
         state: State,
         current: Mapping[str, StoredFile],
         upload: Mapping[str, bytes],
-        former: Mapping[int, bytes],
+        former: Former,
         keys: tuple[Mapping[str, Signer], Mapping[str, Signer]],
         now: datetime,
         reader: Reader,
@@ -160,13 +161,13 @@ class NotaryPublishing:
             error.context["versions"] = known | dict(_mapping(error.context.get("versions")))
             raise
         check_goes_on(accepted.root.signed)
-        for root in former.values():
-            check_goes_on(reader(root, Root).signed)
         files = [
             _numbered(stored(role, upload[role], reader), current, anew=accepted.founding or role in accepted.begins)
             for role in sorted(upload)
         ]
-        files = _with_former(files, former, current, reader)
+        if former:
+            files = _with_roots(files, former[ROOT], current, reader)
+            current = _further(current, versions_left(former), now)
         signers, waiting = keys
         adopted = {role: signer for role, signer in waiting.items() if _names(accepted, role, signer)}
         signers = {**signers, **adopted}
@@ -236,12 +237,16 @@ def _numbered(file: StoredFile, current: Mapping[str, StoredFile], *, anew: bool
     return replace(file, series=(head.series or 0) + 1)
 
 
-def _with_former(
+def _further(current: Mapping[str, StoredFile], left: Mapping[str, int], now: datetime) -> dict[str, StoredFile]:
+    """The last files, as if those of the service had come to these versions; what came further stays."""
+    there = {role: current[role].version if role in current else 0 for role in left}
+    return {**current, **{role: StoredFile(role, max(left[role], there[role]), b"", now) for role in left}}
+
+
+def _with_roots(
     files: list[StoredFile], former: Mapping[int, bytes], current: Mapping[str, StoredFile], reader: Reader
 ) -> list[StoredFile]:
     """The files and the former roots before them: all roots in one series, which is new where one was before."""
-    if not former:
-        return files
     series = (current["root"].series or 0) + 1 if "root" in current else 0
     roots = [stored("root", former[version], reader) for version in sorted(former)]
     return [replace(f, series=series) if f.role == "root" else f for f in [*roots, *files]]

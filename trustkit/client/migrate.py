@@ -91,6 +91,7 @@ class Migrate:
         plan = self._planned(former)
         if (current := self._there(former, plan)) is not None:
             return Migration(gun, "done", plan, former, current)
+        self._former.check_not_older(former)
         if not plan.problems:
             self._sign.require(self._draft(former, plan))
         return Migration(gun, "planned", plan, former)
@@ -111,6 +112,7 @@ class Migrate:
         plan = self._planned(former)
         if (current := self._there(former, plan)) is not None:
             return self._done(Migration(gun, "done", plan, former, current))
+        self._former.check_not_older(former)
         require_consents(plan, consents)
         online = {role: self._service.key(gun, role) for role in ONLINE}
         draft = self._draft(former, plan)
@@ -124,9 +126,8 @@ class Migrate:
         upload = counting_files(plan, former.files)
         del upload[SNAPSHOT], upload["timestamp"]
         upload |= self._sign(draft)
-        roots = {f"{version}.root": data for version, data in former.roots.items()}
         try:
-            self._service.publish(gun, {**roots, **upload})
+            self._service.publish(gun, {**_brought(former), **upload})
         except Conflict:
             if (current := self._there(former, plan)) is None:
                 raise
@@ -235,6 +236,15 @@ class Migrate:
             threshold = next(role.threshold for role in view.roles if role.name == "root")
             self._pins.add(Pin(str(migration.gun), key_ids=view.root_keys, threshold=threshold, format=DOCKER))
         return migration
+
+
+def _brought(former: FormerState) -> dict[str, bytes]:
+    """The roots there, and how far that server's own files are."""
+    brought = {f"{version}.root": data for version, data in former.roots.items()}
+    for role in ONLINE:
+        version = int(read(former.files[role], role_kind(role)).signed.version)
+        brought[f"{version}.{role}"] = former.files[role]
+    return brought
 
 
 def _roles(plan: MigrationPlan) -> frozenset[str]:

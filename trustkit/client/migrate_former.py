@@ -46,6 +46,7 @@ class FormerState:
     Attributes:
         server: what that is called.
         roots: by version the current root and those before it that are to be had, in one line.
+        pin: what its root keys were believed by.
         trusted: whose word its root keys are: ``named``, ``pinned``, ``own key`` or ``agreed to``.
         root_keys: the ids of the certificates in its current root.
     """
@@ -55,6 +56,7 @@ class FormerState:
     files: Mapping[str, bytes]
     roots: Mapping[int, bytes]
     view: SignedView
+    pin: Pin
     trusted: str
     root_keys: tuple[str, ...]
 
@@ -100,11 +102,17 @@ class Former:
             files = self._server.refresh(gun, pin, now).files
         except Expired:
             files = self._server.look(gun, pin).files
-        for before in self._seen(gun, pin):
-            check_not_older(files, before, gun)
         roots = self._line(gun, files["root"])
         view = evaluate_but_expiry(files, gun, now, fresh=())
-        return FormerState(gun, self._server.name, files, roots, view, trusted, view.root_keys)
+        return FormerState(gun, self._server.name, files, roots, view, pin, trusted, view.root_keys)
+
+    def check_not_older(self, state: FormerState) -> None:
+        """Raises RolledBack where something newer was verified on this machine, by trustkit or docker.
+
+        Of a collection that hasn't come to the service: from then on what is seen there is newer.
+        """
+        for before in self._seen(state.gun, state.pin):
+            check_not_older(state.files, before, state.gun)
 
     def _pin(self, gun: Gun, root_keys: Sequence[str]) -> tuple[Pin, str]:
         """Never silently what is served (TRUST 5.3)."""

@@ -21,10 +21,11 @@ MAX_LARGE = 32 * 1024 * 1024
 _TYPE = re.compile(r"multipart/form-data; ?boundary=(\"?)([0-9A-Za-z'()+_,./:=?-]{1,70})\1\Z", re.IGNORECASE)
 PART = re.compile(rb'form-data; ?name="files"; ?filename="([a-z0-9][a-z0-9_-]{0,127})\.json"\Z')
 NOTARY_PART = re.compile(
-    rb'form-data; ?name="files"; ?filename="([1-9][0-9]{0,9}\.root|[a-z0-9][a-z0-9_/-]{0,254})(?:\.json)?"\Z'
+    rb'form-data; ?name="files"; ?filename="'
+    rb'([1-9][0-9]{0,9}\.(?:root|snapshot|timestamp)|[a-z0-9][a-z0-9_/-]{0,254})(?:\.json)?"\Z'
 )
 """Whole headers in the one spelling that clients use: of a parameter that stands twice, nobody has to guess which.
-Notary's ``N.root.json`` is a former root, which comes with a collection from another server."""
+Notary's ``N.root.json`` and so on are what a collection brings along from another server."""
 
 
 class _Reader:

@@ -33,8 +33,8 @@ from trustkit.server.uploads import Uploads
 NO_CACHE = ("cache-control", "no-cache")
 """Of what may be another file later, a version's too: versions begin anew where a collection does."""
 
-MOST_PARTS = MAX_PARTS + FORMER_ROOTS
-"""A collection that comes from another server brings its former roots."""
+MOST_PARTS = MAX_PARTS + FORMER_ROOTS + 2
+"""A collection that comes from another server brings its roots, and the last snapshot and timestamp of that."""
 
 _NUMBER = re.compile(r"-?[0-9]{1,9}\Z")
 _METHODS: Mapping[type[NotaryRoute], frozenset[str]] = {

@@ -15,7 +15,7 @@ from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets
 
 from trustkit.core.formats.docker.files import meta_name, read, role_kind
-from trustkit.core.formats.docker.history import check_line
+from trustkit.core.formats.docker.history import Former, check_former
 from trustkit.core.formats.docker.keys import DockerKey, canonical_ids
 from trustkit.core.formats.docker.roles import TARGETS, check_role, parent
 from trustkit.core.formats.docker.roots import check_root, check_root_at, check_successor, check_threshold
@@ -97,15 +97,15 @@ def judge(
     now: datetime,
     lifetimes: Lifetimes,
     reader: Reader = read,
-    former: Mapping[int, bytes] | None = None,
+    former: Former | None = None,
 ) -> Accepted:
     """Holds an upload against the stored state.
 
     Args:
         upload: bytes by role.
         reader: reads the files, where the caller has one that remembers them.
-        former: by version the roots of a collection that comes from another trust server, where its operator allowed
-            that: its root follows the last of them, and its other files may begin with any version.
+        former: what a collection brings along from another trust server, where the operator allowed that: its root
+            follows the last of those, and its other files may begin with any version.
 
     Raises:
         Rejected: a leaf for each rule broken; nothing may be stored.
@@ -117,7 +117,7 @@ def judge(
 class _Judging:
     def __init__(
         self, state: State, upload: Mapping[str, bytes], now: datetime, lifetimes: Lifetimes, reader: Reader,
-        former: Mapping[int, bytes],
+        former: Former,
     ) -> None:  # fmt: skip
         self._state = state
         self._upload = upload
@@ -166,7 +166,7 @@ class _Judging:
         if self._state.files:
             check_successor(self._reader(self._state.files[ROOT], Root), root, data, gun)
         elif self._former:
-            check_successor(check_line(self._former, gun, reader=self._reader), root, data, gun)
+            check_successor(check_former(self._former, gun, reader=self._reader), root, data, gun)
         else:
             check_root(root.signed, gun)
             check_threshold(root.signed, ROOT, root, data)
