@@ -87,7 +87,7 @@ def test_a_server_that_is_gone_is_said_to_be_and_comes_back(how: signal.Signals)
             async with opened(url) as store:
                 await put(store, "before")
                 server.stop(how)
-                for call in (got(store), put(store, "lost")):
+                for call in (store.changed_since(""), got(store), put(store, "lost")):
                     began = time.monotonic()
                     with pytest.raises(DatabaseUnavailable, match="can't be reached") as caught:
                         await call
@@ -323,8 +323,13 @@ def test_a_replica_whose_clock_is_off_decides_nothing_until_it_is_set(
     async def body() -> None:
         async with opened(database) as store:
             await put(store, "before")
-            monkeypatch.setattr("trustkit.store.postgres.store.time.time", lambda: real() + offset)
-            for call in (got(store), put(store, "by a wrong clock"), put(store, "by a wrong clock", None)):
+            monkeypatch.setattr("trustkit.store.postgres.session.time.time", lambda: real() + offset)
+            for call in (
+                store.changed_since(""),
+                got(store),
+                put(store, "by a wrong clock"),
+                put(store, "by a wrong clock", None),
+            ):
                 if words is None:
                     await call
                     continue

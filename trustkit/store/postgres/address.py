@@ -18,7 +18,7 @@ SCHEMES = ("postgresql://", "postgres://")
 SOCKETS = "/var/run/postgresql"
 """The folder of the server's socket where the URL names no host; Debian's."""
 VERIFIED = ("verify-ca", "verify-full")
-CONNECT_SECONDS = 5
+CONNECT_SECONDS = 3
 MAX_PASSWORD = 4096
 
 _OURS: Mapping[str, str | int] = {

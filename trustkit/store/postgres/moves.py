@@ -20,7 +20,7 @@ from trustkit.core.ports.changes import Changed
 from trustkit.errors import TrustkitError
 from trustkit.store.postgres.foreign import mapped
 from trustkit.store.postgres.pool import close
-from trustkit.store.postgres.session import deadline
+from trustkit.store.postgres.session import deadline, require_same_time
 
 ANSWER_SECONDS = 0.5
 """After half a second without an answer, what was read before counts no more: it is asked of the database."""
@@ -28,7 +28,7 @@ KEEP_SECONDS = 300
 """How long notes are kept; whoever hasn't asked for as long is told that anything may have changed."""
 
 _ASK = """
-SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
+SELECT extract(epoch FROM clock_timestamp())::float8, pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
     array(SELECT xid::text || ' ' || coalesce(gun, '') FROM moves WHERE xid >= %s::text::xid8)
 """
 _CLEAR = f"DELETE FROM moves WHERE at < clock_timestamp() - interval '{KEEP_SECONDS} seconds'"  # noqa: S608 - ours
@@ -74,7 +74,8 @@ class Moves:
         known = bool(mark) and mark == self._mark and asked - self._asked < KEEP_SECONDS / 2
         with mapped(), deadline(connection, ANSWER_SECONDS):
             cursor = await connection.execute(_ASK, (mark.partition(":")[2] if known else "0",))
-            lowest, notes = await cursor.fetchone() or (0, [])
+            clock, lowest, notes = await cursor.fetchone() or (0.0, 0, [])
+            require_same_time(clock)
             if asked - self._cleared > KEEP_SECONDS / 10:
                 self._cleared = asked
                 await connection.execute(_CLEAR)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ IDLE_SECONDS = 30
 """How long a transaction may wait for us: over what a separate signer or a device takes to sign."""
 
 
+CLOCK_SECONDS = 60.0
+"""How far the clocks of replicas and of the database may be apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How many seconds something may take until the connection counts as broken.
@@ -38,7 +43,7 @@ class Patience:
         locks: until the locks of a write are free.
     """
 
-    begin: float = 5.0
+    begin: float = 3.0
     answer: float = 10.0
     scan: float = STATEMENT_SECONDS + 5.0
     commit: float = 15.0
@@ -115,6 +120,20 @@ async def _set_up(connection: AsyncConnection[Any]) -> None:
         raise DatabaseUnavailable("The database is a standby, which takes no changes.", hint="Name the primary.")
     if synchronous == "off":
         await connection.execute("SET synchronous_commit = on")
+
+
+def require_same_time(there: float) -> None:
+    """Returns where the server's clock shows about the same as ours; raises DatabaseUnavailable.
+
+    By its clock a replica says what has expired, and signs when; which of the two is wrong, nobody can tell here.
+    """
+    ahead = time.time() - there
+    if abs(ahead) > CLOCK_SECONDS:
+        side = "ahead of" if ahead > 0 else "behind"
+        raise DatabaseUnavailable(
+            f"This replica's clock is {abs(ahead):.0f} s {side} that of its database: it decides nothing by it.",
+            hint="Set both by NTP; the service goes on by itself then.",
+        )
 
 
 @contextmanager

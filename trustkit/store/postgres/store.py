@@ -22,7 +22,7 @@ from trustkit.store.postgres.foreign import AGAIN, mapped
 from trustkit.store.postgres.locks import TO_READ, TURN_SECONDS, name_of, to_write
 from trustkit.store.postgres.moves import Moves
 from trustkit.store.postgres.pool import Pool, close
-from trustkit.store.postgres.session import Patience, Unconnected, connect, deadline
+from trustkit.store.postgres.session import Patience, Unconnected, connect, deadline, require_same_time
 from trustkit.store.postgres.statements import Compiler, PostgresStatements
 from trustkit.store.postgres.tables import prepare
 from trustkit.store.transaction import SqlTransaction
@@ -32,8 +32,6 @@ log = logging.getLogger("trustkit.database")
 CONNECTIONS = 10
 WRITERS = 6
 """At most so many connections are held by writers, who may wait for locks: reads go on meanwhile."""
-CLOCK_SECONDS = 60.0
-"""How far the clocks of replicas and of the database may be apart."""
 
 
 class PostgresStore:
@@ -157,7 +155,7 @@ class PostgresStore:
             connection = await self._pool.take()
             try:
                 with mapped(), deadline(connection, seconds):
-                    _require_same_time(await _last(await connection.execute(begin)))
+                    require_same_time(await _last(await connection.execute(begin)))
             except DatabaseUnavailable:
                 broken = connection.closed
                 await self._end(connection)
@@ -210,20 +208,6 @@ async def _last(cursor: AsyncCursor[Any]) -> float:
         pass
     row = await cursor.fetchone()
     return float(row[0]) if row else 0.0
-
-
-def _require_same_time(there: float) -> None:
-    """Returns where the server's clock shows about the same as ours; raises DatabaseUnavailable.
-
-    By its clock a replica says what has expired, and signs when; which of the two is wrong, nobody can tell here.
-    """
-    ahead = time.time() - there
-    if abs(ahead) > CLOCK_SECONDS:
-        side = "ahead of" if ahead > 0 else "behind"
-        raise DatabaseUnavailable(
-            f"This replica's clock is {abs(ahead):.0f} s {side} that of its database: it decides nothing by it.",
-            hint="Set both by NTP; the service goes on by itself then.",
-        )
 
 
 def _idle(connection: AsyncConnection[Any]) -> bool:
