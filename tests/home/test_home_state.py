@@ -154,6 +154,21 @@ def test_a_pin_of_format_tuf_gives_way_to_no_older_format(tmp_path: Path) -> Non
     assert [pin.format for pin in pins.list()] == ["tuf"]
 
 
+def test_a_pin_follows_only_from_where_it_is(tmp_path: Path) -> None:
+    """Whoever pinned otherwise meanwhile, or took the pin away, has the last word; a pattern stays for the others."""
+    pins, gun = FilePinStore(tmp_path / "pins.json"), Gun.parse("registry.example/app")
+    old = keyed("registry.example/*", format_="docker")
+    new, other = keyed(str(gun)), keyed(str(gun), OTHER)
+    assert pins.follow(old, new) is None
+    assert pins.list() == []
+    pins.add(old)
+    assert pins.follow(old, new) == new
+    assert sorted(pin.format for pin in pins.list()) == ["docker", "tuf"]
+    assert pins.follow(old, other) == new
+    pins.add(other, replace=True)
+    assert pins.follow(old, new) == other == pins.find(gun)
+
+
 def test_a_pin_by_authority_is_found_as_it_was(tmp_path: Path) -> None:
     pins, pin = FilePinStore(tmp_path / "pins.json"), Pin("registry.example/*", format="docker", authorities=PEM)
     pins.add(pin)
