@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -115,6 +116,7 @@ class _Selects:
         self.hashed = hashed
 
     @classmethod
+    @functools.cache  # a transaction takes 0.7 ms to begin without
     def of(cls, files: Select[Any]) -> _Selects:
         role = stored_files.c.role == bindparam("role")
         current = files.join(

@@ -38,6 +38,7 @@ _DOCKER_BEGINS = b'{"signed":'
 """How every file of format ``docker`` begins, and none of format ``tuf``."""
 
 _RECORD = select(former.c.gun, former.c.converted, former.c.until, former.c.ended, former.c.reason)
+_BY_GUN = _RECORD.where(former.c.gun == bindparam("gun"))
 _ROW = select(former.c.collection).where(former.c.gun == bindparam("gun"))
 _COLLECTION = select(
     collections.c.id, collections.c.generation, collections.c.created, collections.c.repository
@@ -53,7 +54,7 @@ class SqlFormer(SqlFiles):
         super().__init__(statements, _FILES)
 
     async def get(self, gun: Gun) -> FormerRecord | None:
-        row = (await self._run(_RECORD.where(former.c.gun == bindparam("gun")), {"gun": str(gun)})).first
+        row = (await self._run(_BY_GUN, {"gun": str(gun)})).first
         return _record(row) if row else None
 
     async def list(self) -> builtins.list[FormerRecord]:
