@@ -145,12 +145,13 @@ def signed_by_notary(folder: Path, server: str, ca: Path, gun: str) -> None:
     until_done([*notary, "publish", gun], environ)
 
 
-def token(host: str, scope: str) -> str:
-    """An access token for alice's password."""
+def token(host: str, scope: str, *, offline: bool = False) -> str:
+    """An access token for alice's password, or the refresh token that a login keeps."""
     form = {"grant_type": "password", "username": "alice", "password": PASSWORD, "service": host, "scope": scope}
+    form |= {"access_type": "offline"} if offline else {}
     request = urllib.request.Request(f"https://{host}/oauth2/token", urllib.parse.urlencode(form).encode())
     with urllib.request.urlopen(request, timeout=10, context=unchecked()) as answer:
-        return str(json.loads(answer.read())["access_token"])
+        return str(json.loads(answer.read())["refresh_token" if offline else "access_token"])
 
 
 @contextmanager
