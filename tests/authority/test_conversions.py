@@ -30,6 +30,7 @@ from trustkit.core.formats.docker import files
 from trustkit.core.formats.docker.bare import as_tuf
 from trustkit.core.formats.docker.draft import DockerDraft
 from trustkit.core.formats.docker.evaluate import evaluate
+from trustkit.core.growth import Growth
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.former import FormerRecord
@@ -51,7 +52,9 @@ class Bureau(Office):
         plan = plan_conversion(stored, evaluate(stored, GUN, self.it.now), self.it.now)
         assert plan.problems == ()
         state = await self.conversions.prepare(GUN, ALICE)
-        built = build_conversion(plan, state.keys, now=self.it.now, lifetimes=Lifetimes(), last=state.last)
+        built = build_conversion(
+            plan, state.keys, now=self.it.now, lifetimes=Lifetimes(), last=state.last, growth=self.growth
+        )
         draft = DockerDraft(GUN, stored, now=self.it.now, lifetimes=Lifetimes(), holds=lambda _role, _keys: True)
         freeze(draft, until)
         changed = {role: draft.root if role == "root" else draft.files[role] for role in draft.changed}
@@ -63,11 +66,13 @@ class Bureau(Office):
         return self.signed(built), docker
 
     managed: frozenset[str] = frozenset({"snapshot"})
+    growth = Growth()
 
     def signed(self, built: Converted) -> dict[str, bytes]:
         named = {"root": "root", "targets": "targets", "releases": "targets/releases"}
+        holder = named[built.bins.holder] if built.bins else ""
         payloads: Mapping[str, Root | Targets] = {"root": built.root, **built.files}
-        return {role: self.signs_in_tuf(payload, named[role]) for role, payload in payloads.items()}
+        return {role: self.signs_in_tuf(payload, named.get(role, holder)) for role, payload in payloads.items()}
 
     def signs_in_tuf(self, payload: Root | Targets, role: str) -> bytes:
         signers = {as_tuf(key).keyid: crypto(pair) for pair in self.forge.signers[role] for key in [pair[0]]}
@@ -343,6 +348,28 @@ def test_a_publishers_snapshot_goes_along(play: Play) -> None:
         await office.renewal.round()
         frozen = await office.frozen()
         assert evaluate(frozen, GUN, it.now).versions["snapshot"] == made.version + 1
+
+    play(scene)
+
+
+@pytest.mark.parametrize("signers", [False, True], ids=["targets", "releases"])
+def test_a_large_collection_begins_in_bins(play: Play, *, signers: bool) -> None:
+    async def scene(it: Scene) -> None:
+        office = await opened(it)
+        office.growth = Growth(above=5, bits=3)
+        names = {"v1", "v2"} if signers else {f"t{number}" for number in range(40)}
+        await office.signs(*names)
+        if signers:
+            signer, released = ecdsa(), {f"t{number}" for number in range(40)}
+            office.forge.delegate(role_of("targets/releases", signer[0]), tags(*released), signer)
+            office.forge.roles["targets/releases"].expires = office.forge.expires
+            office.forge.roles["targets"].version += 1
+            await office.publishing.publish(GUN, office.upload("targets", "targets/releases"), ALICE)
+            names |= released
+        await office.converted()
+        stored = await office.stored()
+        assert {role for role in stored if role.startswith("bins-")} == {f"bins-1-{number}" for number in range(8)}
+        assert await office.tags() == names
 
     play(scene)
 

@@ -16,6 +16,7 @@ from trustkit.core.convertplan import ConversionPlan, plan_conversion
 from trustkit.core.delegations import read_delegations
 from trustkit.core.formats.docker.bare import as_tuf
 from trustkit.core.formats.docker.evaluate import evaluate
+from trustkit.core.growth import Growth
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Digest
 from trustkit.core.targets import read_target, write_target
@@ -55,7 +56,7 @@ def online() -> dict[str, Key]:
 def test_without_signers_the_tags_stay_in_targets() -> None:
     plan = planned(Forge())
     assert (list(plan.tags), plan.signers, plan.left, plan.problems) == (["v1"], (), (), ())
-    made = build_conversion(plan, online(), now=NOW, lifetimes=Lifetimes(), last={})
+    made = build_conversion(plan, online(), now=NOW, lifetimes=Lifetimes(), last={}, growth=Growth())
     assert list(made.files) == ["targets"]
     assert made.delegations is None
     assert list(made.files["targets"].targets) == ["v1"]
@@ -71,7 +72,7 @@ def test_dockers_signers_sign_on_and_what_they_signed_is_attributed() -> None:
     assert names(plan) == {"alice": (), "bob": ()}
     assert {name: sorted(tag.signers) for name, tag in plan.tags.items()} == {"v1": [], "v2": ["alice"], "v3": []}
     assert left(plan) == {"v3": False, "v9": False}
-    made = build_conversion(plan, online(), now=NOW, lifetimes=Lifetimes(), last={"releases": 7})
+    made = build_conversion(plan, online(), now=NOW, lifetimes=Lifetimes(), last={"releases": 7}, growth=Growth())
     assert sorted(made.files["releases"].targets) == ["v1", "v2", "v3"]
     assert (made.files["releases"].version, made.files["targets"].targets) == (8, {})
     assert {role: list(file.targets) for role, file in made.attributions.items()} == {"alice": ["v2"]}
@@ -94,11 +95,13 @@ def test_custom_data_stays_and_its_own_member_is_what_trustkit_says_of_a_tag() -
     assert plan.tags["v1"].custom == {"n": [1]}
     assert plan.tags["v1"].target.media_type == ours["media_type"]
     assert [(lost.what, lost.name) for lost in plan.losses] == [("custom", "v2")]
-    made = build_conversion(plan, online(), now=NOW, lifetimes=Lifetimes(), last={})
+    made = build_conversion(plan, online(), now=NOW, lifetimes=Lifetimes(), last={}, growth=Growth())
     entries = made.files["targets"].targets
     assert entries["v1"].custom == {"n": [1], "x-trustkit": ours}
     assert read_target("v2", entries["v2"], "targets").media_type == ""
-    typed = build_conversion(plan.typed({"v2": "a/b"}), online(), now=NOW, lifetimes=Lifetimes(), last={})
+    typed = build_conversion(
+        plan.typed({"v2": "a/b"}), online(), now=NOW, lifetimes=Lifetimes(), last={}, growth=Growth()
+    )
     assert read_target("v2", typed.files["targets"].targets["v2"], "targets").media_type == "a/b"
 
 
@@ -131,7 +134,7 @@ def test_a_limited_signer_answers_alone_and_signs_nothing_else() -> None:
     forge.delegate(role_of("targets/alice", alice[0], paths=("v",)), {}, alice)
     forge.delegate(role_of("targets/bob", bob[0]), {}, bob)
     plan = planned(forge)
-    made = build_conversion(plan, online(), now=NOW, lifetimes=Lifetimes(), last={})
+    made = build_conversion(plan, online(), now=NOW, lifetimes=Lifetimes(), last={}, growth=Growth())
     assert {role: sorted(file.targets) for role, file in made.files.items()} == {
         "targets": [], "alice": ["v1", "v2"], "releases": ["w1"],
     }  # fmt: skip
@@ -184,7 +187,7 @@ def test_nobody_may_sign_more_and_what_is_lost_takes_consent(more: Callable[[For
     plan = planned(forge)
     assert [entry.name for entry in plan.losses] == [lost]
     assert lost.rpartition("/")[2] not in names(plan)
-    made = build_conversion(plan, online(), now=NOW, lifetimes=Lifetimes(), last={})
+    made = build_conversion(plan, online(), now=NOW, lifetimes=Lifetimes(), last={}, growth=Growth())
     assert read_delegations(made.files["targets"], made.root) is not None
     assert {tag for file in made.files.values() for tag in file.targets} == {"v1", "v2"}
 
@@ -224,7 +227,7 @@ def test_thresholds_stay_and_one_repository_key_never_gets_enough() -> None:
     forge = Forge(signers={"root": keys, "targets": repository}, thresholds={"root": 2, "targets": 2})
     forge.delegate(role_of("targets/releases", alice[0]), tags("v2"), alice)
     plan = planned(forge)
-    made = build_conversion(plan, online(), now=NOW, lifetimes=Lifetimes(), last={})
+    made = build_conversion(plan, online(), now=NOW, lifetimes=Lifetimes(), last={}, growth=Growth())
     roles = made.root.roles
     assert (roles["root"].threshold, roles["targets"].threshold) == (2, 2)
     assert made.delegations is not None

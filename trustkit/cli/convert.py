@@ -106,7 +106,7 @@ def converting(ctx: Context, store: FileKeyStore) -> Convert:
     from trustkit.client.convert import Convert
     from trustkit.client.convert_signing import ConvertSigning
     from trustkit.client.docker_signing import DockerSigning
-    from trustkit.config import lifetimes
+    from trustkit.config import growth, lifetimes
     from trustkit.keys.dockerstore import DockerIds
     from trustkit.remote.convert import HttpConversions
 
@@ -118,6 +118,7 @@ def converting(ctx: Context, store: FileKeyStore) -> Convert:
         ctx.source,
         ctx.registry,
         lifetimes=lifetimes(ctx.environ).value,
+        growth=growth(ctx.environ).value,
         clock=ctx.now,
         say=note,
     )

@@ -21,6 +21,7 @@ from trustkit.core.formats.docker.bare import all_as_tuf
 from trustkit.core.formats.docker.draft import DockerDraft
 from trustkit.core.formats.docker.files import read as read_docker
 from trustkit.core.formats.docker.keys import canonical_ids
+from trustkit.core.growth import Growth
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.patterns import GunPattern
@@ -79,6 +80,7 @@ class Convert:
         registry: ImageRegistry,
         *,
         lifetimes: Lifetimes,
+        growth: Growth,
         clock: Callable[[], datetime],
         say: Callable[[str], None],
     ) -> None:
@@ -89,6 +91,7 @@ class Convert:
         self._kept = kept
         self._registry = registry
         self._lifetimes = lifetimes
+        self._growth = growth
         self._clock = clock
         self._say = say
 
@@ -176,7 +179,9 @@ class Convert:
         typed = plan.typed(media_types(self._registry, gun, plan))
         keys = self._service.conversion(gun, prepare=True)
         now = self._clock()
-        made = build_conversion(typed, keys.keys, now=now, lifetimes=self._lifetimes, last=keys.last)
+        made = build_conversion(
+            typed, keys.keys, now=now, lifetimes=self._lifetimes, last=keys.last, growth=self._growth
+        )
         draft = self._draft(gun, base)
         freeze(draft, until)
         tuf, docker = self._sign.tuf(made), self._sign.docker(draft, until)
@@ -187,7 +192,8 @@ class Convert:
         current = self._pinned(gun, base.files["root"], versions)
         self._check_same(gun, base.view, current.view)
         unknown = sum(not tag.target.media_type for tag in typed.tags.values())
-        silent = tuple(sorted(set(made.attributions) - set(tuf)))
+        signed = {name for tag in plan.tags.values() for name in tag.signers}
+        silent = tuple(sorted(signed & {one.name for one in plan.signers if not one.paths} - set(tuf)))
         return ConversionReport(gun, "converted", plan, until, told.ended, current, unknown, silent)
 
     def _check_frozen(self, gun: Gun, base: Current, docker: Mapping[str, bytes]) -> None:

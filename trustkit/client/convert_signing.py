@@ -74,13 +74,15 @@ class ConvertSigning:
         root = made.root.roles
         files = {"root": self._signed(made.root, usable(self._keys, "root", root["root"].keyids))}
         for role, file in made.files.items():
-            named = made.delegations.get(role) if made.delegations else None
+            named = made.delegations.get(_signer_of(role, made)) if made.delegations else None
             key_ids, threshold = (
                 (root[TARGETS].keyids, root[TARGETS].threshold)
                 if named is None
                 else (list(named.key_ids), named.threshold)
             )
-            files[role] = self._signed(file, usable(self._keys, role, key_ids)[:threshold])
+            files[role] = self._signed(
+                file, usable(self._keys, named.name if named else TARGETS, key_ids)[:threshold]
+            )
         for role, file in made.attributions.items():
             assert made.delegations is not None  # noqa: S101 - it has the role
             own = made.delegations.get(role)
@@ -98,3 +100,8 @@ class ConvertSigning:
 
     def _signed(self, signed: Root | Targets, infos: Iterable[KeyInfo]) -> bytes:
         return sign(signed, {info.id: self._keys.unlock(info) for info in infos})
+
+
+def _signer_of(role: str, made: Converted) -> str:
+    """The role whose keys sign a file: a bin is signed by those of the role whose tags lie in it."""
+    return made.bins.holder if made.bins is not None and role in made.bins else role

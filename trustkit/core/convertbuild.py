@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from securesystemslib.signer import Key
 from tuf.api.metadata import Root, Targets
 
+from trustkit.core.bins import Bins, holder_keys, holder_of, next_prefix
 from trustkit.core.build import first_targets, new_root
 from trustkit.core.convertplan import CarriedTag, ConversionPlan
 from trustkit.core.delegations import ANY_PATH, RELEASES, TARGETS, Delegation, Delegations, Kind, write_delegations
 from trustkit.core.formats.docker.conversion import mark_last
 from trustkit.core.formats.docker.draft import DockerDraft
+from trustkit.core.growth import Growth
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.targets import write_target
+
+MOST_ATTRIBUTED = 10_000
+"""Tags of one signer: what says who signed has to fit one file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class Converted:
     """A collection in format ``tuf`` to be signed.
 
     Attributes:
-        files: ``targets`` and the delegated roles that grant trust, by name.
+        files: ``targets``, the delegated roles that grant trust, and the hash bins, by name.
         attributions: those that say who signed what, by name; each goes only where its key is here.
         delegations: None where there are no signers.
     """
@@ -32,6 +37,7 @@ class Converted:
     files: Mapping[str, Targets]
     attributions: Mapping[str, Targets]
     delegations: Delegations | None
+    bins: Bins | None = None
 
 
 def build_conversion(
@@ -41,12 +47,14 @@ def build_conversion(
     now: datetime,
     lifetimes: Lifetimes,
     last: Mapping[str, int],
+    growth: Growth,
 ) -> Converted:
     """Makes it.
 
     Args:
         online: the service's new keys by role.
         last: by role a version that was used before, where the collection was once in format ``tuf``.
+        growth: when the tags lie in hash bins from the beginning.
     """
     life = lifetimes.default
     root = new_root(
@@ -68,7 +76,8 @@ def build_conversion(
 
     found = delegations_of(plan)
     if found is None:
-        return Converted(root, {TARGETS: first(TARGETS, plan.tags)}, {}, None)
+        whole = {TARGETS: first(TARGETS, plan.tags)}
+        return Converted(root, whole, {}, None, _binned(whole, root, None, first, last, growth))
     targets = first(TARGETS, {})
     targets.delegations = write_delegations(found.roles, found.keys)
     held: dict[str, dict[str, CarriedTag]] = {role.name: {} for role in found.trusted}
@@ -78,9 +87,30 @@ def build_conversion(
     attributing = {}
     for role in found.attributions.values():
         theirs = {name: tag for name, tag in held[RELEASES].items() if role.name in tag.signers}
-        if theirs:
+        if 0 < len(theirs) <= MOST_ATTRIBUTED:
             attributing[role.name] = first(role.name, theirs)
-    return Converted(root, files, attributing, found)
+    return Converted(root, files, attributing, found, _binned(files, root, found, first, last, growth))
+
+
+def _binned(
+    files: dict[str, Targets],
+    root: Root,
+    delegations: Delegations | None,
+    first: Callable[[str, Mapping[str, CarriedTag]], Targets],
+    last: Mapping[str, int],
+    growth: Growth,
+) -> Bins | None:
+    """Puts too many tags for one file into bins, as whoever signs the next tag would (``Draft.grow``)."""
+    holder = holder_of(delegations)
+    entries = files[holder].targets
+    if not 0 < growth.above < len(entries):
+        return None
+    bins = Bins(holder, next_prefix(last), growth.bits, *holder_keys(delegations, root))
+    files[holder].targets, files[holder].delegations = {}, bins.write()
+    files |= {name: first(name, {}) for name in bins.names}
+    for path, entry in entries.items():
+        files[bins.of(path)].targets[path] = entry
+    return bins
 
 
 def delegations_of(plan: ConversionPlan) -> Delegations | None:

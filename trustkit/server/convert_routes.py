@@ -11,9 +11,10 @@ from trustkit.authority.publish import Requester
 from trustkit.core.names import Gun
 from trustkit.errors import Malformed, UsageError
 from trustkit.gateway.exchange import Exchange
+from trustkit.server.multipart import MAX_BINNED
 from trustkit.server.upkeep_routes import JSON, NO_CACHE, public_key
 
-MAX_FILES = 384
+MAX_FILES = MAX_BINNED + 320
 """Of both formats together."""
 
 PART = re.compile(rb'form-data; ?name="files"; ?filename="((?:tuf|docker)/[a-z0-9][a-z0-9_/-]{0,254})\.json"\Z')
