@@ -33,11 +33,14 @@ def blob(data: bytes) -> tuple[str, bytes]:
 
 
 def members(
-    collections: Mapping[Gun, Mapping[str, bytes]], images: Mapping[str, ManifestBytes], *more: ManifestBytes
+    collections: Mapping[Gun, Mapping[str, bytes]],
+    images: Mapping[str, ManifestBytes],
+    *more: ManifestBytes,
+    wire: str = "tuf",
 ) -> Members:
     """What an honest bundle is made of."""
     held: dict[str, bytes] = dict([blob(EMPTY_BYTES)])
-    artifacts = {gun: collection_manifest(files) for gun, files in collections.items()}
+    artifacts = {gun: collection_manifest(files, wire) for gun, files in collections.items()}
     for files in collections.values():
         held |= dict(map(blob, files.values()))
     for manifest in [*artifacts.values(), *images.values(), *more]:

@@ -16,6 +16,7 @@ from trustkit.cli.context import Context
 from trustkit.cli.output import data, note
 from trustkit.core.names import ImageRef
 from trustkit.core.offline import MAX_AGE, evaluate_aged, parse_age
+from trustkit.core.rules import DOCKER, TUF
 from trustkit.errors import InvalidReference, UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from trustkit.core.policy import Policy
     from trustkit.core.view import SignedView
     from trustkit.engines.bundle import Bundle
+    from trustkit.remote.bundled import Judge
 
 
 @click.group("bundle")
@@ -65,10 +67,13 @@ def create(click_context: click.Context, refs: tuple[str, ...], to: Path, *, ima
 
 
 def _create(ctx: Context) -> CreateBundle:
+    from trustkit.cli.publishing import notary
     from trustkit.client.bundle import CreateBundle
     from trustkit.client.collecting import Collect
 
-    return CreateBundle(ctx.verify(), Collect(consumer(ctx), ctx.service), ctx.registry, clock=ctx.now)
+    return CreateBundle(
+        ctx.verify(), Collect(consumer(ctx), ctx.service, lambda: notary(ctx)), ctx.registry, clock=ctx.now
+    )
 
 
 def consumer(ctx: Context) -> Trust:
@@ -85,7 +90,6 @@ def consumer(ctx: Context) -> Trust:
         ask=ask,
         warn=note,
         unsafe_trust_on_first_use=_first_use(ctx),
-        only="tuf",
         follow=following(ctx.source),
     )
 
@@ -170,15 +174,27 @@ def _offline(
     from trustkit.home.metadata import MetadataFolders
     from trustkit.home.policy import PolicyPins
     from trustkit.remote.bundled import BundledSource
+    from trustkit.remote.bundled_notary import BundledFormats, BundledNotary
 
     folders = MetadataFolders(scratch) if scratch else ctx.home.metadata
 
-    def judge(
-        files: Mapping[str, bytes], gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None
-    ) -> SignedView:
-        return evaluate_aged(files, gun, now, max_age=max_age(gun), tags=tags)
+    def judge(wire: str) -> Judge:
+        def judging(
+            files: Mapping[str, bytes], gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None
+        ) -> SignedView:
+            return evaluate_aged(files, gun, now, max_age=max_age(gun), tags=tags, wire=wire)
 
-    source = BundledSource(fetcher=bundle.fetcher, folder=folders.locked, judge=judge)
+        return judging
+
+    tuf = BundledSource(fetcher=bundle.fetcher, folder=folders.locked, judge=judge(TUF))
+    docker = BundledNotary(
+        fetcher=bundle.docker_fetcher,
+        folder=folders.locked,
+        seen_as_tuf=ctx.home.metadata.seen_as_tuf,
+        judge=judge(DOCKER),
+        now=ctx.now,
+    )
+    source = BundledFormats(tuf, docker)
     trust = AgedTrust(
         PolicyPins(ctx.home.pins, rules),
         source,

@@ -29,6 +29,7 @@ def command(click_context: click.Context, what: tuple[str, ...], to: str) -> Non
     of another registry, which takes the images of one repository by digest and tag.
     """
     from trustkit.cli.bundle import consumer
+    from trustkit.cli.publishing import notary
     from trustkit.client.collecting import Collect
     from trustkit.client.mirror import Mirror
     from trustkit.engines.mirror import MirrorRegistry
@@ -41,7 +42,7 @@ def command(click_context: click.Context, what: tuple[str, ...], to: str) -> Non
         )
     mirror = Mirror(
         ctx.verify(),
-        Collect(consumer(ctx), ctx.service),
+        Collect(consumer(ctx), ctx.service, lambda: notary(ctx)),
         ctx.registry,
         images=folder or MirrorRegistry(ctx.registry, Gun.parse(to)),
         files=folder,

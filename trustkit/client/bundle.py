@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from trustkit.client.collecting import Collect
+from trustkit.client.collecting import Collect, Collected
 from trustkit.client.leading import Follow
 from trustkit.client.trust import Current, Trust
 from trustkit.client.verify import Trusted, Verify, find
@@ -70,7 +70,7 @@ class CreateBundle:
                     raise TagMoved(f"{ref} was signed anew while the bundle was made.", hint="Make it again.")
                 name = replace(ref, gun=gun)  # by its home name, wherever it is fetched from
                 listed[str(name)] = self._image(ref.gun, each, into, images=images)
-            collections[gun] = _put_collection(collected.files, into)
+            collections[gun] = _put_collection(collected, into)
         return Contents(collections, listed)
 
     def _image(self, gun: Gun, trusted: Trusted, into: BlobFolder, *, images: bool) -> Descriptor:
@@ -110,7 +110,8 @@ class VerifyBundled:
             BadBundle: a manifest isn't there; and as ``Verify``.
         """
         trusted = self._verify(ref, superseded=superseded)
-        top = self._images.manifest(Descriptor(trusted.by.media_type, trusted.by.digest, trusted.by.length))
+        claimed = trusted.by.media_type or self._images.claimed(trusted.by.digest)
+        top = self._images.manifest(Descriptor(claimed, trusted.by.digest, trusted.by.length))
         check_signed(top, trusted)
         found = {m.digest: descriptor_of(m) for m in reached(top, self._images.manifest)}
         _among(found, trusted)
@@ -144,7 +145,6 @@ class AgedTrust(Trust):
             ask=ask,
             warn=warn,
             unsafe_trust_on_first_use=unsafe_trust_on_first_use,
-            only="tuf",
             follow=follow,
         )
         self._bundled = source
@@ -153,12 +153,13 @@ class AgedTrust(Trust):
     def under(self, pin: Pin, gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None) -> Current:
         """As ``Trust.under``, of the bundle."""
         files = self._bundled.refresh(gun, pin, now, tags=tags).files
-        return Current(pin, files, evaluate_aged(files, gun, now, max_age=self._max_age(gun), tags=tags))
+        max_age = self._max_age(gun)
+        return Current(pin, files, evaluate_aged(files, gun, now, max_age=max_age, tags=tags, wire=pin.format))
 
 
 def check_signed(top: ManifestBytes, trusted: Trusted) -> None:
-    """Raises DigestMismatch where a manifest isn't what the signed tag says."""
-    signed = (trusted.by.digest, trusted.by.length, trusted.by.media_type)
+    """Raises DigestMismatch where a manifest isn't what the signed tag says; format ``docker`` says no media type."""
+    signed = (trusted.by.digest, trusted.by.length, trusted.by.media_type or top.media_type)
     if (top.digest, len(top.data), top.media_type) != signed:
         raise DigestMismatch(f"The manifest of {trusted.gun}:{trusted.by.tag} is not the one that is signed.")
 
@@ -170,9 +171,9 @@ def _among(found: dict[Digest, Descriptor], trusted: Trusted) -> Descriptor:
         raise DigestMismatch(f"{trusted.by.digest} doesn't list {trusted.digest}, which is signed with it.") from None
 
 
-def _put_collection(files: Mapping[str, bytes], into: BlobFolder) -> Descriptor:
-    manifest = collection_manifest(files)
-    for data in files.values():
+def _put_collection(collected: Collected, into: BlobFolder) -> Descriptor:
+    manifest = collection_manifest(collected.files, collected.current.pin.format)
+    for data in collected.files.values():
         into.add(Descriptor("", Digest.of(data), len(data)), [data])
     into.add(EMPTY_BLOB, [EMPTY_BYTES])
     into.add(descriptor_of(manifest), [manifest.data])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -13,7 +13,8 @@ from trustkit.client.trust import Current, Trust
 from trustkit.core.formats.tuf1 import MAX_BYTES, read, role_kind
 from trustkit.core.names import Gun, Tag
 from trustkit.core.roots import check_gun, check_root_keys, check_threshold
-from trustkit.errors import Expired, Rejected, WrongRoot
+from trustkit.core.rules import DOCKER
+from trustkit.errors import Expired, NotFound, Rejected, WrongRoot
 
 _TOP = ("root", "timestamp", "snapshot", "targets")
 
@@ -40,11 +41,13 @@ class Collect:
     Args:
         trust: pins and verified state.
         served: where the older roots come from; each has to lead to the next one, up to the verified one.
+        notary: the same of collections in format ``docker``, made when the first one is asked for.
     """
 
-    def __init__(self, trust: Trust, served: MetadataFiles) -> None:
+    def __init__(self, trust: Trust, served: MetadataFiles, notary: Callable[[], MetadataFiles]) -> None:
         self._trust = trust
         self._served = served
+        self._notary = notary
 
     def __call__(self, gun: Gun, now: datetime, *, tags: Collection[Tag] | None = None) -> Collected:
         """All files of a collection.
@@ -56,11 +59,35 @@ class Collect:
             NoPin, NotTrusted and its leaves, NotAllowed.
         """
         current = self._current(gun, now, tags)
+        if current.pin.format == DOCKER:
+            return Collected(current, self._docker_files(gun, current))
         files = {f"{version}.root.json": data for version, data in self._roots(gun, current.files["root"]).items()}
         for role, data in current.files.items():
             version = read(data, role_kind(role), f"{role}.json").signed.version
             files["timestamp.json" if role == "timestamp" else f"{version}.{role}.json"] = data
         return Collected(current, files)
+
+    def _docker_files(self, gun: Gun, current: Current) -> Mapping[str, bytes]:
+        """By role, since no snapshot of this format names versions; of roots those that the server still has."""
+        from trustkit.core.formats.docker import files as docker
+        from trustkit.core.formats.docker.roots import check_successor
+
+        newest = current.files["root"]
+        root = docker.read(newest, Root)
+        last, files = root.signed.version, {f"{role}.json": data for role, data in current.files.items()}
+        files[f"{last}.root.json"] = files.pop("root.json")
+        notary = self._notary()
+        try:
+            for version in range(last - 1, 0, -1):
+                name = f"{version}.root.json"
+                before = notary.fetch(gun, name, docker.MAX_BYTES["root"])
+                check_successor(docker.read(before, Root), root, newest, gun)
+                files[name], newest, root = before, before, docker.read(before, Root)
+        except NotFound:
+            pass  # who pinned an older root can't use such a server either
+        except Rejected as error:
+            raise WrongRoot(f"The served roots of {gun} don't lead to the one that is verified: {error}") from error
+        return files
 
     def _current(self, gun: Gun, now: datetime, tags: Collection[Tag] | None) -> Current:
         try:

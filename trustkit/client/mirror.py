@@ -20,8 +20,9 @@ from trustkit.core.names import Gun, ImageRef, Tag
 from trustkit.core.ports.bundles import MirrorFiles, MirrorImages
 from trustkit.core.ports.images import ManifestBytes
 from trustkit.core.ports.remote import ImageRegistry
+from trustkit.core.rules import DOCKER
 from trustkit.core.view import SignedTarget
-from trustkit.errors import Conflict, DigestMismatch, Rejected, RolledBack, StateError
+from trustkit.errors import Conflict, DigestMismatch, Rejected, RolledBack, StateError, WrongFormat
 
 _TIMESTAMP = "timestamp.json"
 
@@ -76,6 +77,13 @@ class Mirror:
         """
         now, done = self._clock(), Mirrored()
         collected = self._collect(gun, now)
+        if collected.current.pin.format == DOCKER and self._files is not None:
+            raise WrongFormat(
+                f"{gun} is in format docker, whose clients ask a Notary API and read no static files.",
+                hint="Mirror its images to another registry, take a bundle (trustkit bundle create), or convert it "
+                "(trustkit convert).",
+                format=DOCKER,
+            )
         targets = collected.current.view.targets
         wanted = [self._wanted(gun, tag, targets) for tag in tags or sorted(targets)]
         tops = [self._top(gun, target) for target in wanted]
@@ -96,7 +104,7 @@ class Mirror:
 
     def _top(self, gun: Gun, target: SignedTarget) -> ManifestBytes:
         top = self._registry.manifest(gun, target.digest)
-        if (len(top.data), top.media_type) != (target.length, target.media_type):
+        if (len(top.data), top.media_type) != (target.length, target.media_type or top.media_type):
             raise DigestMismatch(f"The manifest of {gun}:{target.tag} is not the one that is signed.")
         return top
 

@@ -2,8 +2,9 @@
 
 A collection is an OCI artifact with one layer a metadata file, as docker/attest lays TUF metadata out in a registry:
 ``application/vnd.tuf.metadata+json``, with the file's name in the annotation ``tuf.io/filename``.  An image is listed
-by the whole reference that it is signed for.  All of it is read strictly, and none of it is believed: files count by
-their signatures, manifests by the digests that those name.
+by the whole reference that it is signed for.  The files of a collection in format ``docker`` have a media type of
+their own, and are named by their roles.  All of it is read strictly, and none of it is believed: files count by their
+signatures, manifests by the digests that those name.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from trustkit.core.formats.tuf1 import MAX_BYTES
 from trustkit.core.manifests import OCI_INDEX, OCI_MANIFEST, Descriptor
 from trustkit.core.names import Digest, Gun, ImageRef, shown
 from trustkit.core.ports.images import MAX_MANIFEST, ManifestBytes
+from trustkit.core.rules import DOCKER, TUF
 from trustkit.core.strictjson import parse, serialise
 from trustkit.errors import BadBundle, Rejected, UsageError
 
 COLLECTION = "application/vnd.trustkit.collection.v1"
 METADATA = "application/vnd.tuf.metadata+json"
+NOTARY_METADATA = "application/vnd.trustkit.notary-metadata.v1+json"
 EMPTY = "application/vnd.oci.empty.v1+json"
 FILE_NAME = "tuf.io/filename"
 GUN_NAME = "vnd.trustkit.gun"
@@ -34,6 +37,7 @@ MAX_FILES = 512 + 2**MAX_BITS
 _EMPTY_DATA = b"{}"
 _ROLE = r"[a-z0-9][a-z0-9_-]{0,127}"
 _FILE = re.compile(rf"(?:timestamp|[1-9][0-9]{{0,9}}\.{_ROLE})\.json\Z")
+_NOTARY_FILE = re.compile(r"(?:timestamp|snapshot|targets(?:/[-a-z0-9_]{1,248})*|[1-9][0-9]{0,9}\.root)\.json\Z")
 
 EMPTY_BLOB = Descriptor(EMPTY, Digest.of(_EMPTY_DATA), len(_EMPTY_DATA))
 EMPTY_BYTES = _EMPTY_DATA
@@ -78,10 +82,11 @@ class Contents:
         return cls(collections, images)
 
 
-def collection_manifest(files: Mapping[str, bytes]) -> ManifestBytes:
-    """The artifact that holds a collection's files, by their names."""
+def collection_manifest(files: Mapping[str, bytes], wire: str = TUF) -> ManifestBytes:
+    """The artifact that holds a collection's files, by their names, in its format."""
+    media_type = METADATA if wire == TUF else NOTARY_METADATA
     layers = [
-        _entry(Descriptor(METADATA, Digest.of(data), len(data)), {FILE_NAME: name})
+        _entry(Descriptor(media_type, Digest.of(data), len(data)), {FILE_NAME: name})
         for name, data in sorted(files.items())
     ]
     data = serialise(
@@ -96,8 +101,8 @@ def collection_manifest(files: Mapping[str, bytes]) -> ManifestBytes:
     return ManifestBytes(Digest.of(data), OCI_MANIFEST, data)
 
 
-def read_collection(data: bytes) -> Mapping[str, Descriptor]:
-    """The files that a collection's artifact names, such as ``1.root.json`` and ``timestamp.json``.
+def read_collection(data: bytes) -> tuple[str, Mapping[str, Descriptor]]:
+    """The files that a collection's artifact names, such as ``1.root.json`` and ``timestamp.json``, and its format.
 
     Raises:
         BadBundle: it can't be read, or names something twice, or something that is no metadata file.
@@ -108,14 +113,16 @@ def read_collection(data: bytes) -> Mapping[str, Descriptor]:
     layers = _list(value, "layers", what)
     if len(layers) > MAX_FILES:
         raise BadBundle(f"A collection in the bundle has more than {MAX_FILES} files.")
+    wire = DOCKER if layers and _descriptor(layers[0], what).media_type == NOTARY_METADATA else TUF
+    its_name, its_type = (_NOTARY_FILE, NOTARY_METADATA) if wire == DOCKER else (_FILE, METADATA)
     for entry in layers:
         name, descriptor = _notes(entry).get(FILE_NAME, ""), _descriptor(entry, what)
-        if not _FILE.match(name) or descriptor.media_type != METADATA:
+        if not its_name.match(name) or descriptor.media_type != its_type:
             raise BadBundle(f"A collection in the bundle has the file {shown(name)}, which is no TUF metadata.")
         if descriptor.size > max(MAX_BYTES.values()):
             raise BadBundle(f"The bundle's {name} has {descriptor.size} bytes, more than any metadata file.")
         _put(files, name, descriptor)
-    return files
+    return wire, files
 
 
 def first_root(files: Iterable[str]) -> int:

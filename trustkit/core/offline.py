@@ -12,6 +12,7 @@ from trustkit.core.clocks import SLACK, words_of
 from trustkit.core.evaluate import BEFORE_ALL, evaluate, has_expired
 from trustkit.core.names import Gun, Tag, shown
 from trustkit.core.roots import ONLINE
+from trustkit.core.rules import DOCKER, TUF
 from trustkit.core.view import SignedView
 from trustkit.errors import ClockBehind, Garbage, InvalidSetting, TooOld
 
@@ -46,11 +47,15 @@ def evaluate_aged(
     *,
     max_age: timedelta,
     tags: Collection[Tag] | None = None,
+    wire: str = TUF,
 ) -> SignedView:
     """As ``evaluate``, with an age of the timestamp in the place of the expiry of timestamp and snapshot.
 
     The age counts from the moment that the timestamp itself says it was signed at.  Root, targets and signers have to
     be unexpired at ``now``, as ever.
+
+    Args:
+        wire: the collection's format; in ``docker`` nothing is waived.
 
     Returns:
         A view whose ``expires`` is the end of that age, or the first expiry that counts.
@@ -60,6 +65,10 @@ def evaluate_aged(
         ClockBehind: it was signed later than ``now``, by more than the usual ten minutes.
         Garbage: it doesn't say when; and as ``evaluate``.
     """
+    if wire == DOCKER:
+        from trustkit.core.formats.docker import offline as docker  # here, as core.rules has it
+
+        return docker.evaluate_aged(files, gun, now, max_age=max_age, tags=tags)
     view = evaluate(files, gun, BEFORE_ALL, tags=tags)
     offline = [role for role in view.roles if role.name not in ONLINE and role.expires is not None]
     for role in offline:

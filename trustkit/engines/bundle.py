@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,11 +15,13 @@ from trustkit.core.bundles import MAX_INDEX, Contents, read_collection
 from trustkit.core.manifests import Descriptor, media_type_of
 from trustkit.core.names import Digest, Gun, ImageRef, Tag
 from trustkit.core.ports.images import MAX_MANIFEST, ManifestBytes
+from trustkit.core.rules import DOCKER, TUF
 from trustkit.engines.archive import Archive, opened, pack
 from trustkit.engines.layout import Layout
-from trustkit.errors import BadBundle, DigestMismatch, NotFound, RegistryFailed, StateError
+from trustkit.errors import BadBundle, DigestMismatch, NoCollection, NotFound, RegistryFailed, StateError
 
 _MARK = {"imageLayoutVersion": "1.0.0"}
+_BY_HASH = re.compile(r"\.[0-9a-f]{64}\.json\Z")
 
 
 class Bundle:
@@ -31,7 +34,7 @@ class Bundle:
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._contents = Contents.parse(archive.read("index.json", MAX_INDEX))
-        self._files: dict[Gun, Mapping[str, Descriptor]] = {}
+        self._files: dict[Gun, tuple[str, Mapping[str, Descriptor]]] = {}
         self._check_mark()
 
     @cached_property
@@ -43,10 +46,9 @@ class Bundle:
 
         Raises:
             BadBundle: the bundle has nothing of this collection.
+            NoCollection: it has it in the other format.
         """
-        if gun not in self._files:
-            self._files[gun] = self._collection(gun)
-        files = self._files[gun]
+        files = self._in_format(gun, TUF)
 
         def fetch(name: str, max_length: int) -> bytes:
             if name not in files:
@@ -56,16 +58,48 @@ class Bundle:
                     f"{self._path} has no {name} of {gun}.",
                     hint="It was made for other tags, or is not whole; make it anew with this reference.",
                 )
-            if files[name].size > max_length:
-                raise BadBundle(f"The bundle's {name} has more than the {max_length} bytes that it may have.")
-            return b"".join(self.chunks(files[name]))
+            return self._held(files[name], name, max_length)
 
         return fetch
+
+    def docker_fetcher(self, gun: Gun) -> Callable[[str, int], bytes]:
+        """As ``fetcher``, of a collection in format ``docker``, as a Notary API would give its files."""
+        files = self._in_format(gun, DOCKER)
+
+        def fetch(name: str, max_length: int) -> bytes:
+            role = _BY_HASH.sub(".json", name)  # whoever asks by a hash holds the bytes against it
+            if name == "root.json":
+                role = max((each for each in files if each.endswith(".root.json")), key=_version, default=name)
+            if role not in files and not role.endswith(".root.json") and "/" not in role:
+                raise BadBundle(f"{self._path} has no {role} of {gun}.", hint="It is not whole; make it anew.")
+            if role not in files:
+                raise NotFound(f"The bundle has no {name}.")
+            return self._held(files[role], name, max_length)
+
+        return fetch
+
+    def _held(self, file: Descriptor, name: str, max_length: int) -> bytes:
+        if file.size > max_length:
+            raise BadBundle(f"The bundle's {name} has more than the {max_length} bytes that it may have.")
+        return b"".join(self.chunks(file))
+
+    def _in_format(self, gun: Gun, wire: str) -> Mapping[str, Descriptor]:
+        if gun not in self._files:
+            self._files[gun] = self._collection(gun)
+        there, files = self._files[gun]
+        if there != wire:
+            raise NoCollection(f"{self._path} has {gun} in format {there}, not in format {wire}.", format=there)
+        return files
 
     def named(self, ref: ImageRef) -> Digest | None:
         """As ``BundledImages.named``."""
         entry = self._contents.images.get(str(ref))
         return entry.digest if entry else None
+
+    def claimed(self, digest: Digest) -> str:
+        """As ``BundledImages.claimed``."""
+        listed = (entry.media_type for entry in self._contents.images.values() if entry.digest == digest)
+        return next(listed, "")
 
     def manifest(self, descriptor: Descriptor) -> ManifestBytes:
         """As ``BundledImages.manifest``."""
@@ -95,7 +129,7 @@ class Bundle:
         """How many bytes lie under a digest; raises BadBundle where none do."""
         return self._archive.member(f"blobs/sha256/{digest.hex}").size
 
-    def _collection(self, gun: Gun) -> Mapping[str, Descriptor]:
+    def _collection(self, gun: Gun) -> tuple[str, Mapping[str, Descriptor]]:
         try:
             descriptor = self._contents.collections[gun]
         except KeyError:
@@ -112,6 +146,10 @@ class Bundle:
             mark = None
         if mark != _MARK:
             raise BadBundle(f"{self._path} is not an OCI image layout of version 1.0.0.")
+
+
+def _version(name: str) -> int:
+    return int(name.partition(".")[0])
 
 
 @contextmanager

@@ -23,6 +23,8 @@ from trustkit.remote.notary_folder import kept_roots
 from trustkit.remote.source import UpdaterSource
 from trustkit.remote.updater import Fetch
 
+NEWER = "This machine has seen a newer state of it before; get a bundle that is newer."
+
 
 class Judge(Protocol):
     """Says whether a verified state may be used at ``now``; raises NotTrusted leaves where not."""
@@ -67,11 +69,11 @@ class BundledSource:
 
     def refresh(self, gun: Gun, pin: Pin, now: datetime, *, tags: Collection[Tag] | None = None) -> CollectionFiles:
         """As ``MetadataSource.refresh``; what ``judge`` refuses is not kept."""
-        with self._folder(gun, pin) as kept, _copied(kept, gun) as copy:
+        with self._folder(gun, pin) as kept, copied(kept, gun) as copy:
             try:
                 found = self._over(copy).refresh(gun, pin, BEFORE_ALL, tags=tags)
             except RolledBack as error:
-                error.hint = "This machine has seen a newer state of it before; get a bundle that is newer."
+                error.hint = NEWER
                 raise
             self._judge(found.files, gun, now, tags=tags)
             return self._over(kept).refresh(gun, pin, BEFORE_ALL, tags=tags)
@@ -92,7 +94,8 @@ class BundledSource:
 
 
 @contextmanager
-def _copied(kept: Path, gun: Gun) -> Iterator[Path]:
+def copied(kept: Path, gun: Gun) -> Iterator[Path]:
+    """A copy of a metadata folder, gone after the block; raises StateError."""
     try:
         with TemporaryDirectory(prefix="trustkit-bundle-") as scratch:
             copy = Path(scratch) / "metadata"

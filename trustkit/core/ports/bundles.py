@@ -36,6 +36,10 @@ class BundledImages(Protocol):
         """A manifest, hashed and measured; raises BadBundle where there is none, DigestMismatch for other bytes."""
         ...
 
+    def claimed(self, digest: Digest) -> str:
+        """The media type that the bundle's own index lists a digest with, or none; as good as a registry's word."""
+        ...
+
     def named(self, ref: ImageRef) -> Digest | None:
         """The digest that the bundle's own index lists a reference under; believed by nobody."""
         ...
