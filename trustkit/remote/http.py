@@ -21,6 +21,7 @@ from trustkit.core.names import Host
 from trustkit.core.records import dataclass
 from trustkit.errors import Garbage
 from trustkit.remote.foreign import translated
+from trustkit.remote.inflate import GZIP, unpacked
 from trustkit.remote.messages import Body, Headers, Origin, Response, Stream
 from trustkit.remote.sockets import Speed, connection_classes
 from trustkit.remote.tls import client_context, speaks_tls
@@ -154,7 +155,7 @@ class HttpClient:
             try:
                 location = answer.headers.get("location", "")
                 if not (follow and answer.status in _REDIRECTS and location and method in _REPEATABLE):
-                    yield self._stream(origin, answer)
+                    yield self._stream(origin, answer, sent)
                     return
             finally:
                 _discard(answer)
@@ -208,9 +209,11 @@ class HttpClient:
                         raise
         raise AssertionError("unreachable")
 
-    def _stream(self, origin: Origin, answer: urllib3.BaseHTTPResponse) -> Stream:
+    def _stream(self, origin: Origin, answer: urllib3.BaseHTTPResponse, sent: Mapping[str, str]) -> Stream:
         headers = Headers(answer.headers.items())
         coding = headers.get("content-encoding", "identity").strip().lower()
+        if coding == GZIP["Accept-Encoding"] and GZIP.items() <= sent.items():
+            return Stream(answer.status, headers, unpacked(_chunks(answer, str(origin.host)), str(origin.host)))
         if coding not in ("", "identity"):
             raise Garbage(f"{origin.host} sends a {coding[:20]!r} encoded answer, which was not asked for.")
         return Stream(answer.status, headers, _chunks(answer, str(origin.host)))

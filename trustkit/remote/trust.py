@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -24,6 +25,7 @@ from trustkit.errors import (
     WrongFormat,
 )
 from trustkit.remote.auth import Session, json_object, scope
+from trustkit.remote.inflate import GZIP
 from trustkit.remote.messages import Response
 from trustkit.remote.refusals import refusal
 
@@ -31,6 +33,8 @@ _ONLINE_ROLES = frozenset({"snapshot", "timestamp"})
 _BESIDE = frozenset({"pending", "last", "ceilings"})
 _MAX_VERSION = 2**31
 _MAX_TOLD = 2**30
+_PACKED = re.compile(r"[1-9][0-9]*\.(?:snapshot|bins-[0-9]+-[0-9a-f]+)\.json\Z")
+"""Files that our service sends packed to who takes them so."""
 _JSON = {"Content-Type": "application/json"}
 PUBLISH_SECONDS = 120.0
 _MAX_REFUSAL = 64 * 1024
@@ -126,7 +130,10 @@ class HttpTrustService:
         """
         path = f"/v2/{gun}/_trust/metadata/{file_name}"
         limit = max(max_length, _MAX_REFUSAL)
-        answer = self._sessions(gun.host).request("GET", path, scope=scope(gun, "pull"), max_body=limit)
+        headers = GZIP if _PACKED.match(file_name) else None
+        answer = self._sessions(gun.host).request(
+            "GET", path, scope=scope(gun, "pull"), headers=headers, max_body=limit
+        )
         if answer.status != 200:
             raise _of_metadata(refusal(answer, gun.host), gun, file_name)
         if len(answer.body) > max_length:

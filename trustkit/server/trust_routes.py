@@ -30,6 +30,7 @@ from trustkit.errors import LoginRequired, NoCollection, NotFound, UsageError
 from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange
 from trustkit.server.convert_routes import MAX_FILES, PART, ConvertRoutes
+from trustkit.server.packed import PACKED, VARIES, packable, packed, takes_packed
 from trustkit.server.proposal_routes import ProposalRoutes
 from trustkit.server.quickreads import QuickReads
 from trustkit.server.upkeep_routes import JSON, NO_CACHE, UpkeepRoutes
@@ -127,6 +128,11 @@ class TrustRoutes:
         await self._admit(caller, route.gun, Operation.READ_TRUST)
         served = await self._reads.metadata(route.gun, route.role, route.version)
         headers = [JSON, NO_CACHE if route.version is None else IMMUTABLE]
+        if packable(served.file):
+            headers.append(VARIES)
+            if takes_packed(exchange) and not exchange.head:
+                await exchange.reply(200, [*headers, PACKED], packed(served.file.data))
+                return
         await self._quick.reply(exchange, caller, served, headers)
 
     async def _target(self, exchange: Exchange, route: Target, caller: Caller) -> None:

@@ -1,0 +1,55 @@
+"""Packed answers: whole, bounded, or refused."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustkit.errors import Garbage
+from trustkit.remote.inflate import unpacked
+
+BOMB = gzip.compress(b"\0" * (256 << 20), 9)
+
+
+def cut(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[at : at + size] for at in range(0, len(data), size))
+
+
+@given(st.binary(max_size=300_000), st.integers(1, 70_000))
+def test_what_was_packed_comes_out_however_it_is_cut(data: bytes, size: int) -> None:
+    assert b"".join(unpacked(cut(gzip.compress(data), size), "host")) == data
+
+
+@pytest.mark.parametrize("length", [65_535, 65_536, 65_537, 131_072, 1 << 20])
+def test_pieces_end_where_they_may(length: int) -> None:
+    assert b"".join(unpacked([gzip.compress(b"a" * length)], "host")) == b"a" * length
+
+
+@pytest.mark.parametrize(
+    "answer",
+    {
+        "nothing": b"",
+        "no gzip": b'{"signed":{}}',
+        "an end missing": gzip.compress(b"abc" * 1000)[:-4],
+        "something after it": gzip.compress(b"abc") + b"x",
+        "two of them": gzip.compress(b"abc") * 2,
+        "a wrong sum": gzip.compress(b"abc")[:-8] + b"\0" * 8,
+    }.values(),
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_anything_else_is_garbage(answer: bytes, size: int) -> None:
+    with pytest.raises(Garbage):
+        list(unpacked(cut(answer, size), "host"))
+
+
+def test_a_bomb_is_never_whole_in_memory() -> None:
+    tracemalloc.start()
+    pieces = unpacked(cut(BOMB, 65_536), "host")
+    assert sum(len(next(pieces)) for _ in range(40)) <= 40 * 65_536
+    assert tracemalloc.get_traced_memory()[1] < 2 << 20
+    tracemalloc.stop()
