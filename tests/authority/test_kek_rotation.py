@@ -9,10 +9,12 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.authority.conftest import NOW
+from tests.postgres import Postgres
 from trustkit.authority.kekrotation import KekRotation
 from trustkit.authority.keks import Keks
 from trustkit.authority.sealedkeys import SealedKeys
@@ -21,8 +23,8 @@ from trustkit.authority.tokenkeys import TokenKeys
 from trustkit.core.names import Gun
 from trustkit.errors import StateError, TrustkitError
 from trustkit.server.kek import KekSource
-from trustkit.store.database import SqlStore
 from trustkit.store.kek import KekFolder
+from trustkit.store.opening import open_store
 
 CHANGES = (os.replace, os.fsync, os.link)
 GUNS = [Gun.parse(f"registry.example.com/team/{name}") for name in ("one", "two", "three")]
@@ -31,13 +33,13 @@ GUNS = [Gun.parse(f"registry.example.com/team/{name}") for name in ("one", "two"
 class Service:
     """A data folder with a token CA, keys of collections, and a process that has it open."""
 
-    def __init__(self, store: SqlStore, folder: Path) -> None:
+    def __init__(self, store: Any, folder: Path) -> None:
         self.store, self.folder = store, folder
         self.files = KekFolder(folder)
 
     @classmethod
-    async def made(cls, folder: Path) -> Service:
-        made = cls(await SqlStore.open(folder / "trustkit.db"), folder)
+    async def made(cls, folder: Path, url: str = "") -> Service:
+        made = cls(await open_store(url or folder / "trustkit.db"), folder)
         sealer = made.running(create=True)
         await TokenKeys.open(made.store, sealer, issuer="registry.example.com", now=NOW)
         keys = SealedKeys(sealer)
@@ -104,6 +106,26 @@ def test_everything_is_sealed_under_the_new_key_and_nothing_opens_under_the_old(
     asyncio.run(play())
     assert (service.folder / "kek").stat().st_mode & 0o777 == 0o600
     assert not list(service.folder.glob("kek.*.new"))
+
+
+@pytest.mark.real
+def test_on_postgresql_as_well(postgres: Postgres, tmp_path: Path) -> None:
+    url = postgres.database()
+
+    async def play() -> None:
+        service = await Service.made(tmp_path, url)
+        try:
+            assert (await service.rotation().rotate()).resealed == 7
+            (new,) = service.lines()
+            assert await service.require(Sealer(base64.b64decode(new))) == 6
+            assert (await service.rotation().rotate()).resealed == 7
+        finally:
+            await service.store.close()
+
+    try:
+        asyncio.run(play())
+    finally:
+        postgres.drop(url)
 
 
 def test_who_serves_seals_under_the_new_key_as_soon_as_the_file_has_it(service: Service) -> None:
