@@ -505,6 +505,28 @@ def test_the_client_s_address_is_what_nginx_says_and_not_what_the_client_says(si
     assert "203.0.113.9" not in site.log.read_text()
 
 
+def test_a_role_that_is_taken_away_ends_for_blobs_too(site: Site, pushed: Pushed) -> None:
+    service, target, token = site.stand.service, f"/v2/strict/app/blobs/{pushed.layer}", puller(site)
+    assert site.ask("GET", target, token).status == 200
+    assert service.admin("role", "revoke", "carol", "AcrPull").status == 0
+    try:
+        assert within(5, lambda: site.ask("GET", target, token).status == 401), "the same token, a moment later"
+    finally:
+        assert service.admin("role", "assign", "carol", "AcrPull").status == 0
+    assert within(5, lambda: site.ask("GET", target, token).status == 200)
+
+
+def test_while_nobody_says_what_is_signed_no_blob_passes(site: Site, pushed: Pushed) -> None:
+    service, target, token = site.stand.service, f"/v2/strict/app/blobs/{pushed.layer}", puller(site)
+    assert service.admin("policy", "set", "content-trust", "disabled", "--force").status == 0
+    try:
+        assert within(5, lambda: site.ask("GET", target, token).status == 403)
+        assert site.ask("GET", target, token).error["detail"]["slug"] == "content-trust-disabled"
+    finally:
+        assert service.admin("policy", "set", "content-trust", "enabled").status == 0
+    assert within(5, lambda: site.ask("GET", target, token).status == 200)
+
+
 def test_without_the_service_nothing_is_served(site: Site, pushed: Pushed) -> None:
     """Last: it stops the service for a moment."""
     token, target = puller(site), f"/v2/strict/app/blobs/{pushed.layer}"
