@@ -37,7 +37,11 @@ def _second_victim(stage: Converting, *arguments: str) -> DockerVictim:
 def test_a_pin_follows_and_says_tuf_for_good(stage: Converting, cache: str) -> None:
     stage.docker.meet(cache)
     stage.convert()
+    stage.docker.server.seen.clear()
     assert "pinned so from now on" in stage.follows()
+    asked = ["1.root.json", "2.root.json", "1.root.json", "2.root.json"]
+    asked += ["timestamp.json", "1.snapshot.json", "1.targets.json"]
+    assert stage.docker.server.seen == asked[cache == "warm" :]
     assert [pin[1] for pin in stage.pinned()] == ["tuf"]
     stage.docker.server.seen.clear()
     assert stage.follows() == ""

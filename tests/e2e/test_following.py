@@ -137,7 +137,7 @@ def test_a_bundle_is_taken_by_who_has_pinned_the_certificate(converted: App, dor
     shutil.copytree(dora.home / "docker", other.home / "docker")
     assert _pinned(other, converted)("bundle", "create", f"{converted.gun}:v1", "-o", str(made)).status == 0
     refused = _pinned(dora, converted)("verify", f"{converted.gun}:v1", "--bundle", str(made), "--max-age", "1d")
-    assert (refused.status, refused.slug) == (1, "wrong-format"), refused.err
+    assert (refused.status, refused.slug) == (3, "no-collection"), refused.err
     assert dora("verify", f"{converted.gun}:v1").status == 0
     assert dora("verify", f"{converted.gun}:v1", "--bundle", str(made), "--max-age", "1d").status == 0
 
