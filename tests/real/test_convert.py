@@ -310,9 +310,9 @@ def test_a_thousand_tags_and_three_signers(
     before = signed(alice, gun)
     assert len(before) == 1003
     kit = pinned(kit_of(alice, tmp_path / "kit"), alice, gun)
-    must(kit("convert", gun, "--to", "tuf", *trust_dir(alice)))  # which has it lie in hash bins
-    some = ("v1", "v2", "v4", "t1", "t500", "t1000")
-    assert Stock(stand, gun, tmp_path / "tuf").digests(*some, "t0") == {tag: before[tag] for tag in some}
+    whole = {"TRUSTKIT_BINS_ABOVE": "0"}  # a thousand files would take long to fetch one after the other
+    must(kit("convert", gun, "--to", "tuf", *trust_dir(alice), environ=whole))
+    assert Stock(stand, gun, tmp_path / "tuf").digests(*before) == before
     (inspected,) = json.loads(must(kit("inspect", gun, "--format", "json")))
     assert {row["SignedTag"]: row["Digest"] for row in inspected["SignedTags"]} == before
     assert signed(cold(alice, "large"), gun) == before

@@ -73,16 +73,14 @@ class ConvertSigning:
         """
         root = made.root.roles
         files = {"root": self._signed(made.root, usable(self._keys, "root", root["root"].keyids))}
+        signers: dict[str, list[KeyInfo]] = {}
         for role, file in made.files.items():
-            named = made.delegations.get(_signer_of(role, made)) if made.delegations else None
-            key_ids, threshold = (
-                (root[TARGETS].keyids, root[TARGETS].threshold)
-                if named is None
-                else (list(named.key_ids), named.threshold)
-            )
-            files[role] = self._signed(
-                file, usable(self._keys, named.name if named else TARGETS, key_ids)[:threshold]
-            )
+            by = _signer_of(role, made)
+            if by not in signers:
+                named = made.delegations.get(by) if made.delegations else None
+                key_ids = root[TARGETS].keyids if named is None else named.key_ids
+                signers[by] = usable(self._keys, by, key_ids)[: (named or root[TARGETS]).threshold]
+            files[role] = self._signed(file, signers[by])
         for role, file in made.attributions.items():
             assert made.delegations is not None  # noqa: S101 - it has the role
             own = made.delegations.get(role)
