@@ -6,6 +6,8 @@ import hashlib
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -134,6 +136,17 @@ def test_nothing_is_ever_replaced(service: RunningService, alice: Person, tmp_pa
     no_service = run(["db", "backup", "--data-dir", str(tmp_path), "--to", str(tmp_path / "x")], {})
     assert (no_service.status, no_service.slug) == (1, "state"), no_service.err
     assert "Traceback" not in no_service.err + nowhere.err
+
+
+def test_a_full_disk_leaves_nothing_that_looks_like_a_backup(
+    service: RunningService, alice: Person, tmp_path: Path
+) -> None:
+    command = ["-m", "trustkit", "db", "backup", "--data-dir", str(service.data), "--to", str(tmp_path / "x.db")]
+    limited = ["bash", "-c", 'ulimit -f 64; exec "$0" "$@"', sys.executable, *command]
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert "[state]" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_database_makes_no_backup_that_looks_like_one(
