@@ -20,7 +20,7 @@ from psycopg import sql
 
 PASSWORD = "a-Password-of-17+"
 START_SECONDS = 60.0
-SUPERUSER, USER = "postgres", "trustkit"
+SUPERUSER, USER = "postgres", "tester"
 """Who the tests are to the server, and who the service is: the owner of its database, and no more."""
 _PR_SET_PDEATHSIG = 1
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.clock import sweep
 from tests.conftest import free_port
+from tests.postgres import SUPERUSER, Postgres
 from tests.real.nginx import site
 from tests.real.pages import Stage, steps
 from tests.real.parts import Docker
@@ -55,6 +56,7 @@ PAGES = [
     "online-keys-by-uri",
     "podman-skopeo-crio",
     "policy",
+    "postgresql",
     "pull-with-docker",
     "read-docker-collections",
     "pull-with-skopeo",
@@ -76,8 +78,22 @@ def podman(need: Callable[[str, str], Path]) -> Iterator[Podman]:
 
 
 @pytest.fixture
+def database(request: pytest.FixtureRequest) -> dict[str, str]:
+    """What leads a superuser to a PostgreSQL server, for the page that is about one."""
+    if request.node.callspec.params["page"] != "postgresql":
+        return {}
+    server: Postgres = request.getfixturevalue("postgres")
+    return {"PGHOST": str(server.socket_folder), "PGPORT": str(server.port), "PGUSER": SUPERUSER}
+
+
+@pytest.fixture
 def stage(
-    tmp_path: Path, docker: Docker, skopeo: Path, podman: Podman, need: Callable[[str, str], Path]
+    tmp_path: Path,
+    docker: Docker,
+    skopeo: Path,
+    podman: Podman,
+    need: Callable[[str, str], Path],
+    database: dict[str, str],
 ) -> Iterator[Stage]:
     need("docker-registry", "docker-registry")
     need("softhsm2-util", "softhsm2")
@@ -86,10 +102,12 @@ def stage(
     docker.make("app:other", "another build")
     need("nginx", "nginx-light")
     ports = {port: free_port() for port in PORTS}
+    if database:
+        ports[5432] = int(database["PGPORT"])
     shutil.copy(HOW_TO.parent / "deploy" / "ci" / "shell" / "release.sh", tmp_path)
     places = {f"127.0.0.1:{port}": f"127.0.0.1:{ports[port]}" for port in (5000, 5080)}
     (tmp_path / "trustkit.conf").write_text(site(places))
-    made = Stage(tmp_path, ports, {"DOCKER_HOST": docker.host, **podman.environ})
+    made = Stage(tmp_path, ports, {"DOCKER_HOST": docker.host, **podman.environ, **database})
     yield made
     made.close()
 
