@@ -191,6 +191,9 @@ class Attacker:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
             def do_GET(self) -> None:
                 body = b"{}" if self.path == "/v2/" else outer.find(self.path)
                 self.send_response(200 if body is not None else 404)

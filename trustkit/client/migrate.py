@@ -91,7 +91,7 @@ class Migrate:
         plan = self._planned(former)
         if (current := self._there(former, plan)) is not None:
             return Migration(gun, "done", plan, former, current)
-        self._former.check_not_older(former)
+        self._former.check_new(former)
         if not plan.problems:
             self._sign.require(self._draft(former, plan))
         return Migration(gun, "planned", plan, former)
@@ -112,7 +112,7 @@ class Migrate:
         plan = self._planned(former)
         if (current := self._there(former, plan)) is not None:
             return self._done(Migration(gun, "done", plan, former, current))
-        self._former.check_not_older(former)
+        self._former.check_new(former)
         require_consents(plan, consents)
         online = {role: self._service.key(gun, role) for role in ONLINE}
         draft = self._draft(former, plan)

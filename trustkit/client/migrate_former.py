@@ -13,6 +13,7 @@ from trustkit.core.formats.docker.evaluate import evaluate_but_expiry
 from trustkit.core.formats.docker.files import read
 from trustkit.core.formats.docker.history import MOST, check_line
 from trustkit.core.formats.docker.keys import canonical_ids, key_of
+from trustkit.core.formats.docker.pins import meets
 from trustkit.core.formats.docker.rollback import check_not_older
 from trustkit.core.formats.docker.roots import check_root, check_successor, check_threshold
 from trustkit.core.names import Gun
@@ -98,19 +99,40 @@ class Former:
         """
         pin, trusted = self._pin(gun, root_keys)
         now = self._clock()
-        try:
-            files = self._server.refresh(gun, pin, now).files
-        except Expired:
-            files = self._server.look(gun, pin).files
+        files = self._files(gun, pin, now)
         roots = self._line(gun, files["root"])
         view = evaluate_but_expiry(files, gun, now, fresh=())
         return FormerState(gun, self._server.name, files, roots, view, pin, trusted, view.root_keys)
 
-    def check_not_older(self, state: FormerState) -> None:
-        """Raises RolledBack where something newer was verified on this machine, by trustkit or docker.
+    def _files(self, gun: Gun, pin: Pin, now: datetime) -> Mapping[str, bytes]:
+        """By the walk from the oldest root that meets the pin or, where roots are missing, from the current one."""
+        try:
+            return self._read(gun, pin, now)
+        except Garbage:
+            root = self._server.root(gun)
+            if root is None or not meets(pin, gun, root, now=now):
+                raise
+            return self._read(gun, Pin(str(gun), root=root, format=DOCKER), now)
 
-        Of a collection that hasn't come to the service: from then on what is seen there is newer.
+    def _read(self, gun: Gun, pin: Pin, now: datetime) -> Mapping[str, bytes]:
+        try:
+            return self._server.refresh(gun, pin, now).files
+        except Expired:
+            return self._server.look(gun, pin).files
+
+    def check_new(self, state: FormerState) -> None:
+        """Holds a collection that hasn't come to the service against what this home knows: later, that is newer.
+
+        Raises:
+            WrongRoot: none of its roots meets this home's pin.
+            RolledBack: something newer was verified on this machine, by trustkit or docker.
         """
+        pin, now = self._pins.find(state.gun), self._clock()
+        if pin is not None and not any(_meets(pin, state.gun, root, now) for root in state.roots.values()):
+            raise WrongRoot(
+                f"None of the roots of {state.gun} at {state.server} meets the pin {pin.pattern} here.",
+                hint=f"Mend the pin first: trustkit pin add {state.gun} --format docker --root-key ID --replace",
+            )
         for before in self._seen(state.gun, state.pin):
             check_not_older(state.files, before, state.gun)
 
@@ -118,14 +140,15 @@ class Former:
         """Never silently what is served (TRUST 5.3)."""
         if root_keys:
             return Pin(str(gun), key_ids=tuple(root_keys), threshold=len(root_keys), format=DOCKER), NAMED
-        if (stored := self._pins.find(gun)) is not None:
-            if stored.format != DOCKER:
-                raise WrongFormat(f"{gun} is pinned in format {stored.format} here.", format=stored.format)
-            return stored, PINNED
+        stored = self._pins.find(gun)
+        if stored is not None and stored.format != DOCKER:
+            raise WrongFormat(f"{gun} is pinned in format {stored.format} here.", format=stored.format)
         root = self._served(gun)
         keys = [key_of(root.keys[key_id]) for key_id in root.roles["root"].keyids]
         if own := canonical_ids(keys) & {info.id for info in self._sign.here("root", keys)}:
             return Pin(str(gun), key_ids=tuple(sorted(own)), threshold=1, format=DOCKER), OWN
+        if stored is not None:
+            return stored, PINNED
         return self._agreed(gun, tuple(key.keyid for key in keys), root.roles["root"].threshold), AGREED
 
     def _served(self, gun: Gun) -> Root:
@@ -191,3 +214,7 @@ class Former:
                 hint="Somebody has put another one in its place, or that server's data is damaged; ask its operator.",
             ) from error
         return older
+
+
+def _meets(pin: Pin, gun: Gun, root: bytes, now: datetime) -> bool:
+    return pin.root == root if pin.root is not None else meets(pin, gun, root, now=now)
