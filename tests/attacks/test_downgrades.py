@@ -347,6 +347,25 @@ def test_a_policy_s_pin_follows_in_each_process_and_says_how_to_write_it_down(st
     assert stage.follows(victim) == ""
 
 
+def test_a_policy_s_pin_follows_offline_as_long_as_the_policy_lets_it(stage: Converting) -> None:
+    """By a root that was verified here; the state that it leads to counts from when the service signed it."""
+    victim = DockerVictim(stage.docker.folder / "policed")
+    key = stage.docker.honest.root_key
+    write_policy(victim, stage.gun, format="docker", root_keys=[key], max_staleness="2d")
+    stage.docker.trusts(victim)
+    stage.convert()
+    stage.follows(victim)
+    stage.docker.server.close()
+    try:
+        assert "The policy lets count" in stage.follows(victim)
+        victim.clock = lambda: datetime.now(UTC) + timedelta(days=3)
+        stage.docker.refuses(4, "unreachable", victim)
+        victim.clock = lambda: datetime.now(UTC)
+        stage.docker.refuses(4, "unreachable")
+    finally:
+        stage.docker.server.open()
+
+
 def test_many_processes_follow_at_once(stage: Converting) -> None:
     stage.convert()
     results: list[Result] = []

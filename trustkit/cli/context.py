@@ -174,7 +174,13 @@ class Context:
         from trustkit.remote.source import UpdaterSource
 
         metadata = self.home.metadata
-        tuf = UpdaterSource(fetcher=self._fetcher, folder=metadata.locked, seen=metadata.seen, reader=self.readings)
+        tuf = UpdaterSource(
+            fetcher=self._fetcher,
+            folder=metadata.locked,
+            seen=metadata.seen,
+            reader=self.readings,
+            kept_roots=metadata.tuf_roots,
+        )
         return FormatSource(tuf, lambda: self.notary_source)
 
     @cached_property

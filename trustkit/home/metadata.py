@@ -76,6 +76,19 @@ class MetadataFolders:
         """Whether a timestamp of this GUN was ever verified here in format ``tuf`` (TRUST 5.4)."""
         return any(_IDENTITY.match(path.parent.name) for path in self._timestamps(gun))
 
+    def tuf_roots(self, gun: Gun) -> list[bytes]:
+        """The roots of this GUN that were verified here in format ``tuf``, under whatever pin, the oldest ones first.
+
+        Raises:
+            StateError: they can't be read.
+        """
+        folders = [path.parent for path in self._timestamps(gun) if _IDENTITY.match(path.parent.name)]
+        found = [path for folder in folders for path in (folder / "root_history").glob("*.root.json")]
+        try:
+            return [path.read_bytes() for path in sorted(found, key=lambda path: (len(path.name), path.name))]
+        except OSError as error:
+            raise StateError(f"The cache for {gun} can't be read.") from error
+
     def _timestamps(self, gun: Gun) -> list[Path]:
         try:
             return list((self._path / gun_folder_name(gun)).glob("*/timestamp.json"))

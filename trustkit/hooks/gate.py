@@ -72,7 +72,12 @@ def open_gate(
         heard=clocks.hear,
     )
     metadata = folder.metadata
-    source = UpdaterSource(fetcher=HttpTrustService(sessions).fetcher, folder=metadata.locked, seen=metadata.seen)
+    source = UpdaterSource(
+        fetcher=HttpTrustService(sessions).fetcher,
+        folder=metadata.locked,
+        seen=metadata.seen,
+        kept_roots=metadata.tuf_roots,
+    )
     return enforcing(
         folder,
         FormatSource(source, lambda: notary_source(sessions, folder, environ)),

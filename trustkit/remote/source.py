@@ -47,6 +47,7 @@ class UpdaterSource:
         sleep: waits between tries at a lagging replica.
         clock: seconds, never going back; no file is asked for when a refresh has taken 300 of them (TRUST 6.2).
         reader: reads the files that come, and those that lie in the folder.
+        kept_roots: those of a GUN that were verified here, under whatever pin.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class UpdaterSource:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         reader: Reader = read,
+        kept_roots: Callable[[Gun], Iterable[bytes]] = lambda _: (),
     ) -> None:
+        self._kept_roots = kept_roots
         self._fetcher = fetcher
         self._folder = folder
         self._seen = seen
@@ -74,7 +77,8 @@ class UpdaterSource:
 
     def tuf_roots(self, gun: Gun) -> Iterator[bytes]:
         """As ``FormerSource.tuf_roots``."""
-        return _served_roots(in_time(self._fetcher(gun), gun, self._clock))
+        yield from self._kept_roots(gun)
+        yield from _served_roots(in_time(self._fetcher(gun), gun, self._clock))
 
     def refresh(self, gun: Gun, pin: Pin, now: datetime, *, tags: Collection[Tag] | None = None) -> CollectionFiles:
         """As ``MetadataSource.refresh``."""

@@ -205,7 +205,7 @@ class FormerSource(Protocol):
     """Where the roots of a collection are that may have gone from one format to another; believed by nobody yet."""
 
     def tuf_roots(self, gun: Gun) -> Iterator[bytes]:
-        """``1.root.json``, ``2.root.json``, ... in format ``tuf``, as served.
+        """Roots in format ``tuf``: what was verified here, then ``1.root.json``, ``2.root.json``, ... as served.
 
         Raises:
             NoCollection: the service's own word that there is none; NotAllowed, CouldNotCheck.
