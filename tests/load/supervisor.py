@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -51,6 +51,9 @@ class Supervisor:
         self._notify.bind(str(folder / "notify"))
         self.log = folder / "service.log"
         self.told: list[str] = []
+        self._heard = threading.Condition()
+        self._listening = threading.Thread(target=self._listen)
+        self._listening.start()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -67,39 +70,40 @@ class Supervisor:
             "NOTIFY_SOCKET": str(self.folder / "notify"),
             "WATCHDOG_USEC": "400000",
         }
-        fd = self._socket.fileno()
+        fd, since = self._socket.fileno(), len(self.told)
         fds = [fd, self._blobs.fileno() if self._blobs else fd]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 ["bash", "-c", _START, *map(str, fds), *self._command],
                 pass_fds=fds, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
-        self.until("READY=1")
+        self._expect("READY=1", since)
 
     def until(self, line: str) -> None:
         """Returns once the service has sent this line, from now on."""
+        self._expect(line, len(self.told))
+
+    def _expect(self, line: str, since: int) -> None:
         deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline:
-            ready, _, _ = select.select([self._notify], [], [], 0.2)
-            if ready:
-                self.told.append(self._notify.recv(4096).decode())
-                if self.told[-1] == line:
-                    return
-            assert self._process is not None
-            assert self._process.poll() is None, self.log.read_text()
-        raise AssertionError(f"no {line} in {SECONDS} s: {self.log.read_text()}")
+        with self._heard:
+            while line not in self.told[since:]:
+                self._heard.wait(0.2)
+                assert self._process is not None
+                assert self._process.poll() is None, self.log.read_text()
+                assert time.monotonic() < deadline, f"no {line} in {SECONDS} s: {self.log.read_text()}"
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError):
+            while said := self._notify.recv(4096):
+                with self._heard:
+                    self.told.append(said.decode())
+                    self._heard.notify_all()
 
     def stop(self) -> int:
         """Ends the service; returns its exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        status = self._process.wait(SECONDS)
-        self._notify.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                self.told.append(self._notify.recv(4096).decode())
-        self._notify.setblocking(True)
-        return status
+        return self._process.wait(SECONDS)
 
     def restart(self) -> None:
         """Ends it, then starts it: as systemd does it, with a time in between in which nobody serves."""
@@ -119,6 +123,9 @@ class Supervisor:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b"", str(self.folder / "notify"))
+        self._listening.join()
         for each in (self._socket, self._notify, self._blobs):
             if each:
                 each.close()

@@ -15,6 +15,8 @@ from trustkit.errors import InvalidSetting
 log = logging.getLogger("trustkit.service")
 
 _MICROSECONDS = 1_000_000
+PATIENCE = 1.0
+"""Seconds for what is said once: a supervisor that misses it would wait for it, or wonder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,11 @@ class Supervisor:
 
     def ready(self) -> None:
         """Connections are accepted."""
-        self._tell("READY=1")
+        self._tell("READY=1", patience=PATIENCE)
 
     def stopping(self) -> None:
         """No new connection is accepted any more."""
-        self._tell("STOPPING=1")
+        self._tell("STOPPING=1", patience=PATIENCE)
 
     @contextlib.asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
@@ -67,14 +69,18 @@ class Supervisor:
             self._tell("WATCHDOG=1")
             await asyncio.sleep((self.watchdog or 0) / 2)
 
-    def _tell(self, line: str) -> None:
-        """Sends a line.  A supervisor that doesn't listen is logged: nothing that is served depends on it."""
+    def _tell(self, line: str, *, patience: float = 0.0) -> None:
+        """Sends a line.  A supervisor that doesn't listen is logged: nothing that is served depends on it.
+
+        Args:
+            patience: seconds to wait for room in its queue.
+        """
         if not self.address:
             return
         address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-                sock.setblocking(False)
+                sock.settimeout(patience)
                 sock.sendto(line.encode("ascii"), address)
         except OSError as error:
-            log.warning("the supervisor at %s was not told %s: %s", self.address, line, error.strerror)
+            log.warning("the supervisor at %s was not told %s: %s", self.address, line, error.strerror or error)
