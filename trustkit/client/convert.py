@@ -29,7 +29,7 @@ from trustkit.core.ports.converting import ConversionService
 from trustkit.core.ports.remote import ImageRegistry, KeptMetadata, Pin, PinStore
 from trustkit.core.rules import DOCKER
 from trustkit.core.view import SignedView
-from trustkit.errors import Conflict, ConsentMissing, RolledBack, WrongFormat
+from trustkit.errors import Conflict, ConsentMissing, CouldNotCheck, RolledBack, WrongFormat
 
 TRIES = 5
 DEFAULT_UNTIL = timedelta(days=90)
@@ -185,7 +185,11 @@ class Convert:
         draft = self._draft(gun, base)
         freeze(draft, until)
         tuf, docker = self._sign.tuf(made), self._sign.docker(draft, until)
-        versions = self._service.convert(gun, tuf, docker)
+        try:
+            versions = self._service.convert(gun, tuf, docker)
+        except CouldNotCheck as error:
+            error.hint = "Whether it was converted isn't known. Run it again: it finds out, and goes on."
+            raise
         told = self._service.conversion(gun)
         if told.ended is None and until > self._clock():
             self._check_frozen(gun, base, docker)
