@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.attacks.converting import Converting, bare, forget, write_policy
 from tests.attacks.dockers import DockerStage, DockerVictim, Published
-from tests.attacks.evil import Lie
+from tests.attacks.evil import Lie, refusal
 from tests.attacks.test_docker_answers import ANSWERS
 from tests.attacks.test_docker_roots import authority_named, issued
 from tests.formats_docker.forge import certified
@@ -115,6 +115,19 @@ def test_an_answer_in_the_place_of_the_new_root(stage: Converting, case: str) ->
 def only_tuf(stage: Converting, lie: Lie) -> None:
     """Answers so where the new root is asked for; 1.root.json of Docker's is another path, and cached."""
     stage.docker.server.lies["1.root.json"] = lie
+
+
+@pytest.mark.parametrize("name", ["timestamp.json", "1.snapshot.json", "1.targets.json"])
+@pytest.mark.parametrize("lie", [b"{}", None, refusal(403)], ids=["garbage", "nothing", "forbidden"])
+def test_a_new_side_that_does_not_verify_moves_no_pin(stage: Converting, name: str, lie: Lie) -> None:
+    """Its root alone is no collection; nor does the old side count while it is so."""
+    stage.convert()
+    stage.docker.server.lies[name] = lie
+    refused = stage.victim("verify", stage.ref)
+    assert (refused.status in (3, 4, 5), refused.out) == (True, ""), refused.err
+    assert [pin[1] for pin in stage.pinned()] == ["docker"]
+    stage.docker.server.lies.clear()
+    stage.follows()
 
 
 def test_the_new_side_is_hidden_after_the_pin_followed(stage: Converting, cache: str) -> None:

@@ -14,6 +14,7 @@ from tests.simulator import Publisher, make_signer
 from trustkit.core.formats.docker.bare import as_tuf
 from trustkit.core.formats.docker.conversion import PinnedKeys, follows, is_last, pinned_keys
 from trustkit.core.formats.docker.files import read
+from trustkit.core.names import Gun
 from trustkit.core.ports.remote import Pin
 
 KINDS = {"P-256": None, "P-384": ec.generate_private_key(ec.SECP384R1()), "RSA": RSA_2048}
@@ -53,6 +54,13 @@ def test_the_very_key_of_the_pinned_certificate(kind: str, by: str) -> None:
     assert follows(pinned, root_by(bare(pair)), GUN)
     assert not follows(pinned, root_by(make_signer(), listed=[bare(pair)]), GUN)
     assert not follows(pinned, root_by(bare(certified())), GUN)
+
+
+def test_a_root_of_another_collection() -> None:
+    """One root key has many collections (TRUST 1.3)."""
+    pair = certified()
+    pinned = pinned_keys(pin(pair[0].keyid), [docker_root(pair)])
+    assert not follows(pinned, root_by(bare(pair)), Gun.parse(f"{GUN}2"))
 
 
 def test_another_certificate_of_the_same_key_is_the_same_key() -> None:
