@@ -123,7 +123,7 @@ class QuickProtocol(StrictProtocol):
     def _answer(self, answer: Answer, *, keep_alive: bool) -> None:
         head = self._quick.head(self.server_state.default_headers)
         end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
-        self.transport.write(b"".join((head, answer.head, end, answer.body)))
+        self.transport.write_now(b"".join((head, answer.head, end, answer.body)))  # type: ignore[attr-defined]  # Joined
         self._done = True
         self.server_state.total_requests += 1
         if keep_alive:

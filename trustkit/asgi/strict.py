@@ -6,6 +6,8 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from trustkit.asgi.joined import Joined
+
 MAX_HEAD = 64 * 1024
 """Bytes of a request's head, or of trailers; the largest token takes a quarter of it.  What the last read brought
 comes on top."""
@@ -31,7 +33,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """As asyncio.Protocol; from now on a head is waited for."""
-        super().connection_made(transport)
+        super().connection_made(Joined(transport, self.loop))  # type: ignore[arg-type]  # has what a transport has
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from trustkit.authority.freshness import Freshness
 from trustkit.authority.passwords import Passwords
 from trustkit.authority.ratelimit import LoginLimiter
 from trustkit.authority.scopes import Granting, Scope, parse_scopes
-from trustkit.authority.tokens import IssuedToken, TokenIssuer
+from trustkit.authority.tokens import Access, IssuedToken, TokenIssuer
 from trustkit.core.names import Host, PrincipalName
 from trustkit.core.ports.service import PrincipalRecord, RefreshRecord, Store, Transaction
+from trustkit.core.stamps import Stamp
 from trustkit.errors import InvalidName, LoginRequired, Malformed
 
 REFRESH_LIFE = timedelta(days=30)
@@ -21,6 +24,7 @@ REFRESH_PREFIX = "tkr_"
 """What a refresh token begins with, so that scanners for leaked secrets know one."""
 
 MAX_REFRESH = 256
+KEEP = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +52,23 @@ class Granted:
     refresh_token: str | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What a refresh token gets, until when it is one, and when that was read."""
+
+    principal: PrincipalName
+    access: tuple[Access, ...]
+    expires: datetime
+    stamp: Stamp
+
+
 class TokenService:
     """Issues tokens to principals; nobody else gets any, not even for nothing.
 
     Args:
         services: by audience, whether it is a registry that clients reach without the gate (TRUST 7.5).
         hosts: the service's public names, which scopes may carry.
+        fresh: says how long what a refresh token gets is remembered; None remembers nothing.
     """
 
     def __init__(
@@ -66,6 +81,7 @@ class TokenService:
         hosts: Collection[Host],
         clock: Callable[[], datetime],
         limiter: LoginLimiter | None = None,
+        fresh: Freshness | None = None,
     ) -> None:
         self._store = store
         self._issuer = issuer
@@ -73,6 +89,8 @@ class TokenService:
         self._granting = {name: Granting(frozenset(hosts), direct) for name, direct in services.items()}
         self._clock = clock
         self._limiter = limiter or LoginLimiter()
+        self._fresh = fresh
+        self._decided: OrderedDict[tuple[bytes, str, tuple[Scope, ...]], _Decided] = OrderedDict()
 
     async def by_password(self, request: TokenRequest, name: str, password: str) -> Granted:
         """Tokens for a name and its password.
@@ -102,14 +120,34 @@ class TokenService:
         granting, scopes = self._read(request)
         if len(refresh_token) > MAX_REFRESH:
             raise _dead()
+        decided = await self._decide(granting, request.service, scopes, _hashed(refresh_token))
+        token = self._issuer.issue(
+            decided.principal, audience=request.service, access=decided.access, now=self._clock()
+        )
+        return Granted(token)
+
+    async def _decide(self, granting: Granting, service: str, scopes: tuple[Scope, ...], secret: bytes) -> _Decided:
+        """What a refresh token of this hash gets: read anew whenever something may have changed (TRUST 8.4)."""
+        key, now = (secret, service, scopes), self._clock()
+        decided = self._decided.get(key)
+        if decided and self._fresh and self._fresh.counts(decided.stamp, now) and now < decided.expires:
+            return decided
+        stamp = self._fresh.stamp() if self._fresh else Stamp(now, 0)
         async with self._store.read() as tx:
-            found = await tx.identities.refresh(_hashed(refresh_token))
-            if found is None or found.service != request.service or found.expires <= self._clock():
+            found = await tx.identities.refresh(secret)
+            if found is None or found.service != service or found.expires <= now:
                 raise _dead()
             record = await tx.identities.get(found.principal)
             if record is None or record.disabled or record.epoch != found.epoch:
                 raise _dead()
-            return Granted(await self._issue(tx, granting, request, scopes, record))
+            access = await granting.grant(tx, record.name, scopes)
+        decided = _Decided(record.name, access, found.expires, stamp)
+        if self._fresh:
+            self._decided[key] = decided
+            self._decided.move_to_end(key)
+            while len(self._decided) > KEEP:
+                self._decided.popitem(last=False)
+        return decided
 
     def _read(self, request: TokenRequest) -> tuple[Granting, tuple[Scope, ...]]:
         granting = self._granting.get(request.service)

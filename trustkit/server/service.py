@@ -137,15 +137,18 @@ class Service:
         backend = await self._backend(stack, issuer, frozenset(services))
         challenges = Challenges(scheme=settings.scheme, hosts=hosts, service=name)
         verifier = TokenVerifier(kept.tokens.certificate, issuer=name, audience=name, clock=clock)
-        login = TokenService(kept.store, issuer, Passwords(), services=services, hosts=hosts, clock=clock)
+        fresh = kept.memory.fresh
+        login = TokenService(
+            kept.store, issuer, Passwords(), services=services, hosts=hosts, clock=clock, fresh=fresh
+        )
         metrics = None
         if settings.metrics:
             memory = kept.memory
             metrics = Metrics(report=lambda: online.renewal.report, expiry=memory.expiries.now, kept=memory.kept)
-        trust = _trust(Switches(kept.store, clock=clock, fresh=kept.memory.fresh), kept.memory.views)
+        trust = _trust(Switches(kept.store, clock=clock, fresh=fresh), kept.memory.views)
         uploads = Uploads()
         gateway = RegistryGateway(backend, trust=trust, challenge=challenges)
-        authenticate = Callers(kept.store, verifier, hosts=hosts, clock=clock, fresh=kept.memory.fresh).authenticate
+        authenticate = Callers(kept.store, verifier, hosts=hosts, clock=clock, fresh=fresh).authenticate
         await open_blob_socket(stack, settings, gateway, authenticate=authenticate)
         parts = Parts(
             gateway=gateway,
