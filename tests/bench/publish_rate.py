@@ -1,6 +1,8 @@
-"""How many publishes a second the service takes over HTTP on SQLite, from 8 clients to collections of their own.
+"""How many publishes a second the service takes over HTTP, from 8 clients to collections of their own.
 
-    python -m tests.bench.publish_rate [--clients 8] [--publishes 100]
+    python -m tests.bench.publish_rate [--clients 8] [--publishes 100] [--postgresql]
+
+On SQLite, or on a PostgreSQL server of its own on this machine.
 
 Each client is a process whose uploads are signed beforehand, as keys are unlocked once.  Every publish is judged,
 re-signed, committed with synchronous=FULL and answered.  Prints the processor time that the service took for one,
@@ -17,6 +19,7 @@ import ssl
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
@@ -24,6 +27,7 @@ from pathlib import Path
 
 from securesystemslib.signer import CryptoSigner, Key
 
+from tests.postgres import Postgres, binaries
 from tests.service import RunningService
 from tests.simulator import LIFE, OCI
 from trustkit.core.build import first_targets, new_root, next_targets
@@ -131,18 +135,29 @@ def measure(service: RunningService, clients: int, publishes: int) -> tuple[floa
         return time.perf_counter() - began, processor_seconds(service.process.pid) - used
 
 
+def _postgresql(stack: ExitStack) -> str:
+    """The URL of a database on a server that runs until the stack ends."""
+    programs = binaries()
+    if programs is None:
+        raise SystemExit("PostgreSQL is not installed (Debian: apt install postgresql)")
+    server = Postgres(programs)
+    stack.callback(server.close)
+    return server.empty()
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--publishes", type=int, default=100)
+    parser.add_argument("--postgresql", action="store_true")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        service = RunningService(Path(folder)).start()
-        try:
-            seconds, used = measure(service, arguments.clients, arguments.publishes)
-        finally:
-            service.stop()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        database = ["--database", _postgresql(stack)] if arguments.postgresql else []
+        service = RunningService(folder, *database).start()
+        stack.callback(service.stop)
+        seconds, used = measure(service, arguments.clients, arguments.publishes)
     total = arguments.clients * arguments.publishes
     print(f"{total} publishes from {arguments.clients} clients in {seconds:.1f} s: {total / seconds:.0f} a second")
     print(f"the service: {used / total * 1000:.1f} ms of processor time a publish")
