@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from tests.authority.conftest import NOW, Play, Scene, assigned
 from trustkit.authority import tokenkeys
+from trustkit.authority.freshness import Freshness
 from trustkit.authority.login import REFRESH_LIFE, TokenRequest, TokenService
 from trustkit.authority.scopes import parse_scopes, repository_of
 from trustkit.authority.sealing import Sealer
@@ -60,6 +61,18 @@ class Desk:
     def fresh(self, it: Scene, audience: str = HOME) -> TokenVerifier:
         """A verifier that has seen nothing yet."""
         return TokenVerifier(self.keys.certificate, issuer=HOME, audience=audience, clock=it.clock)
+
+    def remember(self, it: Scene, fresh: Freshness) -> None:
+        """Has the token service remember what refresh tokens get."""
+        self.service = TokenService(
+            it.store,
+            self.issuer,
+            it.passwords,
+            services={HOME: False, DIRECT: True},
+            hosts=HOSTS,
+            clock=it.clock,
+            fresh=fresh,
+        )
 
     @classmethod
     async def at(cls, it: Scene) -> Desk:
@@ -328,6 +341,41 @@ def test_what_ends_a_refresh_token(play: Play, end: str) -> None:
         await ENDS[end](it)
         with pytest.raises(LoginRequired, match="not valid any more"):
             await desk.service.by_refresh(TokenRequest(HOME), token)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_ends_a_refresh_token_ends_what_is_remembered_of_it(play: Play, end: str) -> None:
+    async def scene(it: Scene) -> None:
+        desk, token = await refresh(it)
+        fresh = Freshness(clock=it.clock)
+        desk.remember(it, fresh)
+        asked = TokenRequest(HOME, ("repository:app:pull",))
+        first, second = [await desk.service.by_refresh(asked, token) for _ in range(2)]
+        assert first.token.text != second.token.text, "what is remembered is the decision, not the token"
+        mark = (await it.store.changed_since("")).mark
+        await ENDS[end](it)
+        if (await it.store.changed_since(mark)).guns is None:
+            fresh.forget_everything()  # as ``follow`` does
+        with pytest.raises(LoginRequired, match="not valid any more"):
+            await desk.service.by_refresh(asked, token)
+
+    play(scene)
+
+
+def test_what_is_remembered_is_for_the_very_token_service_and_scopes(play: Play) -> None:
+    async def scene(it: Scene) -> None:
+        desk, token = await refresh(it)
+        desk.remember(it, Freshness(clock=it.clock))
+        pull, push = (TokenRequest(HOME, (f"repository:app:{action}",)) for action in ("pull", "push"))
+        for _ in range(2):
+            assert desk.verifier.verify((await desk.service.by_refresh(pull, token)).token.text).access
+        pushing = desk.verifier.verify((await desk.service.by_refresh(push, token)).token.text)
+        assert pushing.access == (), "what was remembered for pulling says nothing of pushing"
+        for request, secret in ((TokenRequest(DIRECT, pull.scopes), token), (pull, token + "x")):
+            with pytest.raises(LoginRequired):
+                await desk.service.by_refresh(request, secret)
 
     play(scene)
 

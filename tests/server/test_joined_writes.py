@@ -70,7 +70,7 @@ def written(data: bytes) -> Callable[[Joined], None]:
         ([written(b"head"), lambda joined: joined.write_now(b"next")], [b"headnext"]),
         ([lambda joined: joined.write_now(b"now"), written(b"then")], [b"now", b"then"]),
     ],
-    ids=["pair", "alone", "no-body", "nothing", "large-body", "large", "after-large", "three", "closed", "now", "then"],
+    ids=["pair", "alone", "no-body", "nothing", "large-body", "large", "large-first", "three", "end", "now", "then"],
 )  # fmt: skip
 def test_what_is_written_leaves_in_order_and_all_of_it(
     steps: list[Callable[[Joined], None]], sent: list[bytes]
