@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import socketserver
+import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.parts import SECONDS, Docker, Skopeo
+from tests.real.parts import SECONDS, Docker, Skopeo, within
 from tests.service import PASSWORD, Person, RunningService
 
 pytestmark = pytest.mark.real
@@ -207,3 +208,23 @@ def test_an_authority_that_cannot_be_read_is_an_error_of_its_own(
     WAYS[way](carol, service.host, broken)
     refused = carol("login", service.host, "-u", "carol", "--password-stdin", feed=PASSWORD)
     assert (refused.status, refused.slug) == (2, "invalid-setting"), refused
+
+
+def test_a_renewed_certificate_is_served_without_a_restart(
+    authority: Authority, serve: Callable[..., RunningService], tmp_path: Path
+) -> None:
+    first, second = (authority.server(name, "IP:127.0.0.1") for name in ("before", "renewed"))
+    certificate, key = tmp_path / "server.crt", tmp_path / "server.key"
+
+    def put(pair: tuple[Path, Path]) -> str:
+        for source, target in zip(pair, (certificate, key), strict=True):
+            shutil.copy(source, target.with_suffix(".new"))
+            target.with_suffix(".new").replace(target)
+        return pair[0].read_text()
+
+    before = put(first)
+    service = serve("--tls-cert", str(certificate), "--tls-key", str(key))
+    address = ("127.0.0.1", service.port)
+    assert ssl.get_server_certificate(address) == before
+    renewed = put(second)
+    assert within(30, lambda: ssl.get_server_certificate(address) == renewed)

@@ -119,6 +119,7 @@ class Service:
                 tls=settings.tls,
                 ready=lambda: self._started(Host(settings.listen.name, port)),
                 stopping=settings.supervisor.stopping,
+                follow=True,
                 drain=DRAIN_SECONDS if settings.inherited.main else 0.0,
                 quick=wired.quick,
             )
