@@ -128,7 +128,15 @@ def test_what_else_befalls_a_collection_is_told_and_a_login_is_not(database: str
             async with one.write(ALICE) as tx:
                 record = RefreshRecord(b"t" * 32, ALICE, "svc", 1, NOW + timedelta(days=30))
                 await tx.identities.add_refresh(record)
-            assert (await other.changed_since(mark)).guns == frozenset()
+            told = await other.changed_since(mark)
+            assert told.guns == frozenset()
+            async with one.write() as tx:
+                assert await tx.identities.drop_refresh_expired(NOW) == 0
+            told = await other.changed_since(told.mark)
+            assert told.guns == frozenset()
+            async with one.write() as tx:
+                assert await tx.identities.drop_refresh_expired(NOW + timedelta(days=31)) == 1
+            assert (await other.changed_since(told.mark)).guns is None
 
     asyncio.run(body())
 

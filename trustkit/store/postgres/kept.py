@@ -39,7 +39,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS moves
 CREATE INDEX IF NOT EXISTS moves_xid ON moves (xid);
 CREATE OR REPLACE FUNCTION note_move() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_LEVEL = 'STATEMENT' THEN
+    IF TG_LEVEL = 'STATEMENT' OR TG_NARGS > 0 THEN
         INSERT INTO moves (gun) VALUES (NULL);
     ELSIF TG_OP = 'DELETE' THEN
         INSERT INTO moves (gun) VALUES (OLD.gun);
@@ -53,7 +53,9 @@ BEGIN
 END $$
 """
 """A note of each change that a replica may remember something of; a crash empties the table, and breaks all lines."""
-QUIET = frozenset({"alembic_version", "moves", "audit", "changefeed", "files", "heads", "refresh_tokens"})
+ENDING = "refresh_tokens"
+"""A table of which a replica remembers what is there: a row that comes changes nothing, one that goes may anything."""
+QUIET = frozenset({"alembic_version", "moves", "audit", "changefeed", "files", "heads"})
 """Tables whose changes are in no replica's memory, or come with one of their collection."""
 
 TABLES = """
@@ -92,9 +94,13 @@ def triggers(changefeed_lock: int) -> list[str]:
 
 def noted(table: str, *, of_collections: bool) -> list[str]:
     """The statements that have changes of a table noted: of which collection, or of anything."""
+    anew = f'DROP TRIGGER IF EXISTS note_move ON "{table}"'
+    if table == ENDING:
+        made = f'CREATE TRIGGER note_move AFTER UPDATE OR DELETE ON "{table}" FOR EACH ROW'
+        return [anew, f"{made} EXECUTE FUNCTION note_move('anything')"]
     level = "ROW" if of_collections else "STATEMENT"
     made = f'CREATE TRIGGER note_move AFTER INSERT OR UPDATE OR DELETE ON "{table}" FOR EACH {level}'
-    return [f'DROP TRIGGER IF EXISTS note_move ON "{table}"', f"{made} EXECUTE FUNCTION note_move()"]
+    return [anew, f"{made} EXECUTE FUNCTION note_move()"]
 
 
 def sorted_by_bytes(table: str, column: str, kind: str) -> str:
