@@ -130,10 +130,11 @@ def tls(folder: Path) -> tuple[Path, Path]:
 
 
 class NotaryServer:
-    """A real notary-server that keeps everything in memory."""
+    """A real notary-server that keeps everything in memory, or in a database."""
 
-    def __init__(self, binary: Path, folder: Path) -> None:
+    def __init__(self, binary: Path, folder: Path, backend: str = "memory", database: str = "") -> None:
         self._binary, self._folder = binary, folder
+        self._storage = f'{{"backend":"{backend}"' + (f',"db_url":"{database}"}}' if database else "}")
         self.ca, self._key = tls(folder)
         self.port = free_port()
         self.url = f"https://localhost:{self.port}"
@@ -143,7 +144,7 @@ class NotaryServer:
         config.write_text(
             f'{{"server":{{"http_addr":"127.0.0.1:{self.port}","tls_key_file":"{self._key}",'
             f'"tls_cert_file":"{self.ca}"}},"trust_service":{{"type":"local","hostname":"","port":"",'
-            '"key_algorithm":"ecdsa"},"logging":{"level":"error"},"storage":{"backend":"memory"}}',
+            f'"key_algorithm":"ecdsa"}},"logging":{{"level":"error"}},"storage":{self._storage}}}',
             encoding="ascii",
         )
         with (self._folder / "log").open("wb") as log:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,16 +13,14 @@ from trustkit.cli.options import format_option, passphrase_options, trust_dir_op
 from trustkit.cli.output import data_json, note
 from trustkit.core.names import Gun
 from trustkit.core.patterns import GunPattern
-from trustkit.errors import InvalidSetting, NotFound, TrustkitError, UsageError
+from trustkit.errors import InvalidSetting, NotFound, TrustkitError
 
 if TYPE_CHECKING:
     from trustkit.cli.migrate_report import Row
-    from trustkit.client.migrate import Migrate, Migration
+    from trustkit.client.migrate import Migration
     from trustkit.client.migrate_former import FormerState
     from trustkit.core.migration import MigrationPlan
-    from trustkit.core.ports.keys import KeyStore
     from trustkit.core.ports.migrating import FormerServer
-    from trustkit.core.ports.remote import Pin
 
 
 @click.group("migrate")
@@ -33,6 +30,12 @@ def command() -> None:
 
 @command.command("from-notary")
 @click.option("--server", metavar="URL", help="The old server: https://HOST[:PORT][/PATH].")
+@click.option(
+    "--dump",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="In the place of it a plain dump of its database: of PostgreSQL, MySQL or MariaDB.",
+)
 @click.option(
     "--gun", "patterns", metavar="PATTERN", multiple=True, help="A GUN, HOST/* or HOST/PREFIX/*; repeatable."
 )
@@ -55,6 +58,7 @@ def command() -> None:
 def from_notary(
     click_context: click.Context,
     server: str | None,
+    dump: Path | None,
     patterns: tuple[str, ...],
     gun_file: Path | None,
     root_keys: tuple[str, ...],
@@ -77,15 +81,14 @@ def from_notary(
     trustkit admin allow-migration GUN. Cut short, it is run again.
     """
     from trustkit.cli.migrate_report import as_json, failed, show
+    from trustkit.cli.migrating import former_server, migrating
     from trustkit.cli.publishing import docker_store
     from trustkit.client.migrate_consents import Consents
 
     ctx: Context = click_context.obj
-    if server is None:
-        raise UsageError("Where do they come from?", hint="Give --server URL.")
     passphrases = ctx.passphrases(passphrase_file, passphrase_fd)
     keys = docker_store(passphrases, ctx.key_store(passphrases=passphrases), trust_dir)
-    former = notary_server(ctx, server)
+    former = former_server(ctx, server, dump)
     migrate = migrating(ctx, former, keys, trust_dir)
     consents = Consents(lacking=without_old_roots, rest=drop_rest, stale=accept_expired)
     ask = ctx.ask if ctx.interactive and not yes else None
@@ -100,76 +103,6 @@ def from_notary(
     if output == "json":
         data_json(as_json(former.name, rows))
     click_context.exit(failed(rows))
-
-
-def notary_server(ctx: Context, url: str) -> FormerServer:
-    """The server at a URL, read with the credentials that are stored for its host."""
-    from trustkit.config import trust_server_url, trust_servers
-    from trustkit.core.formats.docker.files import read
-    from trustkit.core.names import Host
-    from trustkit.core.readings import Readings
-    from trustkit.home.metadata import MetadataFolders
-    from trustkit.remote.former_server import ChangefeedGuns, FetchedServer
-    from trustkit.remote.notary import HttpNotary, TrustServer
-    from trustkit.remote.notary_source import NotarySource
-
-    checked = trust_server_url("--server", url)
-    there, servers = TrustServer.of(Host.parse(checked.split("/")[2]), checked), trust_servers(ctx.environ).value
-
-    def server(host: Host) -> TrustServer:
-        if TrustServer.of(host, servers.url(host)) == there:
-            raise UsageError(
-                f"{host} is served from {checked} already.",
-                hint="--server names the old server. TRUSTKIT_TRUST_SERVERS=HOST=URL says where the service is, if "
-                "it isn't at the host of the names.",
-            )
-        return there
-
-    fetcher = HttpNotary(ctx.sessions, server).fetcher
-    own = MetadataFolders(ctx.home.cache / "migrations" / hashlib.sha256(checked.encode("ascii")).hexdigest()[:32])
-    source = NotarySource(
-        fetcher=fetcher,
-        folder=own.locked,
-        seen=own.seen,
-        seen_as_tuf=ctx.home.metadata.seen_as_tuf,
-        now=ctx.now,
-        reader=lambda: Readings(read),
-    )
-
-    def skipped(name: str) -> None:
-        note(f"{ascii(name)[:200]} is left out: no collection of ours can have that name.")
-
-    guns = ChangefeedGuns(ctx.sessions(there.host), there, skipped)
-    return FetchedServer(checked, fetcher, source, guns)
-
-
-def migrating(ctx: Context, former: FormerServer, keys: KeyStore, trust_dir: Path | None) -> Migrate:
-    """The use case, wired."""
-    from trustkit.cli.publishing import notary
-    from trustkit.client.docker_signing import DockerSigning
-    from trustkit.client.migrate import Migrate
-    from trustkit.client.migrate_former import Former
-    from trustkit.config import lifetimes
-    from trustkit.core.formats.docker.files import read
-    from trustkit.remote.former_server import NotaryFiles, seen_by_docker
-
-    def seen(gun: Gun, pin: Pin) -> Iterator[Mapping[str, bytes]]:
-        yield ctx.notary_source.kept(gun, pin) or {}
-        if trust_dir is not None:
-            yield seen_by_docker(trust_dir, gun, read)
-
-    sign, service = DockerSigning(keys), notary(ctx)
-    ask = ctx.ask if ctx.interactive else None
-    return Migrate(
-        Former(former, sign, ctx.home.pins, seen=seen, clock=ctx.now, ask=ask),
-        service,
-        NotaryFiles(service),
-        sign,
-        ctx.trust(only=None, follows=False),
-        ctx.home.pins,
-        lifetimes=lifetimes(ctx.environ).value,
-        clock=ctx.now,
-    )
 
 
 def _chosen(former: FormerServer, patterns: tuple[str, ...], gun_file: Path | None) -> list[Gun]:
