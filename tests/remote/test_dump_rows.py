@@ -32,7 +32,8 @@ def read(text: bytes) -> list[dict[str, bytes | None]]:
                      [(b"a\tb", b"\\x00"), (b"c", None)], id="copy"),
         pytest.param(b'COPY "p"."t" (gun, data) FROM stdin;\n\\101\\x42\\q\t\n\\.\n', [(b"ABq", b"")], id="escapes"),
         pytest.param(b"COPY o (x) FROM stdin;\nINSERT INTO t VALUES ('no', 'no');\n\\.\n"
-                     b"INSERT INTO t VALUES ('a', 'b');\n", [(b"a", b"b")], id="another table's data that looks like a statement"),
+                     b"INSERT INTO t VALUES ('a', 'b');\n", [(b"a", b"b")],
+                     id="another table's data that looks like a statement"),
         pytest.param(b"INSERT INTO t VALUES ('a''b', E'c\\'\\\\x0a');\n", None, id="a quote that E can't have here"),
         pytest.param(b"INSERT INTO s.t (data, gun) VALUES ('d', 'g') ON CONFLICT DO NOTHING;\n", [(b"g", b"d")],
                      id="columns in another order"),
@@ -42,7 +43,8 @@ def read(text: bytes) -> list[dict[str, bytes | None]]:
         pytest.param(b"INSERT INTO `t` VALUES ('a\\'b\\\\',_binary 'x\\0\\n\\Z\\%'),('c',0x0aFF);\n",
                      [(b"a'b\\", b"x\0\n\x1a%"), (b"c", b"\n\xff")], id="of MySQL"),
         pytest.param(b"CREATE TABLE `t` (\n  `id` int(11) NOT NULL,\n  `gun` text,\n  `data` blob,\n"
-                     b"  PRIMARY KEY (`id`)\n);\nINSERT INTO `t` VALUES (7,'g','d');\n", [(b"g", b"d")], id="columns as they were made"),
+                     b"  PRIMARY KEY (`id`)\n);\nINSERT INTO `t` VALUES (7,'g','d');\n", [(b"g", b"d")],
+                     id="columns as they were made"),
         pytest.param(b"INSERT INTO tt VALUES ('a', 'b');\nINSERT INTO `t2` VALUES (1);\n", [], id="other tables"),
     ],
 )  # fmt: skip
