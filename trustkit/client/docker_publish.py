@@ -14,6 +14,7 @@ from tuf.api.metadata import TargetFile
 from trustkit.client.change import Change
 from trustkit.client.docker_signing import SNAPSHOT, DockerSigning
 from trustkit.client.holding import lacking, usable
+from trustkit.client.lagging import patiently
 from trustkit.client.outcome import Leave, Outcome
 from trustkit.client.publish import DOUBLINGS, LEAST_PAUSE, TRIES, Read
 from trustkit.client.trust import Current, Trust
@@ -208,14 +209,21 @@ class DockerPublisher:
         self, gun: Gun, pin: Pin, files: Mapping[str, bytes], check: Check, read: Read | None = None
     ) -> Current:
         """Fetches what is served and verifies it as a consumer with this pin would (TRUST 3.9)."""
-        current = (read or self._trust.under)(pin, gun, self._clock())
-        served = {role: data for role, data in files.items() if current.files.get(role) == data}
-        behind = [role for role in files if role in current.view.versions and role not in served]
-        for role in behind:
-            mine = _version(role, files[role])
-            if role in ("root", TARGETS, RELEASES) and current.view.versions[role] <= mine:
-                raise RolledBack(f"{gun} was published, but its {role} is served in an older version, or another.")
-        if not behind:
+
+        def once() -> tuple[Current, bool]:
+            current = (read or self._trust.under)(pin, gun, self._clock())
+            served = {role: data for role, data in files.items() if current.files.get(role) == data}
+            behind = [role for role in files if role in current.view.versions and role not in served]
+            for role in behind:
+                mine = _version(role, files[role])
+                if role in ("root", TARGETS, RELEASES) and current.view.versions[role] <= mine:
+                    raise RolledBack(
+                        f"{gun} was published, but its {role} is served in an older version, or another."
+                    )
+            return current, not behind
+
+        current, same = patiently(once, sleep=self._sleep, clock=self._clock)
+        if same:
             check(gun, current.view)
         return current
 

@@ -54,7 +54,7 @@ END $$
 """
 """A note of each change that a replica may remember something of; a crash empties the table, and breaks all lines."""
 ENDING = "refresh_tokens"
-"""A table of which a replica remembers what is there: a row that comes changes nothing, one that goes may anything."""
+"""A table of which a replica remembers what is there: a row that comes changes nothing, one that goes may do so."""
 QUIET = frozenset({"alembic_version", "moves", "audit", "changefeed", "files", "heads"})
 """Tables whose changes are in no replica's memory, or come with one of their collection."""
 
