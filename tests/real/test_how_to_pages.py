@@ -49,6 +49,7 @@ PAGES = [
     "log-in",
     "kek-on-a-token",
     "lost-root-key",
+    "migrate-from-notary",
     "monitor",
     "nginx",
     "renew",

@@ -9,12 +9,19 @@ from trustkit.cli.app import report
 from trustkit.cli.output import data, note
 from trustkit.cli.status import DONE, FAILED, exit_status
 from trustkit.client.migrate import Migration
-from trustkit.client.migrate_former import FormerState
+from trustkit.client.migrate_former import AGREED, NAMED, OWN, PINNED, FormerState
 from trustkit.core.evaluate import BEFORE_ALL
 from trustkit.core.formats.docker.evaluate import attributions
 from trustkit.core.migration import MigrationPlan
 from trustkit.core.records import dataclass
 from trustkit.errors import TrustkitError
+
+_TRUSTED = {
+    NAMED: "which were named",
+    PINNED: "which are pinned here",
+    OWN: "of which one is here",
+    AGREED: "which you agreed to",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ def show_plan(plan: MigrationPlan, former: FormerState, *, say: Callable[[str], 
     say(f"{plan.gun}: from {former.server}")
     for problem in plan.problems:
         say(f"  MEND FIRST: {problem}")
-    say(f"  believed for root keys that are {former.trusted}: {', '.join(former.root_keys)}")
+    say(f"  believed for its root keys, {_TRUSTED[former.trusted]}: {', '.join(former.root_keys)}")
     say(f"  tags: {plan.tags}, in {', '.join((*plan.kept, *(each.role for each in plan.signed)))}")
     say(f"  roots: versions {plan.first} to {plan.root} as they are, and {plan.root + 1}, signed here")
     if plan.lacking:
