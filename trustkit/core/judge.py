@@ -108,7 +108,7 @@ class _Judging:
     ) -> None:
         """Of a start, uploaded files are counted by ``_lacks``; nobody could mend those that stay."""
         if not self._start or role not in self._upload:
-            check_threshold(delegator, role, file)
+            check_threshold(delegator, role, file, self._upload.get(role))
 
     def _lacks(self, accepted: Accepted) -> tuple[Lack, ...]:
         assert self._old_root is not None  # noqa: S101 - judge_start saw to it

@@ -41,6 +41,7 @@ from trustkit.errors import (
     SignatureInvalid,
     StateError,
     TooLarge,
+    TrustkitError,
     WrongRoot,
 )
 
@@ -53,6 +54,8 @@ there is no collection, and otherwise NotAllowed or CouldNotCheck.
 
 ROLES = ("root", "timestamp", "snapshot", "targets")
 ROOT_BYTES = 512_000
+AT_ONCE = 8
+"""How many hash bins are fetched at a time where all of them are asked for."""
 _BASE = "tuf://"
 REPLACED = (
     "Its Owner may have reset the collection, or somebody else signs here. Ask its publisher over another channel: "
@@ -67,6 +70,7 @@ class _Fetcher(FetcherInterface):
         self._ours = fetch
         self.last = ""
         self.data = b""
+        self._ahead: dict[str, bytes] = {}
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         return iter([self.download_bytes(url, ROOT_BYTES)])
@@ -74,12 +78,26 @@ class _Fetcher(FetcherInterface):
     def download_bytes(self, url: str, max_length: int) -> bytes:
         self.last = url.removeprefix(_BASE)
         try:
-            self.data = self._ours(self.last, max_length)
+            self.data = self._ahead.pop(self.last, b"") or self._ours(self.last, max_length)
             return self.data
         except NotFound as error:
             if self.last.endswith(".root.json"):
                 raise DownloadHTTPError("no newer root", 404) from error
             raise Garbage(f"The service has no {self.last}, which it has to have.") from error
+
+    def fetch_ahead(self, names: Collection[str], max_length: int) -> None:
+        """Fetches many files at once, for the updater to ask for in turn; what fails is asked for again."""
+        from concurrent.futures import ThreadPoolExecutor  # here, for who reads the whole of a large collection
+
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            coming = {name: threads.submit(self._ours, name, max_length) for name in names}
+            for name, future in coming.items():
+                try:
+                    self._ahead[name] = future.result()
+                except TrustkitError:
+                    for other in coming.values():
+                        other.cancel()
+                    return
 
 
 def refresh_folder(
@@ -111,7 +129,7 @@ def refresh_folder(
         updater = open_updater(folder, fetcher, bootstrap=bootstrap, now=now)
         _set_reader(updater, reader)
         updater.refresh()
-        return _load_delegated(updater, tags)
+        return _load_delegated(updater, tags, lambda names: _fetch_ahead(updater, fetcher, folder, names))
     except BadDelegation as error:
         raise Garbage(f"targets.json can't be used: {error.message}") from error
     except ExpiredMetadataError as error:
@@ -122,7 +140,21 @@ def refresh_folder(
         raise StateError(f"The metadata folder {folder} can't be used: {error.strerror}.") from error
 
 
-def _load_delegated(updater: Updater, tags: Collection[Tag] | None) -> tuple[str, ...]:
+def _fetch_ahead(updater: Updater, fetcher: _Fetcher, folder: Path, names: Collection[str]) -> None:
+    """Fetches those of many delegated files at once that don't lie in the folder as the snapshot names them."""
+    meta = updater._trusted_set.snapshot.meta  # noqa: SLF001 - as below
+    wanted = []
+    for name in names:
+        path, named = folder / f"{name}.json", meta.get(f"{name}.json")
+        if named and not (path.exists() and b'"version":%d,' % named.version in path.read_bytes()):
+            wanted.append(f"{named.version}.{name}.json")
+    if len(wanted) > AT_ONCE:
+        fetcher.fetch_ahead(wanted, updater.config.targets_max_length)
+
+
+def _load_delegated(
+    updater: Updater, tags: Collection[Tag] | None, ahead: Callable[[Collection[str]], None]
+) -> tuple[str, ...]:
     """Has the updater load delegated roles, each as it would on the way to a target; returns their names."""
     trusted = updater._trusted_set  # noqa: SLF001 - its public surface loads a role for one path only; guarded by a test
     delegations = read_delegations(trusted.targets, trusted.root)
@@ -143,7 +175,9 @@ def _load_delegated(updater: Updater, tags: Collection[Tag] | None) -> tuple[str
     held = trusted[holder] if holder in (TARGETS, *loaded) else None
     if isinstance(held, Targets):
         bins = read_bins(delegations, trusted.root, held)
-        for name in wanted_bins(bins, None if tags is None else owners_of(delegations, tags)):
+        names = list(wanted_bins(bins, None if tags is None else owners_of(delegations, tags)))
+        ahead(names)
+        for name in names:
             updater._load_targets(name, holder)  # noqa: SLF001 - as above
             loaded.append(name)
     return tuple(loaded)
