@@ -19,6 +19,7 @@ from trustkit.authority.convert import Conversions
 from trustkit.authority.founders import Change, add_founders
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.recover import Recovery
+from trustkit.authority.renew import Renewal
 from trustkit.authority.reset import Resetting
 from trustkit.authority.sealing import Sealer
 from trustkit.authority.settings import set_content_trust, set_policy
@@ -210,6 +211,19 @@ def test_what_takes_something_back_ends_it_and_nothing_else_does(play: Play) -> 
         await office.renewal.round()
         assert (await office.served("timestamp")).data == closing.data
         assert "docker-side-ended" in await it.actions()
+
+    play(scene)
+
+
+def test_a_side_that_can_not_be_renewed_is_told_of(play: Play) -> None:
+    async def scene(it: Scene) -> None:
+        office = await opened(it)
+        await office.converted()
+        it.now += 2 * DAY
+        other = Renewal(it.store, OnlineKeys(Sealer(b"o" * 32)), lifetimes=Lifetimes(), clock=it.clock)
+        report = await other.round()
+        assert set(report.failed) == {str(GUN), f"{GUN} (docker)"}
+        assert (await office.renewal.round()).failed == {}
 
     play(scene)
 

@@ -214,6 +214,10 @@ def test_a_docker_side_that_ends_at_once(stand: NotaryStand, alice: Someone, doc
     must(kit("verify", f"{gun}:v1"))
     for machine in (alice, alice.elsewhere()):
         assert "root expired" in machine.notary("list", gun, fails=True)
+    for machine in (alice, cold(alice, "ended")):
+        said = machine.docker("pull", f"{gun}:v1", fails=True)
+        assert "expired" in said or CONVERTED in said, said
+    assert CONVERTED in alice.docker("trust", "sign", f"{gun}:v1", fails=True)
 
 
 def test_who_has_seen_the_end_does_not_go_back_when_nobody_answers(
