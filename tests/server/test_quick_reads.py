@@ -317,7 +317,15 @@ class Memory:
     reads: QuickReads
     gun: Gun
 
-    def keep(self, path: str = "/p", *, secret: str = "t", size: int = 10, until: datetime | None = None) -> None:
+    def keep(
+        self,
+        path: str = "/p",
+        *,
+        secret: str = "t",
+        size: int = 10,
+        until: datetime | None = None,
+        began: Stamp | None = None,
+    ) -> None:
         async def ignore(message: Message) -> None:
             return None
 
@@ -334,7 +342,7 @@ class Memory:
             begins=begins,
             ends=ends,
         )
-        asyncio.run(self.reads.reply(Exchange(scope, nothing, ignore), caller, served, []))
+        asyncio.run(self.reads.reply(Exchange(scope, nothing, ignore), caller, served, [], began=began))
 
     def has(self, path: str = "/p", *, secret: str = "t") -> bool:
         return self.reads.find(path.encode(), sha256(secret.encode()).digest()) is not None
@@ -400,3 +408,13 @@ def test_memory_for_answers_is_bounded(memory: Memory) -> None:
     assert not memory.has("/0")
     memory.keep("/large", size=LARGEST + 1)
     assert not memory.has("/large")
+
+
+def test_what_was_decided_before_a_change_is_not_kept_with_what_was_read_after_it(memory: Memory) -> None:
+    """A conversion between the question whether there was one and the file: the answer would be one of each."""
+    began = memory.reads.begin(memory.gun)
+    memory.fresh.forget(memory.gun)
+    memory.keep(began=began)
+    assert not memory.has()
+    memory.keep(began=memory.reads.begin(memory.gun))
+    assert memory.has()

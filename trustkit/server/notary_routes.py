@@ -116,13 +116,14 @@ class NotaryRoutes:
 
     async def _file(self, exchange: Exchange, route: NotaryFile, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.READ_TRUST)
+        began = self._quick.begin(route.gun)
         if route == NotaryFile(route.gun, "root") and Action.PUSH in caller.trusted(route.gun):
             await self._refuse_signers(route.gun)
         served = await self._notary.file(route.gun, route.role, route.version, route.digest)
         headers = [("content-type", "application/json"), IMMUTABLE if route.digest else NO_CACHE]
         if (stored := served.file.stored) is not None:
             headers.append(("last-modified", format_datetime(stored.astimezone(UTC), usegmt=True)))
-        await self._quick.reply(exchange, caller, served, headers)
+        await self._quick.reply(exchange, caller, served, headers, began=began)
 
     async def _refuse_signers(self, gun: Gun) -> None:
         """Clients that are about to publish read the root first, with a token for it: they are told at once.

@@ -16,6 +16,7 @@ from datetime import datetime
 from trustkit.asgi.quick import Answer
 from trustkit.authority.freshness import Freshness
 from trustkit.authority.reads import Served
+from trustkit.core.names import Gun
 from trustkit.core.stamps import Stamp, both
 from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange, HeaderPairs, header_lines
@@ -67,15 +68,32 @@ class QuickReads:
         self.given += 1
         return entry.answer
 
-    async def reply(self, exchange: Exchange, caller: Caller, served: Served, headers: HeaderPairs) -> None:
-        """Answers with a file, or that the client has it already (RFC 9110, 13.1.2), and keeps the answer."""
+    def begin(self, gun: Gun) -> Stamp:
+        """For whoever decides something by the database before it asks for the file."""
+        return self._fresh.stamp(gun)
+
+    async def reply(
+        self,
+        exchange: Exchange,
+        caller: Caller,
+        served: Served,
+        headers: HeaderPairs,
+        *,
+        began: Stamp | None = None,
+    ) -> None:
+        """Answers with a file, or that the client has it already (RFC 9110, 13.1.2), and keeps the answer.
+
+        Args:
+            began: before what else was decided, which then has to count as long as the answer does.
+        """
         pairs = [*headers, ("etag", served.etag)]
         wanted = [tag.strip().removeprefix("W/") for tag in exchange.headers.get("if-none-match", "").split(",")]
         if "*" in wanted or served.etag in wanted:
             await exchange.reply(304, pairs)
             return
         await exchange.reply(200, pairs, served.file.data)
-        self._keep(exchange, caller, served, pairs)
+        if began is None or (began.epoch, began.moves) == (served.stamp.epoch, served.stamp.moves):
+            self._keep(exchange, caller, served, pairs)
 
     def _keep(self, exchange: Exchange, caller: Caller, served: Served, headers: HeaderPairs) -> None:
         data = served.file.data
