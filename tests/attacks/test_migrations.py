@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -273,3 +278,78 @@ def test_a_server_that_lists_nothing_has_to_be_told_names(old: Make, tmp_path: P
     bad = it.person("migrate", "from-notary", "--server", it.there.url, "--gun-file", str(names))
     assert (bad.status, bad.slug) == (2, "invalid-setting"), bad.err
     assert "line 2" in bad.err
+
+
+KILLS = {
+    "before the upload": "from trustkit.remote.notary import HttpNotary as it; it.publish = lambda *_: os._exit(137)",
+    "after the upload": "from trustkit.remote.notary import HttpNotary as it; real = it.publish\n"
+    "it.publish = lambda *given: (real(*given), os._exit(137))",
+    "before the pin": "from trustkit.client.migrate import Migrate as it; it._done = lambda *_: os._exit(137)",
+}
+
+
+@pytest.mark.parametrize("when", KILLS)
+def test_it_is_killed_and_run_again(old: Make, when: str) -> None:
+    """Nothing is published twice, and what is left to do is done."""
+    it = old()
+    it.serve()
+    it.service.admin("allow-migration", str(it.gun))
+    killed = replace(it.person, first=f"import os\n{KILLS[when]}")
+    it.person, alive = killed, it.person
+    assert it().status == 137
+    it.person = alive
+    done = it()
+    assert done.status == 0, done.err
+    assert ("migrated before" in done.out) == (when != "before the upload")
+    rows = json.loads(it.service.admin("audit", "list", "--format", "json").out)
+    assert [row["action"] for row in rows if row["subject"] == str(it.gun)].count("collection-founded") == 1
+    assert it.person("verify", f"{it.gun}:v1").status == 0
+    (pin,) = json.loads(it.person("pin", "list", "--format", "json").out)
+    assert (pin["pattern"], pin["format"]) == (str(it.gun), "docker")
+
+
+def test_two_at_once(old: Make) -> None:
+    it = old()
+    it.serve()
+    it.service.admin("allow-migration", str(it.gun))
+    with ThreadPoolExecutor(2) as threads:
+        done = list(threads.map(lambda _: it(), range(2)))
+    assert [each.status for each in done] == [0, 0], [each.err for each in done]
+    assert sorted("migrated before" in each.out for each in done) == [False, True]
+    rows = json.loads(it.service.admin("audit", "list", "--format", "json").out)
+    assert [row["action"] for row in rows if row["subject"] == str(it.gun)].count("collection-founded") == 1
+
+
+def test_the_fingerprints_are_agreed_to_on_a_terminal_or_nothing_is_believed(old: Make) -> None:
+    it = old()
+    it.serve()
+    stranger = replace(it.person, environ={**it.person.environ, "TRUSTKIT_HOME": str(it.folder / "other")})
+    run = ["migrate", "from-notary", "--server", it.there.url, "--gun", str(it.gun), "--dry-run"]
+    status, said = asked(stranger, run, "n")
+    assert status == 3, said
+    assert it.forge.signers["root"][0][0].keyid in said
+    status, said = asked(stranger, run, "y")
+    assert status == 6, said
+    assert "root" in said
+    assert "[key-missing]" in said
+
+
+def asked(person: Person, arguments: list[str], answer: str) -> tuple[int, str]:
+    """What the command says on a terminal where somebody answers its one question."""
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, **person.environment()}
+    command = [sys.executable, "-m", "trustkit", *arguments]
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ)
+    os.close(theirs)
+    said = b""
+    try:
+        while data := os.read(ours, 4096):
+            said += data
+            if b"[y/N]" in said and answer:
+                os.write(ours, f"{answer}\n".encode())
+                answer = ""
+    except OSError:
+        pass  # how a pseudoterminal ends
+    finally:
+        os.close(ours)
+    return process.wait(60), said.decode()

@@ -41,6 +41,7 @@ class Moving:
     alice: There
     olga: There
     kit: Person
+    reader: Person
     warm: dict[str, There]
     before: dict[str, str]
 
@@ -65,9 +66,14 @@ def made(both: MigrationStand, docker: Docker, name: str, folder: Path) -> Movin
     stage(alice.folder / "docker/trust/tuf" / gun / "changelist", "targets/releases", MANY)
     alice.notary("publish", gun, folder="docker/trust")
     warm["last state"] = both.machine("carol", folder / "late")
+    reader = both.kit(warm["last state"], folder / "reader")
+    there = {"TRUSTKIT_TRUST_SERVERS": f"{both.stand.host}={both.server.url}"}
+    (root,) = json.loads(both.server.get(f"/v2/{gun}/_trust/tuf/root.json"))["signed"]["roles"]["root"]["keyids"]
+    must(reader("pin", "add", gun, "--format", "docker", "--root-key", root))
+    must(reader("verify", f"{gun}:v2", environ=there))
     before = tags_of(warm["last state"], gun)
     assert set(before) == {*MANY, "v1", "v2", "v4"}
-    return Moving(both, gun, alice, olga, both.kit(alice, folder / "kit"), warm, before)
+    return Moving(both, gun, alice, olga, both.kit(alice, folder / "kit"), reader, warm, before)
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +119,14 @@ def test_warm_docker_goes_on(moved: Moving, seen: str) -> None:
     assert signers_of(machine, moved.gun) == {"ann", "ben", "olga"}
     pulled = machine.docker("pull", f"{moved.gun}:v2")
     assert moved.before["v2"] in pulled
+
+
+def test_warm_trustkit_goes_on_and_believes_the_old_server_no_more(moved: Moving) -> None:
+    must(moved.reader("verify", f"{moved.gun}:v2"))
+    there = {"TRUSTKIT_TRUST_SERVERS": f"{moved.both.stand.host}={moved.both.server.url}"}
+    refused = moved.reader("verify", f"{moved.gun}:v2", environ=there)
+    assert refused.status in (3, 4), refused.err
+    must(moved.reader("verify", f"{moved.gun}:t0001"))
 
 
 def test_cold_docker_notary_and_trustkit_read_it(moved: Moving, tmp_path: Path) -> None:
