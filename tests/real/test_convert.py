@@ -104,7 +104,7 @@ def test_what_docker_made(stand: NotaryStand, alice: Someone, docker: Docker, tm
     looked = json.loads(must(kit("convert", gun, "--to", "tuf", "--dry-run", "--format", "json", *trust_dir(alice))))
     assert (looked["state"], looked["problems"], {tag["tag"] for tag in looked["tags"]}) == ("planned", [], {*before})
     assert {one["name"] for one in looked["signers"]} == {"ann", "ben", "olga"}
-    assert [entry["lost"] for entry in looked["left"]] == []
+    assert (looked["left"], looked["unattributed"]) == ([], ["olga"])
     places = {key["role"]: bool(key["place"]) for key in looked["keys"]}
     assert places == {"root": True, "repository": True, "signer ann": True, "signer ben": True, "signer olga": False}
 

@@ -28,6 +28,8 @@ def show(report: ConversionReport, where: Where) -> None:
         assert report.plan is not None and until is not None  # noqa: S101, PT018 - it is of a plan
         show_plan(report.plan, until, say=data)
         _show_keys(report.plan, where)
+        for name in _silent(report, where):
+            data(f"  {_unattributed(name)}")
         data("Nothing was changed.")
         return
     if report.state == "done":
@@ -38,11 +40,26 @@ def show(report: ConversionReport, where: Where) -> None:
         if report.unknown:
             note(f"The registry has no manifests of {report.unknown} tags, so their media types stay unknown.")
     for name in report.unattributed:
-        note(f"The key of {name} isn't here, so nothing says any more which of the tags {name} signed.")
+        note(_unattributed(name))
     _show_former(report)
     if report.current is not None:
         for line in _consumers(report):
             note(line)
+
+
+def _unattributed(name: str) -> str:
+    return (
+        f"The key of {name} isn't here, so nothing says any more which tags {name} signed; a policy that demands it "
+        f"refuses them until {name} signs them again."
+    )
+
+
+def _silent(report: ConversionReport, where: Where) -> list[str]:
+    """As ``ConversionReport.unattributed``, before anything is signed."""
+    if report.plan is None or report.state != "planned":
+        return list(report.unattributed)
+    said = {name for tag in report.plan.tags.values() for name in tag.signers}
+    return [one.name for one in report.plan.signers if not one.paths and one.name in said and not where(one.key)]
 
 
 def show_plan(plan: ConversionPlan, until: datetime, *, say: Callable[[str], None]) -> None:
@@ -111,7 +128,7 @@ def as_json(report: ConversionReport, where: Where) -> dict[str, Any]:
             for left in (plan.left if plan else ())
         ],
         "problems": list(plan.problems) if plan else [],
-        "unattributed": list(report.unattributed),
+        "unattributed": _silent(report, where),
         "unknown_media_types": report.unknown,
     }
 
