@@ -156,6 +156,14 @@ def postgres() -> Iterator[Postgres]:
     server.close()
 
 
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[str]:
+    """The URL of a new database of PostgreSQL with tables."""
+    url = postgres.database()
+    yield url
+    postgres.drop(url)
+
+
 @pytest.fixture(scope="module")
 def start_docker_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartRegistry]:
     """``start(**sections)``: runs a real docker-registry with these sections of its configuration (``auth=...``).

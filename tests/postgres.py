@@ -57,7 +57,7 @@ class Postgres:
         self._numbers = itertools.count()
         self._template: str | None = None
         self._initialise()
-        self._settings = settings
+        self.settings = settings
         self.start()
         self.run(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(USER), sql.Literal(PASSWORD)))
 
@@ -88,7 +88,7 @@ class Postgres:
             "shared_buffers": "32MB",
             "max_connections": "60",
             "dynamic_shared_memory_type": "mmap",
-            **self._settings,
+            **self.settings,
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with (self._folder / "log").open("ab") as log:

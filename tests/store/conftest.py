@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.postgres import Postgres
 from trustkit.core.ports.service import Store
 
 Opened = Callable[[], AbstractAsyncContextManager[Store]]
 Run = Callable[[Callable[[Store], Awaitable[None]]], None]
-
-
-@pytest.fixture
-def database(postgres: Postgres) -> Iterator[str]:
-    """The URL of a new database with tables."""
-    url = postgres.database()
-    yield url
-    postgres.drop(url)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
