@@ -92,7 +92,7 @@ def moved(both: MigrationStand, docker: Docker, tmp_path_factory: pytest.TempPat
     }  # fmt: skip
     refused = it.kit(*run)
     assert (refused.status, refused.slug) == (5, "consent-missing"), refused.err
-    assert f"trustkit admin allow-migration {gun}" in refused.err
+    assert f"Its operator allows it once: trustkit admin allow-migration {gun}." in refused.err
     assert "does not have trust data" in both.stand.people["alice"].notary("list", gun, fails=True)
     both.allow(gun)
     done = it.kit(*run)

@@ -26,7 +26,7 @@ from trustkit.core.ports.notary import NotaryService
 from trustkit.core.ports.remote import Pin, PinStore
 from trustkit.core.roots import ONLINE
 from trustkit.core.rules import DOCKER
-from trustkit.errors import Conflict, RolledBack
+from trustkit.errors import Conflict, ConsentMissing, RolledBack
 
 Agree = Callable[[MigrationPlan, FormerState], None]
 
@@ -132,6 +132,9 @@ class Migrate:
             if (current := self._there(former, plan)) is None:
                 raise
             return self._done(Migration(gun, "done", plan, former, current))
+        except ConsentMissing as error:
+            error.hint = f"Its operator allows it once: trustkit admin allow-migration {gun}. Then run this again."
+            raise
         return self._done(Migration(gun, "migrated", plan, former, self._read_back(former, plan, upload)))
 
     def _planned(self, former: FormerState) -> MigrationPlan:
