@@ -69,8 +69,11 @@ class Difference:
 def difference(before: Shape, after: Shape) -> Difference:
     """What differs between two states."""
     old, new = before.entries, after.entries
+    moved = _holders(before, after)
     tags = tuple(
-        _tag(path, old.get(path), new.get(path)) for path in sorted({*old, *new}) if _differs(path, old, new)
+        _tag(path, old.get(path), new.get(path))
+        for path in sorted({*old, *new})
+        if _differs(path, old, new) and not (moved and _stays(old.get(path), new.get(path), *moved))
     )
     rules = (*_of_root(before.root, after.root), *_of_delegations(before.delegations, after.delegations))
     places = after.places
@@ -85,11 +88,19 @@ def difference(before: Shape, after: Shape) -> Difference:
     return Difference(tags, rules, tuple(renewed))
 
 
+def _holders(before: Shape, after: Shape) -> tuple[str, str] | None:
+    """Who held the hash bins and who does now, where that is somebody else: their tags stay where they lie."""
+    old, new = before.places.bins, after.places.bins
+    return (old.holder, new.holder) if old and new and new.same_files(old) and new.holder != old.holder else None
+
+
 def _of_bins(before: Shape, after: Shape, tags: Collection[str]) -> Iterator[str]:
     """What becomes of the hash bins, for who has to sign each of them; those that a changed tag lies in apart."""
     bins = after.places.bins
     if bins is None:
         return
+    if (moved := _holders(before, after)) is not None:
+        yield f"the tags in the {len(bins.names)} hash bins of {moved[0]} are signed by {moved[1]} from now on"
     newer = [name for name in bins.names if name in after.files and _newer(before, name, after.files[name].version)]
     if not bins.same_files(before.places.bins):
         yield f"the tags of {bins.holder} lie in {len(bins.names)} bins from now on, each a file that is signed"
@@ -103,6 +114,11 @@ def _newer(before: Shape, role: str, version: int) -> bool:
 
 def _differs(path: str, old: Mapping[str, tuple[str, TargetFile]], new: Mapping[str, tuple[str, TargetFile]]) -> bool:
     return old.get(path) != new.get(path)
+
+
+def _stays(old: tuple[str, TargetFile] | None, new: tuple[str, TargetFile] | None, was: str, will: str) -> bool:
+    """Whether a tag is what it was, in the bins that one role held before and another one holds now."""
+    return old is not None and new is not None and (old[0], new[0]) == (was, will) and old[1] == new[1]
 
 
 def _tag(path: str, old: tuple[str, TargetFile] | None, new: tuple[str, TargetFile] | None) -> TagChange:

@@ -14,6 +14,7 @@ from typing import Any
 
 from tuf.api.metadata import Metadata
 
+from trustkit.core.bins import prefix_of
 from trustkit.core.delegations import Delegations, Kind
 from trustkit.core.formats.tuf1 import payload
 from trustkit.core.needs import Lack, Need, signers_of
@@ -55,8 +56,21 @@ class Proposal:
 
     @property
     def role(self) -> str:
-        """The role that it is about: the first that lacks signatures."""
-        return self.lacks[0].role if self.lacks else next(iter(self.versions))
+        """The role that it is about: the first that lacks signatures and is no hash bin, if there is one."""
+        lacking = [lack.role for lack in self.lacks] or list(self.versions)
+        return next((role for role in lacking if prefix_of(role) is None), lacking[0])
+
+    @property
+    def told(self) -> Mapping[str, Lack]:
+        """What is missing by what it is missing of, in words: of many hash bins it is told once."""
+        bins = [lack for lack in self.lacks if prefix_of(lack.role) is not None]
+        each = {lack.role: lack for lack in self.lacks if len(bins) < 2 or lack not in bins}
+        alike: dict[tuple[object, ...], list[Lack]] = {}
+        for lack in bins if len(bins) > 1 else ():
+            alike.setdefault((lack.delegator, lack.count, lack.key_ids), []).append(lack)
+        return each | {
+            f"each of {len(lacks)} hash bins from {lacks[0].role} on": lacks[0] for lacks in alike.values()
+        }
 
 
 def proposal_id(files: Mapping[str, Metadata[Any]], after: Delegations | None) -> str:
