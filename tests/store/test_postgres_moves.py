@@ -196,3 +196,26 @@ def test_notes_are_kept_for_minutes_only(postgres: Postgres, database: str) -> N
             assert (await other.changed_since(mark)).guns is None
 
     asyncio.run(body())
+
+
+def test_a_conversion_and_what_befalls_its_frozen_side_are_told_under_its_name(database: str) -> None:
+    """The row of the frozen side has a name that is no GUN."""
+
+    async def body() -> None:
+        async with replicas(database) as (one, other):
+            await publish(one, APP)
+            mark = (await other.changed_since("")).mark
+            async with one.write(APP) as tx:
+                await tx.former.begin(APP, NOW + timedelta(days=9), NOW)
+                await tx.former.add_files(APP, [StoredFile("root", 2, b'{"signed":', NOW)], NOW)
+            told = await other.changed_since(mark)
+            assert told.guns == {APP}
+            async with one.write(APP) as tx:
+                await tx.former.add_files(APP, [StoredFile("root", 3, b'{"signed":', NOW)], NOW)
+            told = await other.changed_since(told.mark)
+            assert told.guns == {APP}
+            async with one.write(APP) as tx:
+                await tx.former.end(APP, "because", NOW)
+            assert (await other.changed_since(told.mark)).guns == {APP}
+
+    asyncio.run(body())

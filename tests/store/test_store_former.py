@@ -48,7 +48,12 @@ def test_the_frozen_side_keeps_what_was_and_a_new_collection_has_the_name(run) -
             frozen = dict(await tx.collections.current(APP))
         async with store.write(APP) as tx:
             await tx.former.begin(APP, LATER, NOW)
+            converted = await tx.collections.get(APP)
             await tx.former.add_files(APP, [docker("timestamp", 9)], NOW)
+            renewed = await tx.collections.get(APP)
+            assert converted is not None
+            assert renewed is not None
+            assert renewed.generation > converted.generation
             await tx.collections.add_files(APP, [stored("root", 1), stored("timestamp", 1)], NOW)
         async with store.read() as tx:
             assert await tx.former.get(APP) == FormerRecord(APP, NOW, LATER)

@@ -99,6 +99,7 @@ class Renewal:
             try:
                 async with self._store.write(record.gun) as tx:
                     await renew_former(tx, self._keys, record.gun, lifetimes=self._lifetimes, now=now)
+                self._changed(record.gun)
                 report.renewed += 1
             except TrustkitError as error:
                 report.failed[f"{record.gun} (docker)"] = error.message

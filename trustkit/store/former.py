@@ -19,12 +19,12 @@ from trustkit.errors import Conflict, NotFound
 from trustkit.store.collections import key_values, sealed_key
 from trustkit.store.files import SqlFiles, files_of
 from trustkit.store.models import (
+    HIDDEN,
     collections,
     coming_keys,
     former,
     former_keys,
     heads,
-    jumps,
     online_keys,
     pending_keys,
 )
@@ -43,6 +43,9 @@ _ROW = select(former.c.collection).where(former.c.gun == bindparam("gun"))
 _COLLECTION = select(
     collections.c.id, collections.c.generation, collections.c.created, collections.c.repository
 ).where(collections.c.gun == bindparam("gun"))
+_TOUCH = (
+    update(collections).where(collections.c.gun == bindparam("at")).values(generation=collections.c.generation + 1)
+)
 _FILES = files_of(former.c.collection == stored_files.c.collection, former)
 _IN_TUF = func.substr(stored_files.c.data, 1, len(_DOCKER_BEGINS)) != _DOCKER_BEGINS
 
@@ -76,7 +79,8 @@ class SqlFormer(SqlFiles):
         if await self.get(gun) is not None:
             raise Conflict(f"{gun} was converted before.")
         old = found.id
-        hidden = {"gun": f"#{old}", "repository": f"#{old}", "closed": CONVERTED, "generation": found.generation + 1}
+        name = f"{HIDDEN}{old}"
+        hidden = {"gun": name, "repository": name, "closed": CONVERTED, "generation": found.generation + 1}
         await self._run(update(collections).where(collections.c.id == bindparam("at")).values(hidden), {"at": old})
         values = {"gun": str(gun), "repository": found.repository, "created": found.created, "format": TUF}
         await self._run(insert(collections), {**values, "generation": found.generation + 1})
@@ -86,7 +90,6 @@ class SqlFormer(SqlFiles):
         await self._run(insert(former), frozen)
         await self._keep_tuf(old, made.id)
         await self._exchange_keys(gun, now)
-        await self._run(delete(jumps).where(jumps.c.collection == bindparam("at")), {"at": old})
 
     async def _keep_tuf(self, old: int, new: int) -> None:
         """What stands there in format ``tuf`` from before is the new collection's."""
@@ -145,6 +148,7 @@ class SqlFormer(SqlFiles):
         if row is None:
             raise NotFound(f"{gun} was never converted.")
         await self.insert(gun, row.collection, files, now)
+        await self._run(_TOUCH, {"at": str(gun)})
 
     async def _sealed(self, table: Table, gun: Gun) -> dict[str, SealedKey]:
         statement = select(table.c.role, table.c.key_id, table.c.public, table.c.sealed)

@@ -119,6 +119,15 @@ pending_keys = Table(
     PrimaryKeyConstraint("gun", "role"),
 )
 
+HIDDEN = "#"
+"""How the name of a collection begins that nobody can ask for: the frozen side of a converted one, in ``former``."""
+
+
+def is_hidden(gun: str) -> bool:
+    """Whether this is such a name."""
+    return gun.startswith(HIDDEN)
+
+
 former = Table(
     "former",
     metadata,

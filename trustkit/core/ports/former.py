@@ -87,5 +87,5 @@ class Former(Protocol):
     async def file_by_digest(self, gun: Gun, role: str, digest: Digest) -> StoredFile | None: ...
 
     async def add_files(self, gun: Gun, files: Sequence[StoredFile], now: datetime) -> None:
-        """As ``Collections.add_files``."""
+        """As ``Collections.add_files``; the generation of the collection in format ``tuf`` rises."""
         ...

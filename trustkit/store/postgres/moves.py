@@ -18,6 +18,7 @@ from psycopg import AsyncConnection
 from trustkit.core.names import Gun
 from trustkit.core.ports.changes import Changed
 from trustkit.errors import TrustkitError
+from trustkit.store.models import is_hidden
 from trustkit.store.postgres.foreign import mapped
 from trustkit.store.postgres.pool import close
 from trustkit.store.postgres.session import deadline, require_same_time
@@ -83,7 +84,7 @@ class Moves:
         new = set(notes) - self._told
         self._told = {note for note in notes if int(note.partition(" ")[0]) >= lowest}
         self._mark = f"{self._opened}:{lowest}"
-        guns = {note.partition(" ")[2] for note in new}
+        guns = {gun for note in new if not is_hidden(gun := note.partition(" ")[2])}
         if not known or "" in guns:
             return Changed(self._mark, None)
         return Changed(self._mark, frozenset(map(Gun.parse, guns)))
