@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import threading
+from pathlib import Path
 
 import pytest
 
 from tests.replicas.fleet import Fleet, ask, eventually, timestamp
-from tests.service import Person
+from tests.service import Person, run
 
 pytestmark = pytest.mark.real
 SECOND = 1.0
@@ -79,6 +81,21 @@ def test_tokens_and_logins_of_one_replica_are_good_at_the_other(shared: Fleet, a
     assert alice.token(shared.host, "repository:team/app:pull")
     assert timestamp(other.port, f"{shared.host}/team/app", token)[0] in (200, 404)
     shared.balancer.first = 0
+
+
+@pytest.mark.parametrize("kek", ["", base64.b64encode(bytes(32)).decode()], ids=["none", "another one"])
+def test_a_replica_without_the_key_encryption_key_of_the_others_takes_no_part(
+    shared: Fleet, tmp_path: Path, kek: str
+) -> None:
+    """TRUST 8.5: it is in no database."""
+    (tmp_path / "service").mkdir(mode=0o700)
+    if kek:
+        (tmp_path / "service" / "kek").touch(mode=0o600)
+        (tmp_path / "service" / "kek").write_text(kek)
+    started = run(["serve", "--data-dir", str(tmp_path / "service"), "--database", shared.url], {})
+    assert (started.status, started.slug) == (1, "state")
+    assert "key-encryption key" in started.err
+    assert not any(path.name == "kek" for path in (tmp_path / "service").iterdir() if not kek)
 
 
 def test_two_replicas_renew_each_collection_once(fleet: Fleet) -> None:

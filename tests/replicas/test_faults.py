@@ -25,7 +25,7 @@ from trustkit.core.names import Gun
 from trustkit.errors import CouldNotCheck, ServerFailed
 
 pytestmark = pytest.mark.real
-KILLS = int(os.environ.get("TRUSTKIT_TEST_KILLS", "25"))
+KILLS = int(os.environ.get("TRUSTKIT_TEST_KILLS", "40"))
 """In how many publishes a replica is killed; 200 before a release."""
 
 
