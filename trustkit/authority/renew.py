@@ -92,12 +92,14 @@ class Renewal:
 
     async def _renew_former(self, now: datetime, report: RenewalReport) -> None:
         """The timestamps of frozen sides, up to their final expiry."""
-        life = self._lifetimes.default["timestamp"]
+        before, _ = self._due("timestamp", now)
         async with self._store.read() as tx:
-            due = await tx.former.due(before=now + max(life - DAILY, life / 2), now=now)
+            due = await tx.former.due(before=before, now=now)
         for record in due:
             try:
                 async with self._store.write(record.gun) as tx:
+                    if record not in await tx.former.due(before=before, now=now):
+                        continue  # another replica was there before
                     await renew_former(tx, self._keys, record.gun, lifetimes=self._lifetimes, now=now)
                 self._changed(record.gun)
                 report.renewed += 1
