@@ -353,3 +353,29 @@ def asked(person: Person, arguments: list[str], answer: str) -> tuple[int, str]:
     finally:
         os.close(ours)
     return process.wait(60), said.decode()
+
+
+def test_a_home_that_is_pinned_to_other_keys_publishes_nothing(old: Make) -> None:
+    it = old()
+    it.serve()
+    it.service.admin("allow-migration", str(it.gun))
+    other = certified(gun=it.gun)[0].keyid
+    assert it.person("pin", "add", str(it.gun), "--format", "docker", "--root-key", other).status == 0
+    assert "meets the pin" in it.refuses(3, "wrong-root")
+    it.person("pin", "remove", str(it.gun))
+    it.migrates()
+
+
+def test_who_stops_it_is_told_what_is_left(old: Make) -> None:
+    it = old()
+    it.serve()
+    names = [f"{it.gun}-{number}" for number in range(3)]
+    stop = (
+        "from trustkit.client.migrate import Migrate as it; real = it.plan; seen = []\ndef plan(self, gun, *rest):\n"
+    )
+    stop += "    seen.append(gun)\n    if len(seen) > 1: raise KeyboardInterrupt\n    return real(self, gun, *rest)\n"
+    it.person = replace(it.person, first=f"{stop}it.plan = plan")
+    done = it(*[word for name in names for word in ("--gun", name)], "--dry-run", "--format", "json")
+    assert done.status == 1, done.err
+    states = {row["gun"]: row["state"] for row in json.loads(done.out)["collections"]}
+    assert states == {str(it.gun): "planned", **dict.fromkeys(names, "left")}

@@ -12,15 +12,18 @@ from tests.authority.conftest import Play, Scene
 from tests.authority.test_notary_publishing import ALICE, DAY, GUN, OLGA, Office
 from tests.formats_docker.forge import Pair, certified, ecdsa, role_of, tags
 from trustkit.authority import arrivals
+from trustkit.authority.founders import Change, add_founders
 from trustkit.core.formats.docker import files
 from trustkit.core.formats.docker.evaluate import evaluate
 from trustkit.core.formats.docker.history import AHEAD, HIGHEST, MOST
 from trustkit.core.names import Gun, Tag
+from trustkit.core.patterns import RepositoryPattern
 from trustkit.errors import (
     BadSignature,
     BadVersion,
     Conflict,
     ConsentMissing,
+    FounderNotAllowed,
     Malformed,
     NotFound,
     Rejected,
@@ -318,6 +321,25 @@ def test_expiry_bounds_hold_for_what_comes_and_not_for_former_roots(play: Play) 
             await office.publishing.publish(GUN, line.upload(), ALICE)
         office.forge.roles["targets"].expires = ends
         office.forge.roles["targets"].targets = tags("v1", "v2")
+        await office.publishing.publish(GUN, line.upload(), ALICE)
+
+    play(scene)
+
+
+def test_lists_of_founders_hold_for_what_comes(play: Play) -> None:
+    """Of two who may sign, the one whose root key the operator listed brings it; the consent waits for that one."""
+
+    async def scene(it: Scene) -> None:
+        office, line = await ready(it)
+        change = Change("operator:root", "local", it.now)
+        async with it.store.write() as tx:
+            await add_founders(tx, RepositoryPattern.parse("*"), ["ab" * 32], change)
+        with pytest.raises(FounderNotAllowed):
+            await office.publishing.publish(GUN, line.upload(), ALICE)
+        assert set(await left(office)) == {GUN}
+        async with it.store.write() as tx:
+            key = office.forge.signers["root"][0][0].canonical_id
+            await add_founders(tx, RepositoryPattern.parse("*"), [key], change)
         await office.publishing.publish(GUN, line.upload(), ALICE)
 
     play(scene)
