@@ -14,11 +14,11 @@ from tests.core.test_bins import FEW, TAGS, sign_tag
 from tests.simulator import LIFE, NOW, Publisher, edited, make_signer
 from trustkit.core.bins import next_prefix
 from trustkit.core.draft import Draft
-from trustkit.core.evaluate import evaluate
+from trustkit.core.evaluate import check_received, evaluate
 from trustkit.core.formats.tuf1 import sign
 from trustkit.core.growth import Growth
 from trustkit.core.judge import judge
-from trustkit.core.names import Gun, SignerName
+from trustkit.core.names import Gun, SignerName, Tag
 from trustkit.core.rotation import rotate_repository
 from trustkit.core.signers import add_signer
 from trustkit.errors import (
@@ -280,3 +280,40 @@ def test_a_draft_of_some_bins_changes_nothing_but_their_tags(binned: Publisher) 
         with pytest.raises(AssertionError):
             edit()
     assert sign(draft.changed[name], {})
+
+
+def test_what_the_holder_signed_long_ago_is_no_bin() -> None:
+    """A thief of the online keys shows old targets, by the same key, as the bin of a tag that was revoked since.
+
+    Its version is higher than the bin's, so that a warm client sees nothing going back.
+    """
+    publisher = Publisher()
+    publisher.accept(publisher.first_upload("v1"))
+    for text in ("second", "third"):
+        publisher.accept(sign_tag(publisher, "v1", text))
+    old = publisher.history["targets", 2]
+    publisher.accept(sign_tag(publisher, "v2", "one more"))
+    publisher.accept(publisher.change(lambda draft: draft.grow(Growth(above=1, bits=3))))
+    name = bin_of(publisher, "v1")
+    with pytest.raises(BadDelegation, match="no bin"):
+        judge(publisher.state, {name: old}, now=NOW, lifetimes=LIFE)
+    publisher.install({name: old})
+    with pytest.raises(Garbage, match="no bin"):
+        evaluate(publisher.files, publisher.gun, NOW, tags={Tag("v1")})
+    with pytest.raises(Garbage, match="no bin"):
+        check_received(name, old, publisher.gun)
+
+
+def test_a_bin_is_no_other_bin_and_no_role(binned: Publisher) -> None:
+    """Two bins of one version, by one key: an empty one hides the tags of the other."""
+    name = bin_of(binned, "v1")
+    other = next(f"bins-1-{n}" for n in range(8) if f"bins-1-{n}" != name)
+    for role in (name, "targets"):
+        with pytest.raises(Garbage, match="says that it is of"):
+            evaluate({**binned.files, role: binned.files[other]}, binned.gun, NOW)
+    renamed = changed(binned, name, lambda signed: signed.update({"x-trustkit-role": other}))
+    with pytest.raises(BadDelegation, match="says that it is of"):
+        judge(binned.state, renamed, now=NOW, lifetimes=LIFE)
+    named = changed(binned, "targets", lambda signed: signed.update({"x-trustkit-role": "targets"}))
+    with pytest.raises(BadDelegation, match="says that it is of"):
+        judge(binned.state, named, now=NOW, lifetimes=LIFE)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tuf.api.metadata import Metadata, Signed, Targets
 
+from trustkit.core.bins import check_named
 from trustkit.core.delegations import TARGETS
 from trustkit.core.draft import MAX_JUMP, Draft
 from trustkit.core.formats.tuf1 import read, role_kind
@@ -69,6 +70,8 @@ def _read(role: str, data: bytes) -> Metadata[Any]:
 
 def _check(draft: Draft, role: str, signed: Signed) -> None:
     check_gun(signed, draft.gun)
+    if isinstance(signed, Targets):
+        check_named(role, signed)
     current = draft.old_root.version if role == "root" else draft.version(role)
     furthest = current + 1 if role == "root" else current + 1 + MAX_JUMP
     if not current < signed.version <= furthest:

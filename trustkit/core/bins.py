@@ -20,6 +20,7 @@ from tuf.api.metadata import Delegations as TufDelegations
 from tuf.api.metadata import Root, SuccinctRoles, Targets
 
 from trustkit.core.delegations import RELEASES, TARGETS, Delegations
+from trustkit.core.formats.tuf1 import ROLE
 from trustkit.core.names import BINS, Tag
 from trustkit.core.records import dataclass
 from trustkit.errors import BadDelegation
@@ -89,6 +90,17 @@ def prefix_of(role: str) -> str | None:
     """The prefix of a bin's name; None for whatever is no bin."""
     found = _NAME.match(role)
     return found[1] if found else None
+
+
+def check_named(role: str, file: Targets) -> None:
+    """Raises BadDelegation where a hash bin's file doesn't name it, or where a file of anything else names a bin.
+
+    Holder and bins have the same keys.  Without a name in it, what the holder signed long ago, or another bin, could
+    be served as any bin whose version has come as far (TRUST 4.3); stock clients don't look at the name.
+    """
+    named, wanted = file.unrecognized_fields.get(ROLE), role if prefix_of(role) else None
+    if named != wanted:
+        raise BadDelegation(f"The file of {role[:64]} says that it is of {ascii(named)[:64] if named else 'no bin'}.")
 
 
 def holder_of(delegations: Delegations | None) -> str:

@@ -10,8 +10,9 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from tuf.api.exceptions import LengthOrHashMismatchError
-from tuf.api.metadata import MetaFile, Root, Signed
+from tuf.api.metadata import MetaFile, Root, Signed, Targets
 
+from trustkit.core.bins import check_named
 from trustkit.core.formats.tuf1 import meta_name, meta_version, read, role_kind
 from trustkit.core.names import Gun, Tag
 from trustkit.core.readings import Reader
@@ -131,6 +132,8 @@ def check_received(role: str, data: bytes, gun: Gun, reader: Reader = read) -> N
         check_gun(signed, gun)
         if isinstance(signed, Root):
             check_root_keys(signed)
+        if isinstance(signed, Targets):
+            check_named(role, signed)
     except tuple(AS_NOT_TRUSTED) as error:
         raise AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
 

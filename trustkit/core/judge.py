@@ -8,7 +8,7 @@ from datetime import datetime
 
 from tuf.api.metadata import Metadata, Root, Targets
 
-from trustkit.core.bins import Bins, holder_of, prefix_of
+from trustkit.core.bins import Bins, check_named, holder_of, prefix_of
 from trustkit.core.delegations import RELEASES, TARGETS, Delegations, Kind, read_delegations
 from trustkit.core.formats.tuf1 import payload_digest, read
 from trustkit.core.judged import Accepted as Accepted
@@ -211,6 +211,7 @@ class _Judging:
     def _check_targets_file(self, role: str, new: Metadata[Targets]) -> None:
         self._check_version(role, new)
         check_gun(new.signed, self._state.gun)
+        check_named(role, new.signed)
         self._check_expiry(role, new.signed.expires)
 
     def _changed(

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from tuf.api.metadata import Metadata, Root, Signed, Snapshot, Targets, Timestamp
 
-from trustkit.core.bins import Bins, Near, holder_of, owners_of, read_bins, wanted_bins
+from trustkit.core.bins import Bins, Near, check_named, holder_of, owners_of, read_bins, wanted_bins
 from trustkit.core.delegations import TARGETS, Delegations, Kind, read_delegations
 from trustkit.core.formats.tuf1 import issued, meta_version
 from trustkit.core.names import Gun, Tag
@@ -87,6 +87,8 @@ def read_files(
     lying = [name for name in wanted_bins(bins, owners) if only is None or name in only]
     _require(files, lying)
     delegated |= {name: read_role(name) for name in lying}
+    for role, metadata in {TARGETS: targets, **delegated}.items():
+        check_named(role, metadata.signed)
     for role, metadata in delegated.items():
         if metadata.signed.delegations is not None and role != holder:
             raise BadDelegation(f"{role}.json delegates further")

@@ -3,7 +3,7 @@
 A file is accepted only where its bytes are the canonical compact serialisation of what they say, so what a verifier
 re-serialises is what was received (TRUST 3.2), and where nothing stands in it that this version doesn't know.
 Each file names its collection in the member ``x-trustkit-guns`` (TRUST 1.3); a timestamp carries the moment it was
-signed in ``x-trustkit-issued`` (TRUST 3.6).
+signed in ``x-trustkit-issued`` (TRUST 3.6), and a hash bin its own name in ``x-trustkit-role`` (TRUST 4.3).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
 
 GUNS = "x-trustkit-guns"
 ISSUED = "x-trustkit-issued"
+ROLE = "x-trustkit-role"
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 SPEC_VERSION = "1.0.31"
 MAX_SIGNATURES = 64
@@ -49,6 +50,7 @@ _TYPES: Mapping[type[Signed], str] = {
     Snapshot: "snapshot",
     Timestamp: "timestamp",
 }
+_OWN: Mapping[type[Signed], str] = {Timestamp: ISSUED, Targets: ROLE}
 _KINDS: Mapping[str, type[Any]] = {name: kind for kind, name in _TYPES.items()}
 
 
@@ -108,7 +110,7 @@ def _cause(error: Exception) -> str:
 
 def _check_members(metadata: Metadata[Any], what: str) -> None:
     signed = metadata.signed
-    known = {GUNS, ISSUED} if isinstance(signed, Timestamp) else {GUNS}
+    known = {GUNS, _OWN.get(type(signed), GUNS)}
     unknown = set(metadata.unrecognized_fields) | (set(signed.unrecognized_fields) - known)
     parts: list[Any] = list(metadata.signatures.values())
     if isinstance(signed, Root):
