@@ -112,6 +112,12 @@ class Postgres:
             else:
                 return
 
+    def listen_on(self, address: str) -> None:
+        """Takes connections there, too, from the neighbourhood; a start later."""
+        self.settings = {**self.settings, "listen_addresses": f"127.0.0.1,{address}"}
+        with (self._folder / "data" / "pg_hba.conf").open("a", encoding="ascii") as file:
+            file.write(f"host all all {address}/24 scram-sha-256\n")
+
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stops it: SIGINT breaks connections off in order, SIGQUIT at once, as a crash does."""
         if self._process is not None:

@@ -57,6 +57,7 @@ _SETTINGS = {
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10s",
     "client_connection_check_interval": "2s",
     "standard_conforming_strings": "on",
     "TimeZone": "UTC",
