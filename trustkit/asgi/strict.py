@@ -66,7 +66,10 @@ class StrictProtocol(HttpToolsProtocol):
         self._idle = 0
         self._begun = False
         self._stop_waiting()
-        hosts = sum(name == b"host" for name, _ in self.headers)
+        hosts = 0
+        for name, _ in self.headers:
+            if name == b"host":
+                hosts += 1
         if not self.url.startswith(b"/") or b"#" in self.url:
             raise ValueError("the target is not a path")
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
