@@ -27,6 +27,7 @@ _COLUMNS = (
 )
 _ONLY = ~heads.c.role.startswith(BINS, autoescape=True) | heads.c.role.in_(bindparam("bins", expanding=True))
 """All roles, and of hash bins those that are named."""
+_ADD, _ADD_HEAD = insert(stored_files), insert(heads)
 _HEADS = select(heads.c.role, heads.c.version, heads.c.series).where(
     heads.c.collection == bindparam("collection"), _ONLY
 )
@@ -95,14 +96,14 @@ class SqlFiles:
                 )
             last[file.role] = place
         if ordered:
-            await self._run(insert(stored_files), [_file_values(collection, *each, now) for each in ordered])
+            await self._run(_ADD, [_file_values(collection, *each, now) for each in ordered])
         newest = {file.role: (file, place) for file, place in ordered}
         moved = [_move_values(collection, *each) for role, each in newest.items() if role in heads_]
         new = [_head_values(collection, *each) for role, each in newest.items() if role not in heads_]
         if moved:
             await self._run(_MOVE_HEAD, moved)
         if new:
-            await self._run(insert(heads), new)
+            await self._run(_ADD_HEAD, new)
 
 
 class _Selects:

@@ -42,6 +42,7 @@ _REFRESH = (
     .join(principals, principals.c.id == refresh_tokens.c.principal)
     .where(refresh_tokens.c.token_hash == bindparam("token_hash"))
 )
+_ADD_REFRESH = insert(refresh_tokens)
 
 
 class SqlIdentities:
@@ -99,7 +100,7 @@ class SqlIdentities:
             "epoch": record.epoch,
             "expires": record.expires,
         }
-        await self._run(insert(refresh_tokens), values)
+        await self._run(_ADD_REFRESH, values)
 
     async def refresh(self, token_hash: bytes) -> RefreshRecord | None:
         row = (await self._run(_REFRESH, {"token_hash": token_hash})).first
