@@ -278,6 +278,9 @@ def test_a_server_that_lists_nothing_has_to_be_told_names(old: Make, tmp_path: P
     bad = it.person("migrate", "from-notary", "--server", it.there.url, "--gun-file", str(names))
     assert (bad.status, bad.slug) == (2, "invalid-setting"), bad.err
     assert "line 2" in bad.err
+    names.write_text("# none, which is not all\n")
+    none = it.person("migrate", "from-notary", "--server", it.there.url, "--gun-file", str(names))
+    assert (none.status, none.slug) == (2, "invalid-setting"), none.err
 
 
 KILLS = {

@@ -107,21 +107,17 @@ def from_notary(
 
 def _chosen(former: FormerServer, patterns: tuple[str, ...], gun_file: Path | None) -> list[Gun]:
     """The collections that are meant, each once, in the order given; all of the server where none is."""
-    parsed = [GunPattern.parse(text) for text in patterns]
-    named = _listed(gun_file) if gun_file else []
-    there = former.guns() if not (parsed or named) or not all(each.exact for each in parsed) else []
-    if not parsed and not named:
-        parsed_all, found = [], list(there)
-    else:
-        parsed_all, found = parsed, named
-    for pattern in parsed_all:
+    parsed, found = [GunPattern.parse(text) for text in patterns], _listed(gun_file) if gun_file else []
+    everything = not parsed and gun_file is None
+    there = former.guns() if everything or not all(pattern.exact for pattern in parsed) else ()
+    if everything and not there:
+        raise NotFound(f"{former.name} has no collections.")
+    for pattern in parsed:
         fits = [Gun.parse(str(pattern))] if pattern.exact else [gun for gun in there if pattern.matches(gun)]
         if not fits:
             raise NotFound(f"{former.name} has no collections of {pattern}.")
         found += fits
-    if not found:
-        raise NotFound(f"{former.name} has no collections.")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(there if everything else found))
 
 
 def _listed(path: Path) -> list[Gun]:
@@ -137,6 +133,8 @@ def _listed(path: Path) -> list[Gun]:
                 found.append(Gun.parse(text))
             except TrustkitError as error:
                 raise InvalidSetting(f"{path}, line {number}: {error.message}", hint=error.hint) from error
+    if not found:
+        raise InvalidSetting(f"{path} names no collection.", hint="Leave it out to take all that the old server has.")
     return found
 
 
