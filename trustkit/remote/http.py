@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import field, replace
 from threading import Lock
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -34,6 +34,8 @@ CONNECTIONS = 16
 """How many are kept open to one origin; a thread more opens one of its own for each request."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 4
+LARGE = 1_000_000
+"""Bytes; whoever takes a longer upload may think about it for the whole time that the request may take."""
 _REPEATABLE = frozenset({"GET", "HEAD"})
 
 
@@ -80,7 +82,7 @@ class HttpClient:
         self._lock = Lock()
         self._asking = Lock()
         self._origin: Origin | None = None
-        self._pools: dict[Origin, urllib3.HTTPConnectionPool] = {}
+        self._pools: dict[tuple[Origin, Speed], urllib3.HTTPConnectionPool] = {}
         if unsafe_plain_http and not host.loopback:
             log.warning("unsafe_plain_http: %s may be talked to without TLS; anybody on the way can read it", host)
 
@@ -185,12 +187,16 @@ class HttpClient:
     ) -> urllib3.BaseHTTPResponse:
         sent = {"Accept-Encoding": "identity", "User-Agent": f"trustkit/{__version__}", **headers}
         seconds = self.limits.total if total is None else total
+        large = isinstance(body, bytes) and len(body) > LARGE
+        speed = (
+            replace(self.limits.speed, window=max(seconds, self.limits.speed.window)) if large else self.limits.speed
+        )
         started = self._clock()
         with translated(str(origin.host)):
             for last in (method not in _REPEATABLE, True):
                 left = seconds - (self._clock() - started)
                 try:
-                    return self._pool(origin).urlopen(
+                    return self._pool(origin, speed).urlopen(
                         method,
                         target,
                         body=body,
@@ -218,14 +224,14 @@ class HttpClient:
             raise Garbage(f"{origin.host} sends a {coding[:20]!r} encoded answer, which was not asked for.")
         return Stream(answer.status, headers, _chunks(answer, str(origin.host)))
 
-    def _pool(self, origin: Origin) -> urllib3.HTTPConnectionPool:
+    def _pool(self, origin: Origin, speed: Speed) -> urllib3.HTTPConnectionPool:
         with self._lock:
-            if origin not in self._pools:
-                self._pools[origin] = self._make_pool(origin)
-            return self._pools[origin]
+            if (origin, speed) not in self._pools:
+                self._pools[origin, speed] = self._make_pool(origin, speed)
+            return self._pools[origin, speed]
 
-    def _make_pool(self, origin: Origin) -> urllib3.HTTPConnectionPool:
-        plain, tls = connection_classes(self._clock, self.limits.speed)
+    def _make_pool(self, origin: Origin, speed: Speed) -> urllib3.HTTPConnectionPool:
+        plain, tls = connection_classes(self._clock, speed)
         pool: urllib3.HTTPConnectionPool
         if origin.scheme == "https":
             host = self.host if origin == self.origin else origin.host
