@@ -176,7 +176,7 @@ def start(arguments: list[str], environ: Mapping[str, str], stderr: IO[str]) -> 
     Benches, which no pytest runs, measure one that started the ordinary way.
     """
     whole = {**os.environ, **environ}
-    if FORKS.fits(whole) and "pytest" in sys.modules:
+    if FORKS.fits(whole) and "PYTEST_VERSION" in os.environ:
         return FORKS.start(arguments, whole, stderr)
     command = [sys.executable, "-m", "trustkit", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=whole)
