@@ -49,7 +49,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
-LONGEST = ("real/test_how_to_pages", "load/", "e2e/test_online_keys_by_uri", "signer/", "_machine")
+LONGEST = ("real/test_how_to_pages", "load/", "replicas/", "e2e/test_online_keys_by_uri", "signer/", "_machine")
 """Parts of the paths of what takes longest: it begins first, so that no process is left with it at the end."""
 
 
