@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.formats_docker.forge import NOW, Forge, Pair, certified, ecdsa, role_of, tags
+from tests.formats_docker.forge import NOW, RSA_2048, Forge, Pair, certified, ecdsa, role_of, tags
 from tests.formats_docker.stand import Attacker, Hosted
 from tests.service import PASSPHRASE, Person, Result, RunningService
 from trustkit.core.formats.docker import files
@@ -266,6 +266,18 @@ def test_a_certificate_that_has_ended_is_made_anew(old: Make) -> None:
     it.migrates()
     assert it.person("verify", f"{it.gun}:v1").out.startswith(f"{it.gun}:v1@sha256:")
     assert "migrated before" in it().out
+
+
+def test_an_ended_certificate_that_no_key_here_makes_anew_is_named_before_anything_is_signed(old: Make) -> None:
+    it = old(1)
+    it.forge.signers["root"] = [certified(RSA_2048, it.gun, now=NOW - timedelta(days=3660))]
+    it.has(KeyRole.ROOT, it.forge.signers["root"][0])
+    it.roots.clear()
+    it.serve()
+    plan = it.plan()
+    assert plan["new_certificate"]
+    assert "The certificate of its root key has ended" in plan["problems"][0]
+    it.refuses(5, "consent-missing")
 
 
 def test_a_server_that_lists_nothing_has_to_be_told_names(old: Make, tmp_path: Path) -> None:

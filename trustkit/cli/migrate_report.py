@@ -82,7 +82,8 @@ def show_plan(plan: MigrationPlan, former: FormerState, *, say: Callable[[str], 
         say(f"  MEND FIRST: {problem}")
     say(f"  believed for its root keys, {_TRUSTED[former.trusted]}: {', '.join(former.root_keys)}")
     say(f"  tags: {plan.tags}, in {', '.join((*plan.kept, *(each.role for each in plan.signed)))}")
-    say(f"  roots: versions {plan.first} to {plan.root} as they are, and {plan.root + 1}, signed here")
+    there = f"{plan.first} to {plan.root}" if plan.first < plan.root else str(plan.root)
+    say(f"  roots: {there} as they are, and {plan.root + 1}, signed here")
     if plan.lacking:
         say(f"  roots not to be had: 1 to {plan.lacking}; clients that hold one of them can't follow")
     if plan.stale:

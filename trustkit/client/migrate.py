@@ -19,7 +19,7 @@ from trustkit.client.trust import Current, Trust
 from trustkit.core.formats.docker.draft import DockerDraft
 from trustkit.core.formats.docker.files import read, role_kind
 from trustkit.core.lifetimes import Lifetimes
-from trustkit.core.migration import MigrationPlan, counting_files, entries, plan_migration
+from trustkit.core.migration import MigrationPlan, certifies_itself, counting_files, entries, plan_migration
 from trustkit.core.names import Gun
 from trustkit.core.ports.migrating import ArrivalService
 from trustkit.core.ports.notary import NotaryService
@@ -163,7 +163,8 @@ class Migrate:
     def _certify(self, draft: DockerDraft) -> None:
         """Gives the root key that is here a new certificate in the place of one that has ended."""
         keys = draft.keys("root")
-        infos = {info.id: info for info in self._sign.here("root", keys)}
+        own = [key for key in keys if certifies_itself(key)]
+        infos = {info.id: info for info in self._sign.here("root", own)}
         now = self._clock()
         made = [
             self._sign.certificate(draft.gun, infos[key.canonical_id], now) if key.canonical_id in infos else key

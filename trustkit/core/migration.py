@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from trustkit.core.formats.docker.conversion import is_last
@@ -121,6 +122,14 @@ def plan_migration(
             problems.append(f"{role} {why}, and its key is not here: {_mend(gun, role, keys)}.")
         else:
             left.append(Left(role, why, _mend(gun, role, keys)))
+    ended = _certificate_ends(root, files["root"], now + lifetimes.shortest)
+    root_keys = [key_of(signed.keys[key_id]) for key_id in signed.roles["root"].keyids]
+    if ended and not any(certifies_itself(key) and holds("root", [key]) for key in root_keys):
+        problems.append(
+            "The certificate of its root key has ended, and no key here makes a new one: that takes ECDSA on P-256, "
+            "and none that an authority has issued. A root key with a new certificate has to come first: notary key "
+            f"rotate {gun} root."
+        )
     again = {each.role for each in signings} | {each.role for each in left}
     left += _behind(tree, files, counting)
     if is_last(signed):
@@ -134,11 +143,17 @@ def plan_migration(
         left=tuple(left),
         problems=tuple(problems),
         stale=tuple(_stale(files, now)),
-        certificate=_certificate_ends(root, files["root"], now + lifetimes.shortest),
+        certificate=ended,
         snapshot=tuple(signed.roles["snapshot"].keyids),
         timestamp=tuple(signed.roles["timestamp"].keyids),
         tags=tags,
     )
+
+
+def certifies_itself(key: DockerKey) -> bool:
+    """Whether a root key's certificate is one that the key makes for itself, as Notary's are."""
+    is_p256 = isinstance(key.loaded, ec.EllipticCurvePublicKey) and isinstance(key.loaded.curve, ec.SECP256R1)
+    return is_p256 and len(key.certificates) == 1
 
 
 def counting_files(plan: MigrationPlan, files: Mapping[str, bytes]) -> dict[str, bytes]:
