@@ -210,6 +210,28 @@ def test_an_older_state_than_a_dry_run_has_seen(old: Make) -> None:
     it.refuses(3, "rolled-back")
 
 
+def test_an_older_state_behind_an_answer_that_says_nothing(
+    old: Make, there: Attacker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the walk from the pin fails, the current root is tried by itself; what was seen counts all the same."""
+    it = old()
+    before = it.serve()
+    it.forge.roles["targets"].version = 10
+    it.forge.versions = {"snapshot": 10, "timestamp": 10}
+    it.serve()
+    it.plan()
+    it.there.hosted = Hosted(before, it.roots)
+    asked, find = list[str](), there.find
+
+    def lies(path: str) -> bytes | None:
+        asked.append(path)
+        first = sum(each.endswith("/timestamp.json") for each in asked) == 1
+        return b"<html>" if first and path.endswith("/timestamp.json") else find(path)
+
+    monkeypatch.setattr(there, "find", lies)
+    it.refuses(3, "rolled-back")
+
+
 def test_an_expired_state_takes_consent(old: Make) -> None:
     it = old()
     it.forge.ends = {"timestamp": NOW - timedelta(days=1)}

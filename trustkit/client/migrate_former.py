@@ -112,7 +112,9 @@ class Former:
             root = self._server.root(gun)
             if root is None or not meets(pin, gun, root, now=now):
                 raise
-            return self._read(gun, Pin(str(gun), root=root, format=DOCKER), now)
+            files = self._read(gun, Pin(str(gun), root=root, format=DOCKER), now)
+            check_not_older(files, self._server.kept(gun, pin), gun)
+            return files
 
     def _read(self, gun: Gun, pin: Pin, now: datetime) -> Mapping[str, bytes]:
         try:

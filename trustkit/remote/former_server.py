@@ -68,6 +68,10 @@ class FetchedServer:
         """As ``FormerServer.look``."""
         return self._source.look(gun, pin)
 
+    def kept(self, gun: Gun, pin: Pin) -> Mapping[str, bytes]:
+        """As ``FormerServer.kept``."""
+        return self._source.kept(gun, pin) or {}
+
 
 class ChangefeedGuns:
     """The collections of a server, as its changefeed names them.

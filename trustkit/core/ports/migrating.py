@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -40,6 +40,10 @@ class FormerServer(Protocol):
 
     def look(self, gun: Gun, pin: Pin) -> CollectionFiles:
         """As ``refresh``, verified in all but expiry and kept nowhere."""
+        ...
+
+    def kept(self, gun: Gun, pin: Pin) -> Mapping[str, bytes]:
+        """By role what ``refresh`` has verified last from a pin; empty where it hasn't."""
         ...
 
 
