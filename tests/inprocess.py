@@ -10,6 +10,8 @@ import json
 import shutil
 from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,6 +57,7 @@ class LocalService:
         shutil.copyfile(template, database)
         self.store = self.run(SqlStore.open(database))
         keys = OnlineKeys(Sealer(b"k" * 32))
+        self.moments = count()
         self.publishing = Publishing(self.store, keys, lifetimes=LIFE, clock=lambda: NOW)
         self.proposing = Proposing(self.store, keys, self.publishing, lifetimes=LIFE, clock=lambda: NOW)
         self.files: dict[str, bytes] = {}
@@ -194,6 +197,7 @@ class Desk:
         self.keys = _Keys()
         self.said: list[str] = []
         self._folder = folder
+        self._moments = service.moments
         folder.mkdir()
         pins = _Pins(pin)
         source = UpdaterSource(fetcher=lambda _: service.fetch, folder=self._locked, seen=lambda _: True)
@@ -206,7 +210,7 @@ class Desk:
             self.trust,
             proposals=self.calls,
             lifetimes=LIFE,
-            clock=lambda: NOW,
+            clock=self._later,
             sleep=lambda _: None,
             say=self.said.append,
         )
@@ -219,6 +223,10 @@ class Desk:
             clock=lambda: NOW,
             say=self.said.append,
         )
+
+    def _later(self) -> datetime:
+        """A second later each time: what two roles say alike at one moment would be one file to the judge."""
+        return NOW + timedelta(seconds=next(self._moments))
 
     @contextmanager
     def _locked(self, _gun: Gun, _pin: Pin) -> Iterator[Path]:
