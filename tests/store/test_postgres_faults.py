@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import psycopg
 import pytest
@@ -27,7 +26,7 @@ from trustkit.store.postgres.store import PostgresStore
 
 pytestmark = pytest.mark.real
 APP = Gun.parse("registry.example.com/app")
-SHORT = Patience(begin=0.5, answer=0.5, scan=0.5, commit=0.5, connection=0.5, locks=2.0)
+SHORT = Patience(begin=1.0, answer=1.0, scan=1.0, commit=1.0, connection=1.0, locks=2.0)
 
 
 @pytest.fixture
@@ -92,7 +91,7 @@ def test_a_server_that_is_gone_is_said_to_be_and_comes_back(how: signal.Signals)
                     with pytest.raises(DatabaseUnavailable, match="can't be reached") as caught:
                         await call
                     assert "goes on by itself" in caught.value.hint
-                    assert time.monotonic() - began < 3
+                    assert time.monotonic() - began < 5
                 server.start()
                 assert await got(store) == "before"
                 await put(store, "after")
@@ -186,7 +185,7 @@ def test_a_line_over_which_nothing_comes_is_noticed_at_every_step(
             began = time.monotonic()
             with pytest.raises(DatabaseUnavailable):
                 await reading(store)
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 5
             relay.silence(on=False)
             assert await got(store) is None
 
@@ -202,7 +201,7 @@ def test_a_service_that_has_no_connection_left_says_so(database: str) -> None:
             began = time.monotonic()
             with pytest.raises(DatabaseUnavailable, match="All 10 connections"):
                 await got(store)
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 5
             for each in held:
                 await each.__aexit__(None, None, None)
             assert await got(store) is None
@@ -216,7 +215,7 @@ def test_a_server_that_has_no_connection_left_is_waited_for_and_then_said_to_be_
     limit = sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}")
 
     async def body() -> None:
-        async with opened(database, replace(SHORT, connection=3.0)) as store:
+        async with opened(database, Patience(connection=3.0)) as store:
             postgres.run(limit.format(sql.Identifier(USER), sql.Literal(1)))
             assert await asyncio.gather(*(got(store) for _ in range(20))) == [None] * 20
             async with store.read():

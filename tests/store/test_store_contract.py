@@ -61,6 +61,36 @@ def test_a_collection_is_its_newest_files_and_keeps_the_old_ones(run) -> None:
     run(body)
 
 
+def test_of_hash_bins_those_that_are_asked_for(run) -> None:
+    """A publish of one of a thousand bins reads that one; no version of any is used twice all the same."""
+
+    async def body(store: Store) -> None:
+        bins = [stored(f"bins-1-{number:03x}", 1) for number in range(1024)]
+        async with store.write() as tx:
+            await founded(tx)
+            await tx.collections.add_files(APP, [*bins, stored("bins-2-0", 1), stored("bin", 1)], NOW)
+        async with store.write() as tx:
+            await tx.collections.add_files(APP, [stored("bins-1-0ef", 2)], NOW)
+        async with store.read() as tx:
+            assert len(await tx.collections.current(APP)) == 1024 + 4
+            some = await tx.collections.current(APP, bins={"bins-1-0ef", "bins-1-fff"})
+            assert {role: file.version for role, file in some.items()} == {
+                "root": 1,
+                "timestamp": 1,
+                "bin": 1,
+                "bins-1-0ef": 2,
+            }
+            assert set(await tx.collections.current(APP, bins=())) == {"root", "timestamp", "bin"}
+            everything = await tx.collections.current(APP, bins=[file.role for file in bins])
+            assert len(everything) == 1024 + 3
+        for again in (stored("bins-1-0ef", 2), stored("bins-1-0ee", 1)):
+            with pytest.raises(Conflict):
+                async with store.write() as tx:
+                    await tx.collections.add_files(APP, [again], NOW)
+
+    run(body)
+
+
 @pytest.mark.parametrize("version", [1, 2], ids=["an old one", "the current one"])
 def test_no_version_is_used_twice(run, version: int) -> None:
     """TRUST 3.4."""

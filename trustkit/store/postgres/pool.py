@@ -77,16 +77,19 @@ class Pool:
         turn: asyncio.Future[AsyncConnection[Any]] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
-            async with asyncio.timeout(max(0.0, until - time.monotonic())):
-                return await asyncio.shield(turn)
-        except TimeoutError:
-            return turn.result() if turn.done() else None
+            await asyncio.wait([turn], timeout=max(0.0, until - time.monotonic()))
         except asyncio.CancelledError:
             if turn.done():
+                self._taken -= 1
                 self._idle.append(turn.result())
             raise
         finally:
+            given = turn.done()
             turn.cancel()
+        if not given:
+            return None
+        self._taken -= 1  # whoever takes it counts it again
+        return turn.result()
 
     async def give(self, connection: AsyncConnection[Any]) -> None:
         """Takes a connection back; one that is broken, or in the midst of something, is closed."""
@@ -98,6 +101,7 @@ class Pool:
             while self._waiting:
                 turn = self._waiting.popleft()
                 if not turn.done():
+                    self._taken += 1  # on its way it is nobody's, and still one that will be given back
                     turn.set_result(connection)
                     return
             self._idle.append(connection)
