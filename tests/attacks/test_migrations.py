@@ -416,3 +416,16 @@ def test_who_stops_it_is_told_what_is_left(old: Make) -> None:
     assert done.status == 1, done.err
     states = {row["gun"]: row["state"] for row in json.loads(done.out)["collections"]}
     assert states == {str(it.gun): "planned", **dict.fromkeys(names, "left")}
+
+
+def test_what_has_come_is_converted_and_does_not_come_again(old: Make) -> None:
+    it = old()
+    it.has(KeyRole.REPOSITORY, it.forge.signers["targets"][0])
+    it.serve()
+    it.migrates()
+    done = it.person("convert", str(it.gun), "--to", "tuf", "--trust-dir", str(it.keys), "--yes")
+    assert done.status == 0, done.err
+    assert it.person("verify", f"{it.gun}:v1").out.startswith(f"{it.gun}:v1@sha256:")
+    again = it()
+    assert (again.status, again.slug) == (1, "wrong-format"), again.err
+    assert it.service.admin("allow-migration", str(it.gun)).status == 1
