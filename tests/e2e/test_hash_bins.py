@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,8 @@ from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient import FetcherInterface, Updater
 
 from tests.e2e.registry_view import Own
-from tests.service import Person, RunningService
-from trustkit.core.names import Gun
+from tests.service import PASSPHRASE, Person, RunningService
+from trustkit.core.names import Digest, Gun
 
 EARLY = {"TRUSTKIT_BINS_ABOVE": "3"}
 
@@ -60,7 +61,8 @@ class Stock:
 
 @pytest.fixture(scope="module")
 def grown(service: RunningService, alice: Person) -> tuple[Own, dict[str, str]]:
-    """A collection of five tags in bins; their digests."""
+    """A trust-only repository with four tags signed, which the next signature puts into bins; their digests."""
+    assert service.admin("repository", "set", "bins/grown", "--trust-only").status == 0
     own = Own(service, alice, "bins/grown")
     alice.push(f"{own.gun}:base")
     digests = own.images("base", 8)
@@ -78,7 +80,7 @@ def inspected(person: Person, gun: str) -> dict[str, object]:
 
 
 def test_the_next_signature_puts_the_tags_into_bins(
-    service: RunningService, alice: Person, bob: Person, grown: tuple[Own, dict[str, str]], tmp_path: Path
+    alice: Person, grown: tuple[Own, dict[str, str]], tmp_path: Path
 ) -> None:
     own, digests = grown
     stock = Stock(alice, own.gun, tmp_path / "stock")
@@ -106,3 +108,100 @@ def test_the_next_signature_puts_the_tags_into_bins(
     assert revoked.status == 0, revoked.err
     assert stock.digest("v5") is None
     assert alice("verify", f"{own.gun}:v5").status == 3
+
+
+def test_signers_rotations_and_thresholds_go_on_over_bins(
+    service: RunningService, alice: Person, carol: Person, tmp_path: Path
+) -> None:
+    bob = service.principal("bob-of-bins", "AcrPush", "AcrImageSigner")
+    own = Own(service, alice, "bins/people")
+    alice.push(f"{own.gun}:base")
+    digests, gun = own.images("base", 8), own.gun
+    assert alice("sign", *(f"{gun}:v{n}" for n in range(4)), environ=EARLY).status == 0
+    assert alice("sign", f"{gun}:v4", environ=EARLY).status == 0
+    stock = Stock(carol, gun, tmp_path / "stock")
+    assert stock.digest("v1") == digests["v1"]
+    for person in (bob, carol):
+        assert person("pin", "add", gun, "--root-key", alice.root_key()).status == 0
+    signer = {"TRUSTKIT_SIGNER_PASSPHRASE": PASSPHRASE}
+    made = bob("key", "generate", "--name", "bob", environ=signer)
+    assert made.status == 0, made.err
+    public = tmp_path / "bob.pub"
+    public.write_text(json.loads(bob("key", "show", made.out.strip()).out)["public"])
+    for extra in ("--dry-run", "--yes"):
+        added = alice("signer", "add", "bob", gun, "--key", str(public), extra)
+        assert added.status == 0, added.err
+        assert "the tags in the 1024 hash bins of targets are signed by releases from now on" in added.out + added.err
+        assert "moves from" not in added.out + added.err
+    signed = bob("sign", f"{gun}:v5", environ=signer)
+    assert signed.status == 0, signed.err
+    assert {f"v{n}": stock.digest(f"v{n}") for n in range(6)} == {f"v{n}": digests[f"v{n}"] for n in range(6)}
+    rotated = alice("key", "rotate", gun, "--role", "repository", "--yes")
+    assert rotated.status == 0, rotated.err
+    assert "1023 of the 1024 bins of releases are signed anew" in rotated.out + rotated.err
+    raised = alice("threshold", "set", gun, "--role", "releases", "2", "--yes")
+    assert raised.status == 0, raised.err
+    assert "each of 1024 hash bins" in raised.err
+    _approve(bob, gun, signer)
+    proposed = bob("sign", f"{gun}:v6", environ=signer)
+    assert proposed.status == 0, proposed.err
+    assert carol("verify", f"{gun}:v6").status == 3
+    _approve(alice, gun, {})
+    verified = carol("verify", *(f"{gun}:v{n}" for n in range(7)))
+    assert verified.out.splitlines() == [f"{gun}:v{n}@{digests[f'v{n}']}" for n in range(7)], verified.err
+    assert {f"v{n}": stock.digest(f"v{n}") for n in range(7)} == {f"v{n}": digests[f"v{n}"] for n in range(7)}
+    assert carol("verify", f"{gun}@{digests['v6']}").out.strip() == f"{gun}:v6@{digests['v6']}"
+
+
+def _approve(person: Person, gun: str, environ: dict[str, str]) -> None:
+    (waiting,) = json.loads(person("proposal", "list", gun, "--format", "json").out)
+    approved = person("approve", gun, waiting["id"], "--yes", environ=environ)
+    assert approved.status == 0, approved.err
+    assert "is current now" in approved.err
+
+
+def test_the_gate_serves_what_lies_in_bins(
+    service: RunningService, alice: Person, carol: Person, grown: tuple[Own, dict[str, str]]
+) -> None:
+    """Each signature moves one bin; what is served by tag and by digest moves with it, and nothing else does."""
+    own, digests = grown
+    assert alice("sign", f"{own.gun}:v4", environ=EARLY).status == 0
+    for n in range(5):
+        assert _pulled(service, carol, "bins/grown", f"v{n}") == digests[f"v{n}"]
+    assert _pulled(service, carol, "bins/grown", "v6") == ""
+    assert alice("sign", f"{own.gun}:v6").status == 0
+    assert _pulled(service, carol, "bins/grown", "v6") == digests["v6"]
+    assert _pulled(service, carol, "bins/grown", digests["v6"]) == digests["v6"]
+    assert alice("revoke", f"{own.gun}:v6").status == 0
+    assert _pulled(service, carol, "bins/grown", "v6") == ""
+    assert _pulled(service, carol, "bins/grown", digests["v6"]) == ""
+    assert [_pulled(service, carol, "bins/grown", digests[f"v{n}"]) for n in range(4)] == [
+        digests[f"v{n}"] for n in range(4)
+    ]
+
+
+def _pulled(service: RunningService, person: Person, repository: str, reference: str) -> str:
+    """The digest of what anybody gets for a tag or a digest; empty where that is refused."""
+    connection = http.client.HTTPConnection(service.host, timeout=30)
+    token = person.token(service.host, f"repository:{repository}:pull")
+    headers = {"Authorization": f"Bearer {token}", "Accept": "application/vnd.oci.image.manifest.v1+json"}
+    connection.request("GET", f"/v2/{repository}/manifests/{reference}", headers=headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    assert answer.status in (200, 403), body
+    return str(Digest.of(body)) if answer.status == 200 else ""
+
+
+def test_a_bundle_has_the_bins(
+    alice: Person, carol: Person, grown: tuple[Own, dict[str, str]], tmp_path: Path
+) -> None:
+    own, digests = grown
+    assert alice("sign", f"{own.gun}:v4", environ=EARLY).status == 0
+    bundle = tmp_path / "bundle.tar"
+    made = alice("bundle", "create", f"{own.gun}:v1", "-o", str(bundle))
+    assert made.status == 0, made.err
+    assert carol("pin", "add", own.gun, "--root-key", alice.root_key()).status == 0
+    found = carol("verify", "--bundle", str(bundle), "--max-age", "1d", f"{own.gun}:v1", f"{own.gun}:v7")
+    assert found.status == 3
+    assert found.out.strip() == f"{own.gun}:v1@{digests['v1']}"
