@@ -184,7 +184,8 @@ class MetadataSource(Protocol):
         """The current files, after the whole TUF client workflow at ``now``.
 
         Args:
-            tags: the delegated roles that answer for these tags are enough; None for all.
+            tags: the delegated roles that answer for these tags are enough, and the bins that they lie in; None for
+                all, ``Near`` for all roles and these bins.
 
         Raises:
             NotTrusted and its leaves, NotAllowed.

@@ -188,9 +188,6 @@ class Upkeep(Protocol):
         """Allows these jumps and no others.  Raises NotFound."""
         ...
 
-
-class ServiceSettings(Protocol):
-    """Operator's switches that live in the database, because ``admin`` changes them beside a running service."""
     async def arrivals(self) -> Mapping[Gun, datetime]:
         """By GUN until when it may come from another trust server, lapsed or not; used up ones are gone."""
         ...
@@ -203,6 +200,9 @@ class ServiceSettings(Protocol):
         """Allows it until this moment and no other, or not at all.  Needs no collection."""
         ...
 
+
+class ServiceSettings(Protocol):
+    """Operator's switches that live in the database, because ``admin`` changes them beside a running service."""
 
     async def get(self, name: str) -> str | None: ...
     async def put(self, name: str, value: str) -> None: ...
