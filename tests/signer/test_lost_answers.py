@@ -34,6 +34,8 @@ from trustkit.store.database import SqlStore
 
 ALICE = Requester(PrincipalName("alice"), "192.0.2.1")
 LIFE = Lifetimes()
+SHORT = Lifetimes(LIFE.default | {"snapshot": timedelta(days=1), "timestamp": timedelta(days=1)})
+"""What is published by it is due for a renewal by ``LIFE`` at once."""
 T = TypeVar("T")
 
 
@@ -81,7 +83,7 @@ class Scene:
         self.gun = Gun.parse(f"registry.example.com/lost/{name}")
         self.keys = OnlineKeys(Sealer(b"k" * 32), self.lossy)
         self.settling = Settling(store, self.keys, self.lossy, clock=now)
-        self.publishing = SettledPublishing(store, self.keys, lifetimes=LIFE, clock=now, settling=self.settling)
+        self.publishing = SettledPublishing(store, self.keys, lifetimes=SHORT, clock=now, settling=self.settling)
         self.renewal = Renewal(store, self.keys, lifetimes=LIFE, clock=now, settle=self.settling.settle)
 
     async def publisher(self, *tags: str) -> Publisher:
