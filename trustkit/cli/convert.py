@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -120,6 +121,7 @@ def converting(ctx: Context, store: FileKeyStore) -> Convert:
         lifetimes=lifetimes(ctx.environ).value,
         growth=growth(ctx.environ).value,
         clock=ctx.now,
+        sleep=time.sleep,
         say=note,
     )
 

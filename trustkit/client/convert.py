@@ -14,6 +14,7 @@ from tuf.api.metadata import Root
 
 from trustkit.client.convert_signing import ConvertSigning
 from trustkit.client.convert_types import media_types
+from trustkit.client.lagging import patiently
 from trustkit.client.trust import Current, Trust
 from trustkit.core.convertbuild import build_conversion, freeze
 from trustkit.core.convertplan import ConversionPlan, plan_conversion
@@ -82,6 +83,7 @@ class Convert:
         lifetimes: Lifetimes,
         growth: Growth,
         clock: Callable[[], datetime],
+        sleep: Callable[[float], None],
         say: Callable[[str], None],
     ) -> None:
         self._service = service
@@ -93,6 +95,7 @@ class Convert:
         self._lifetimes = lifetimes
         self._growth = growth
         self._clock = clock
+        self._sleep = sleep
         self._say = say
 
     def plan(self, gun: Gun, until: datetime | None = None, *, keys: bool = True) -> ConversionReport:
@@ -192,7 +195,7 @@ class Convert:
             raise
         told = self._service.conversion(gun)
         if told.ended is None and until > self._clock():
-            self._check_frozen(gun, base, docker)
+            patiently(lambda: self._check_frozen(gun, base, docker), sleep=self._sleep, clock=self._clock)
         current = self._pinned(gun, base.files["root"], versions)
         self._check_same(gun, base.view, current.view)
         unknown = sum(not tag.target.media_type for tag in typed.tags.values())
@@ -222,10 +225,15 @@ class Convert:
         former = read_docker(former_root, Root).signed
         keys = all_as_tuf(former.keys[key_id] for key_id in former.roles["root"].keyids)
         pin = Pin(str(gun), key_ids=tuple(keys), threshold=former.roles["root"].threshold)
-        current = self._trust.under(pin, gun, self._clock())
-        behind = [role for role, version in current.view.versions.items() if versions.get(role, 0) > version]
-        if behind:
-            raise RolledBack(f"{gun} was converted, but its {', '.join(behind)} is served in an older version.")
+
+        def once() -> Current:
+            current = self._trust.under(pin, gun, self._clock())
+            behind = [role for role, version in current.view.versions.items() if versions.get(role, 0) > version]
+            if behind:
+                raise RolledBack(f"{gun} was converted, but its {', '.join(behind)} is served in an older version.")
+            return current
+
+        current = patiently(once, sleep=self._sleep, clock=self._clock)
         there = self._pins.find(gun)
         self._pins.add(pin, replace=there is not None and GunPattern.parse(there.pattern).exact)
         return current
