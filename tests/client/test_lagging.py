@@ -43,7 +43,7 @@ def older() -> Iterator[TrustkitError]:
     yield from (RolledBack("older"), NoCollection("none yet"), CollectionGone("none any more"))
 
 
-@pytest.mark.parametrize("error", older(), ids=lambda error: error.slug)
+@pytest.mark.parametrize("error", [*older()], ids=lambda error: error.slug)
 def test_a_replica_that_catches_up_is_waited_for(error: TrustkitError) -> None:
     """TRUST 6.3."""
     served = Served(error, error, error, "new")
@@ -51,7 +51,7 @@ def test_a_replica_that_catches_up_is_waited_for(error: TrustkitError) -> None:
     assert sum(served.slept) < LAG.total_seconds()
 
 
-@pytest.mark.parametrize("error", older(), ids=lambda error: error.slug)
+@pytest.mark.parametrize("error", [*older()], ids=lambda error: error.slug)
 def test_one_that_doesnt_is_not_waited_for_any_longer(error: TrustkitError) -> None:
     served = Served(error)
     with pytest.raises(type(error)):
