@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -205,3 +206,43 @@ def test_a_bundle_has_the_bins(
     found = carol("verify", "--bundle", str(bundle), "--max-age", "1d", f"{own.gun}:v1", f"{own.gun}:v7")
     assert found.status == 3
     assert found.out.strip() == f"{own.gun}:v1@{digests['v1']}"
+
+
+def test_what_a_restore_lost_is_put_back_by_who_saw_some_of_the_bins(tmp_path: Path) -> None:
+    """A home has the bins of what it signed; the others are at the service as they were, or it is refused."""
+    service = RunningService(tmp_path).start()
+    try:
+        alice, carol = service.principal("alice", "AcrPush", "AcrImageSigner"), service.principal("carol", "AcrPull")
+        own = Own(service, alice, "bins/lost")
+        alice.push(f"{own.gun}:base")
+        digests = own.images("base", 7)
+        assert alice("sign", *(f"{own.gun}:v{n}" for n in range(4)), environ=EARLY).status == 0
+        assert alice("sign", f"{own.gun}:v4", environ=EARLY).status == 0
+        assert carol("pin", "add", own.gun, "--root-key", alice.root_key()).status == 0
+        service.stop()
+        shutil.copytree(service.data, tmp_path / "backup")
+        service.start()
+        assert alice("sign", f"{own.gun}:v5").status == 0
+        assert carol("verify", f"{own.gun}:v5").status == 0
+        service.stop()
+        shutil.rmtree(service.data)
+        shutil.copytree(tmp_path / "backup", service.data)
+        assert service.admin("recover").status == 0
+        service.start()
+        assert carol("verify", f"{own.gun}:v5").slug == "rolled-back"
+        other = Person("other", tmp_path / "other", {"DOCKER_CONFIG": str(alice.home / "docker")})
+        shutil.copytree(alice.home / "trustkit", other.home / "trustkit")
+        for gone in (other.home / "trustkit").rglob("bins-1-*.json"):
+            gone.unlink()
+        refused = other("recover", own.gun, "--yes")
+        assert (refused.status, refused.slug) == (1, "state"), refused.err
+        assert "1 of the hash bins" in refused.err
+        done = alice("recover", own.gun, "--yes")
+        assert done.status == 0, done.err
+        assert carol("verify", f"{own.gun}:v5", f"{own.gun}:v1").out.splitlines() == [
+            f"{own.gun}:v5@{digests['v5']}",
+            f"{own.gun}:v1@{digests['v1']}",
+        ]
+        assert alice("sign", f"{own.gun}:v6").status == 0
+    finally:
+        service.stop()

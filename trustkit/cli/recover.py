@@ -25,14 +25,19 @@ def command(ctx: Context, gun: str, passphrase_file: Path | None, passphrase_fd:
     """
     from trustkit.client.recover import PutBackLost
     from trustkit.config import lifetimes
+    from trustkit.core.bins import prefix_of
 
     store = ctx.key_store(passphrase_file, passphrase_fd)
     put_back = PutBackLost(
         ctx.service, ctx.source, store, ctx.trust(), lifetimes=lifetimes(ctx.environ).value, clock=ctx.now
     )
     done = put_back(Gun.parse(gun), agree=ctx.agreeing(yes=yes))
+    bins = {role for role in done.versions if prefix_of(role)}
     for role, version in sorted(done.versions.items()):
-        data(f"{gun}: {role} {version}")
+        if role not in bins:
+            data(f"{gun}: {role} {version}")
+    if bins:
+        note(f"With them {len(bins)} hash bins were signed anew.")
     note(f"{gun} signs {len(done.view.targets)} tags.")
-    for role in done.left:
+    for role in dict.fromkeys("what lies in hash bins" if prefix_of(role) else role for role in done.left):
         note(f"{role} is left as the backup has it; who has its key runs the same: trustkit recover {gun}")

@@ -11,21 +11,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from tuf.api.metadata import Root, Snapshot
+from tuf.api.metadata import Root, Snapshot, Targets
 
 from trustkit.client.holding import lacking
 from trustkit.client.signing import Signing
 from trustkit.client.trust import Trust
+from trustkit.core.bins import check_named
 from trustkit.core.delegations import TARGETS
 from trustkit.core.difference import Difference, difference
 from trustkit.core.draft import Draft
-from trustkit.core.formats.tuf1 import meta_version, read
+from trustkit.core.formats.tuf1 import MAX_BYTES, meta_version, read
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.ports.keys import KeyStore
 from trustkit.core.ports.remote import KeptMetadata, TrustService
+from trustkit.core.roots import check_gun, check_threshold
 from trustkit.core.view import SignedView
-from trustkit.errors import BadVersion, Conflict, NoCollection, StateError
+from trustkit.errors import BadVersion, Conflict, NoCollection, NotFound, StateError
 
 FARTHEST = 2_000_000
 """How far above what is known here a service's ceiling may lie; an operator's jump goes a million at most."""
@@ -78,8 +80,8 @@ class PutBackLost:
             everything that the service and the verification afterwards raise.
         """
         pin, now = self._trust.pin(gun), self._clock()
-        files = self._kept.kept(gun, pin)
-        if files is None:
+        kept = self._kept.kept(gun, pin)
+        if kept is None:
             raise NoCollection(
                 f"Nothing of {gun} was verified here, so there is nothing to put back.",
                 hint="Run it where the newest tags were signed, or sign the tags anew.",
@@ -90,6 +92,7 @@ class PutBackLost:
                 f"No jump is allowed for {gun}.",
                 hint="An operator allows it after a restore: trustkit admin recover.",
             )
+        files = {**kept, **self._other_bins(gun, kept, now)}
         draft, left = self._draft(gun, files, keys.ceilings, now)
         agree(difference(draft.before, draft.after))
         signed = self._sign(draft)
@@ -112,7 +115,7 @@ class PutBackLost:
         draft = Draft(gun, files, now=now, lifetimes=self._lifetimes)
         meta = read(files["snapshot"], Snapshot).signed.meta
         delegated = {role.name for role in draft.delegations.roles} if draft.delegations else set()
-        delegated |= _whole_bins(draft, files["snapshot"])
+        delegated |= _bins_of(draft)
         left: dict[str, tuple[str, ...]] = {}
         for role, ceiling in sorted(ceilings.items()):
             if role != "targets" and role not in delegated:
@@ -138,6 +141,43 @@ class PutBackLost:
             )
         return draft, tuple(left)
 
+    def _other_bins(self, gun: Gun, files: Mapping[str, bytes], now: datetime) -> Mapping[str, bytes]:
+        """The hash bins that aren't here as they were last, from the service: those that it has in that very version.
+
+        Who signs has seen the bins of those tags alone.  A version is used once, so what the service has under it is
+        what it was, and is verified as it was.
+
+        Raises:
+            StateError: the service lost some of them.
+            Rejected: what it has isn't signed as it was.
+        """
+        draft = Draft(gun, files, now=now, lifetimes=self._lifetimes)
+        meta = read(files["snapshot"], Snapshot).signed.meta
+        bins, found, lost = draft.places.bins, dict[str, bytes](), 0
+        holder = draft.targets(bins.holder) if bins else None
+        for name in bins.names if bins else ():
+            file, version = draft.targets(name), meta_version(meta, name) or 0
+            if holder is None or (file is not None and file.version == version):
+                continue
+            try:
+                data = self._service.fetch(gun, f"{version}.{name}.json", MAX_BYTES[TARGETS])
+            except NotFound:
+                lost += 1
+                continue
+            served = read(data, Targets, f"{name}.json")
+            check_gun(served.signed, gun)
+            check_named(name, served.signed)
+            check_threshold(holder, name, served, data)
+            if served.signed.version != version:
+                raise BadVersion(f"The service's {name} of {gun} is of version {served.signed.version}.")
+            found[name] = data
+        if lost:
+            raise StateError(
+                f"{lost} of the hash bins of {gun} are not here as they were last, and the service has lost them.",
+                hint="Run it where these tags were signed, or where the newest state was read whole, as by inspect.",
+            )
+        return found
+
     def _publish(self, gun: Gun, files: Mapping[str, bytes], upload: Mapping[str, bytes]) -> None:
         """Publishes; where the service lost the newest root, too, that one goes with it."""
         try:
@@ -150,18 +190,6 @@ class PutBackLost:
             self._service.publish(gun, upload)
 
 
-def _whole_bins(draft: Draft, snapshot: bytes) -> frozenset[str]:
-    """The hash bins, each of which has to be put back.
-
-    Raises:
-        StateError: some of them were never seen here in their newest version.
-    """
-    bins, meta = draft.places.bins, read(snapshot, Snapshot).signed.meta
-    names = bins.names if bins else ()
-    there = {name: file.version for name in names if (file := draft.targets(name)) is not None}
-    if missing := [name for name in names if there.get(name) != meta_version(meta, name)]:
-        raise StateError(
-            f"{len(missing)} of the {len(names)} hash bins of {draft.gun} are not here as they were last.",
-            hint="Run it where the newest state was read whole, as trustkit inspect does, or sign the tags anew.",
-        )
-    return frozenset(names)
+def _bins_of(draft: Draft) -> frozenset[str]:
+    bins = draft.places.bins
+    return frozenset(bins.names if bins else ())

@@ -56,6 +56,10 @@ class TrustService(Protocol):
         """Has new keys made for these roles, where none wait for the next root yet."""
         ...
 
+    def fetch(self, gun: Gun, file_name: str, max_length: int) -> bytes:
+        """One metadata file as it is served, nothing verified; raises NotFound where the service has no such file."""
+        ...
+
     def reset(self, gun: Gun) -> Mapping[str, int]:
         """Ends the collection; only an Owner of the repository may.  Returns the last versions by role."""
         ...
