@@ -185,3 +185,22 @@ def test_renewal_goes_through_the_signer(split: Split, need: Need) -> None:
         split.service.environ = split.signer.environ = {}
         split.signer.start()
         split.service.start()
+
+
+def test_a_collection_in_hash_bins(split: Split, tmp_path: Path) -> None:
+    """The signer reads every bin when who signs them is new, and then the ones that come."""
+    gun = split.pinned("bins")
+    many = {"TRUSTKIT_BINS_ABOVE": "1"}
+    for tag, grows in (("v2", True), ("v3", False)):
+        split.alice.push(f"{gun}:{tag}")
+        signed = split.alice("sign", f"{gun}:{tag}", environ=many)
+        assert signed.status == 0, signed.err
+        assert ("its tags are put into 1024 files" in signed.err) is grows
+    stock = split.stock("bins", tmp_path / "stock")
+    assert all(stock.get_targetinfo(f"v{n}") for n in (1, 2, 3))
+    verified = split.carol("verify", *(f"{gun}:v{n}" for n in (1, 2, 3)))
+    assert verified.status == 0, verified.err
+    rotated = split.alice("key", "rotate", gun, "--role", "repository", "--yes")
+    assert rotated.status == 0, rotated.err
+    assert "1024 of the 1024 bins of targets are signed anew" in rotated.err
+    assert split.carol("verify", f"{gun}:v2").status == 0
