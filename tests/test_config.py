@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from trustkit.config import kek_uri, lifetimes, trust_servers
+from trustkit.config import growth, kek_uri, lifetimes, trust_servers
+from trustkit.core.growth import Growth
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
 from trustkit.errors import InvalidSetting
@@ -21,6 +22,21 @@ def test_lifetimes_are_the_defaults_until_one_is_set() -> None:
     assert found.value.default["targets"] == timedelta(days=30)
     assert found.value.default["timestamp"] == timedelta(days=1)
     assert found.value.default["root"] == Lifetimes().default["root"]
+
+
+@pytest.mark.parametrize(
+    ("text", "above", "origin"),
+    [("", 1000, "default"), ("0", 0, "TRUSTKIT_BINS_ABOVE"), (" 20000 ", 20_000, "TRUSTKIT_BINS_ABOVE")],
+)
+def test_with_how_many_tags_bins_are_made(text: str, above: int, origin: str) -> None:
+    found = growth({"TRUSTKIT_BINS_ABOVE": text})
+    assert (found.value, found.origin) == (Growth(above=above), origin)
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "many", "20001", "٣", "1e3", "9" * 400])
+def test_a_number_of_tags_is_one_that_fits_a_file(text: str) -> None:
+    with pytest.raises(InvalidSetting, match="TRUSTKIT_BINS_ABOVE"):
+        growth({"TRUSTKIT_BINS_ABOVE": text})
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "ten", "1831", "٣", "1e3", "9" * 400])

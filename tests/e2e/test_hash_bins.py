@@ -67,7 +67,7 @@ def grown(service: RunningService, alice: Person) -> tuple[Own, dict[str, str]]:
     own = Own(service, alice, "bins/grown")
     alice.push(f"{own.gun}:base")
     digests = own.images("base", 8)
-    done = alice("sign", *(f"{own.gun}:v{n}" for n in range(4)), environ=EARLY)
+    done = alice("sign", *(f"{own.gun}:v{n}" for n in range(4)))
     assert done.status == 0, done.err
     assert "has grown" not in done.err
     return own, digests
@@ -118,7 +118,7 @@ def test_signers_rotations_and_thresholds_go_on_over_bins(
     own = Own(service, alice, "bins/people")
     alice.push(f"{own.gun}:base")
     digests, gun = own.images("base", 8), own.gun
-    assert alice("sign", *(f"{gun}:v{n}" for n in range(4)), environ=EARLY).status == 0
+    assert alice("sign", *(f"{gun}:v{n}" for n in range(4))).status == 0
     assert alice("sign", f"{gun}:v4", environ=EARLY).status == 0
     stock = Stock(carol, gun, tmp_path / "stock")
     assert stock.digest("v1") == digests["v1"]
@@ -216,7 +216,7 @@ def test_what_a_restore_lost_is_put_back_by_who_saw_some_of_the_bins(tmp_path: P
         own = Own(service, alice, "bins/lost")
         alice.push(f"{own.gun}:base")
         digests = own.images("base", 7)
-        assert alice("sign", *(f"{own.gun}:v{n}" for n in range(4)), environ=EARLY).status == 0
+        assert alice("sign", *(f"{own.gun}:v{n}" for n in range(4))).status == 0
         assert alice("sign", f"{own.gun}:v4", environ=EARLY).status == 0
         assert carol("pin", "add", own.gun, "--root-key", alice.root_key()).status == 0
         service.stop()
@@ -246,3 +246,14 @@ def test_what_a_restore_lost_is_put_back_by_who_saw_some_of_the_bins(tmp_path: P
         assert alice("sign", f"{own.gun}:v6").status == 0
     finally:
         service.stop()
+
+
+def test_more_tags_than_one_file_is_for_found_a_collection_in_bins(service: RunningService, alice: Person) -> None:
+    own = Own(service, alice, "bins/founded")
+    alice.push(f"{own.gun}:base")
+    digests = own.images("base", 5)
+    done = alice("sign", *(f"{own.gun}:v{n}" for n in range(5)), environ=EARLY)
+    assert done.status == 0, done.err
+    assert "its tags are put into 1024 files" in done.err
+    verified = alice("verify", *(f"{own.gun}:v{n}" for n in range(5)))
+    assert verified.out.splitlines() == [f"{own.gun}:v{n}@{digests[f'v{n}']}" for n in range(5)], verified.err

@@ -10,7 +10,7 @@ from tuf.api.metadata import Root
 
 from trustkit.client.trust import Current
 from trustkit.core.delegations import Delegations, Kind
-from trustkit.core.names import Gun
+from trustkit.core.names import Digest, Gun, Tag
 from trustkit.core.proposals import Proposal
 from trustkit.core.view import SignedView
 
@@ -54,3 +54,20 @@ def waiting(gun: Gun, proposal: Proposal, names: Mapping[str, str]) -> list[str]
         lines.append(f"Proposal {proposal.id}: {what} takes {more}, as {lack.delegator} says, by the keys")
         lines += [f"  {key_id}  {names.get(key_id, '')}".rstrip() for key_id in lack.key_ids]
     return [*lines, f"Whoever has one of them runs: trustkit approve {gun} {proposal.id}"]
+
+
+def meanwhile(gun: Gun, before: SignedView, after: SignedView) -> list[str]:
+    """What somebody else has changed of the tags that were looked at, a sentence a line."""
+    lines = []
+    for tag in sorted({*before.targets, *after.targets}):
+        old, new = _digest(before, tag), _digest(after, tag)
+        if old != new:
+            lines.append(
+                f"{gun}:{tag} was meanwhile changed by somebody else: {old or 'unsigned'} -> {new or 'revoked'}"
+            )
+    return lines
+
+
+def _digest(view: SignedView, tag: Tag) -> Digest | None:
+    target = view.targets.get(tag)
+    return target.digest if target else None

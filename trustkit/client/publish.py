@@ -12,7 +12,7 @@ from trustkit.client.founding import Founding
 from trustkit.client.growing import grow
 from trustkit.client.holding import lacking
 from trustkit.client.lagging import patiently
-from trustkit.client.outcome import Leave, Outcome, holders, waiting
+from trustkit.client.outcome import Leave, Outcome, holders, meanwhile, waiting
 from trustkit.client.signing import Signing
 from trustkit.client.trust import Current, Trust
 from trustkit.core.bins import Near
@@ -20,7 +20,7 @@ from trustkit.core.difference import Difference, difference
 from trustkit.core.draft import Draft
 from trustkit.core.growth import Growth
 from trustkit.core.lifetimes import Lifetimes
-from trustkit.core.names import Digest, Gun, Tag
+from trustkit.core.names import Gun
 from trustkit.core.ports.keys import KeyStore
 from trustkit.core.ports.proposing import ProposalService, Step
 from trustkit.core.ports.remote import Pin, PinStore, TrustService
@@ -124,6 +124,9 @@ class Publisher:
             return self.change(gun, edit, check=change.check, base=base, leave=leave, read=read)
         if not found or leave is Leave.ALWAYS:
             raise NoCollection(f"Nothing is signed under {gun}.")
+        if 0 < self._growth.above < len(change.put):  # more than one file is for: first the collection, then the tags
+            self._publish_first(gun, Change(), root_key)
+            return self.publish(gun, change, root_key=root_key, leave=leave)
         return Outcome(self._publish_first(gun, change, root_key))
 
     def apply(
@@ -192,7 +195,8 @@ class Publisher:
                 self._pause(attempt, self._clock() - began)
                 before, base = base, (read or self._trust.under)(base.pin, gun, self._clock())
                 floors = floors_of(conflict)
-                self._tell_difference(gun, before.view, base.view)
+                for line in meanwhile(gun, before.view, base.view):
+                    self._say(line)
                 continue
             if step.proposal is not None:
                 for line in waiting(gun, step.proposal, holders(draft.delegations, draft.root)):
@@ -274,14 +278,6 @@ class Publisher:
             check(gun, view)
         return current
 
-    def _tell_difference(self, gun: Gun, before: SignedView, after: SignedView) -> None:
-        for tag in sorted({*before.targets, *after.targets}):
-            old, new = _digest(before, tag), _digest(after, tag)
-            if old != new:
-                self._say(
-                    f"{gun}:{tag} was meanwhile changed by somebody else: {old or 'unsigned'} -> {new or 'revoked'}"
-                )
-
 
 def floors_of(conflict: Conflict) -> Mapping[str, int]:
     """The versions that the service says are used up; what it says is believed within bounds only (``Draft``)."""
@@ -289,11 +285,6 @@ def floors_of(conflict: Conflict) -> Mapping[str, int]:
     if not isinstance(told, dict):
         return {}
     return {str(role): version for role, version in told.items() if type(version) is int}
-
-
-def _digest(view: SignedView, tag: Tag) -> Digest | None:
-    target = view.targets.get(tag)
-    return target.digest if target else None
 
 
 def _known(current: Current) -> dict[str, int]:
