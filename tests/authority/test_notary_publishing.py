@@ -51,6 +51,7 @@ from trustkit.errors import (
     StateError,
     TrustDisabled,
     WrongFormat,
+    WrongGun,
 )
 
 GUN, OTHER_NAME = Gun.parse("localhost:5000/team/app"), Gun.parse("registry.example.com/team/app")
@@ -127,6 +128,57 @@ def test_a_collection_is_founded_signed_audited_and_gated(play: Play) -> None:
         assert row.detail["tags"] == {"v2": f"sha256:{'ab' * 32}"}
         assert "collection-founded" in await it.actions()
         assert (await office.expiries.now()).collections == 1
+
+    play(scene)
+
+
+def test_the_audit_tells_what_changed_whether_or_not_the_service_remembers_what_was_before(play: Play) -> None:
+    """Of a state that it stored itself, one whose timestamp was renewed since, and one that it never saw."""
+
+    async def scene(it: Scene) -> None:
+        office = await Office(it).ready()
+        await office.found()
+        await office.signs("v1", "v2")
+        await office.signs("v2", "v3")
+        assert (await it.audit())[-1].detail["tags"] == {"v1": None, "v3": f"sha256:{'ab' * 32}"}
+        it.now += 5 * DAY
+        last = (await office.stored())["timestamp"]
+        await office.renewal.round()
+        assert (await office.stored())["timestamp"] != last
+        await office.signs("v3")
+        assert (await it.audit())[-1].detail["tags"] == {"v2": None}
+        now = it.now
+        restarted = Office(it, office.keys)
+        restarted.forge, it.now = office.forge, now
+        await restarted.signs("v3", "v4")
+        assert (await it.audit())[-1].detail["tags"] == {"v4": f"sha256:{'ab' * 32}"}
+
+    play(scene)
+
+
+def test_what_was_read_before_is_judged_anew_each_time(play: Play) -> None:
+    """The very bytes that a service has read already: refused ones again, a former key's, another collection's."""
+
+    async def scene(it: Scene) -> None:
+        office = await Office(it).ready()
+        await office.found()
+        forge = office.forge
+        honest, stranger = forge.signers["targets"], [ecdsa()]
+        targets = forge.roles["targets"]
+        targets.version += 1
+        refused = {"targets": files.sign(targets, stranger)}
+        before = await office.stored()
+        for _ in range(3):
+            with pytest.raises(BadSignature):
+                await office.publishing.publish(GUN, refused, ALICE)
+        assert await office.stored() == before
+        next_ = {"targets": files.sign(targets, honest)}
+        await office.publishing.publish(GUN, next_, ALICE)
+        with pytest.raises(Conflict):
+            await office.publishing.publish(GUN, next_, ALICE)
+        other = Gun.parse("localhost:5000/team/other")
+        with pytest.raises(WrongGun):
+            await office.publishing.publish(other, {role: before[role] for role in ("root", "targets")}, ALICE)
 
     play(scene)
 

@@ -6,7 +6,6 @@ import pytest
 from tuf.api.metadata import Root, Snapshot, Targets
 
 from tests.simulator import GUN, LIFE, NOW, Publisher, make_signer, manifest
-from trustkit.core import readings
 from trustkit.core.draft import Draft
 from trustkit.core.evaluate import evaluate
 from trustkit.core.formats.tuf1 import read
@@ -44,13 +43,21 @@ def test_the_same_bytes_as_a_file_of_another_type_are_refused_as_ever(publisher:
             reader(data + b"}", Root)
 
 
-def test_what_is_remembered_stays_small(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_remembered_stays_small(publisher: Publisher) -> None:
     root, targets = publisher.files["root"], publisher.files["targets"]
-    monkeypatch.setattr(readings, "KEPT_BYTES", len(root) + len(targets) - 1)
-    reader = Readings()
+    reader = Readings(kept=len(root) + len(targets) - 1)
     first, second = reader(root, Root), reader(targets, Targets)
     assert reader(targets, Targets) is second
     assert reader(root, Root) is not first
+
+
+def test_a_file_that_is_too_large_pushes_nothing_out(publisher: Publisher) -> None:
+    root, targets = publisher.files["root"], publisher.files["targets"]
+    assert len(targets) < len(root)
+    reader = Readings(kept=len(root) - 1)
+    first = reader(targets, Targets)
+    assert reader(root, Root) is not reader(root, Root)
+    assert reader(targets, Targets) is first
 
 
 @pytest.mark.parametrize("role", ["targets", "snapshot", "timestamp"])

@@ -436,6 +436,8 @@ def test_settings_and_trust_only_patterns(run) -> None:
             await tx.settings.set_trust_only(team, trust_only=False)
         async with store.read() as tx:
             assert await tx.settings.get("a") == "2"
+            assert await tx.settings.several(("a", "b")) == {"a": "2"}
+            assert await tx.settings.several(()) == {}
             assert await tx.settings.trust_only_patterns() == {every: True, team: False}
 
     run(body)

@@ -66,7 +66,7 @@ class Notary:
             if former := await tx.former.get(gun):
                 now = self._clock()
                 file = await frozen_file(tx, former, role, version, digest, now)
-                return Found(file, until=None if former.over(now) else former.until)
+                return Found(file, until=None if former.over(now) else former.until, frozen=True)
             record = await tx.collections.get(gun)
             require_docker(record)
             if record is None or record.closed is not None:

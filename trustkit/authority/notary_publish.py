@@ -14,6 +14,7 @@ from tuf.api.metadata import Root
 from trustkit.authority import arrivals
 from trustkit.authority.former import require_unconverted
 from trustkit.authority.founders import require_founder_key
+from trustkit.authority.lastviews import LIMIT, LastViews, digests
 from trustkit.authority.notary_resign import change_of, resigned, stored
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import IN_LOOP_BYTES, Requester, rightful
@@ -36,10 +37,11 @@ from trustkit.errors import Conflict, NotTrusted, WrongFormat
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A new state: what there is to store, and what it says."""
+    """A new state: what there is to store, all its files, and what it says."""
 
     accepted: Accepted
     files: Sequence[StoredFile]
+    after: Mapping[str, bytes]
     view: SignedView
 
 
@@ -64,6 +66,8 @@ class NotaryPublishing:
         self._lifetimes = lifetimes
         self._clock = clock
         self._changed = changed
+        self._read = Readings(read, kept=LIMIT)
+        self._views = LastViews()
 
     async def publish(self, gun: Gun, upload: Mapping[str, bytes], who: Requester) -> Mapping[str, int]:
         """Makes an upload the collection's current state: all roles or none.  One that is empty changes nothing.
@@ -88,9 +92,10 @@ class NotaryPublishing:
                 await arrivals.use(tx, gun, record, self._clock())
             if not upload and record is not None and record.closed is None:
                 return {role: file.version for role, file in (await tx.collections.current(gun)).items()}
-            versions = await self._accept(tx, gun, record, files, former, who)
+            made, versions = await self._accept(tx, gun, record, files, former, who)
+        self._views.keep(gun, made.after, made.view)
         self._changed(gun)
-        return versions
+        return {**made.view.versions, **versions}
 
     async def _accept(
         self,
@@ -100,7 +105,7 @@ class NotaryPublishing:
         upload: Mapping[str, bytes],
         former: Former,
         who: Requester,
-    ) -> Mapping[str, int]:
+    ) -> tuple[_Made, Mapping[str, int]]:
         now = self._clock()
         begins = record is None or record.closed is not None
         if begins:
@@ -109,10 +114,10 @@ class NotaryPublishing:
         signers, waiting = await self._keys.signers(tx, gun), await self._keys.pending_signers(tx, gun)
         last = {role: file.data for role, file in current.items()}
         online, pending = _public(signers), _public(waiting)
-        state = State(gun, {} if begins else chain(last), online, pending, {} if begins else last)
+        state = State(gun, {} if begins else chain(last, self._read), online, pending, {} if begins else last)
         brought = [data for files in former.values() for data in files.values()]
         size = sum(map(len, (*upload.values(), *brought, *state.files.values())))
-        reader = Readings(read)
+        reader = Readings(self._read)
 
         def make() -> _Made:
             return self._make(state, current, upload, former, (signers, waiting), now, reader)
@@ -132,10 +137,12 @@ class NotaryPublishing:
         if not accepted.ours and _named_before(state, signers[SNAPSHOT], reader):
             await self._keys.remake_docker(tx, gun, SNAPSHOT, now)
         await tx.changefeed.append(change_of(gun, made.files[-1], now))
-        before = await asyncio.to_thread(_view, state, last, now, reader)
+        before = None if begins else self._views.find(gun, last)
+        if before is None:
+            before = await asyncio.to_thread(_view, state, last, now, reader)
         versions = {file.role: file.version for file in made.files}
         await tx.audit.append(_row(who, now, made, before, versions, adopted, sorted(former.get(ROOT, ()))))
-        return dict(made.view.versions) | versions
+        return made, versions
 
     def _make(
         self,
@@ -175,7 +182,7 @@ class NotaryPublishing:
         made = resigned(accepted.files, current, signers, snapshot=accepted.ours, now=now, life=life)
         after = {**accepted.files, **{file.role: file.data for file in made}}
         view = evaluate_but_expiry(after, state.gun, now, fresh={*upload, *ONLINE}, reader=reader)
-        return _Made(accepted, [*files, *made], view)
+        return _Made(accepted, [*files, *made], after, view)
 
 
 async def admit_to_notary(tx: Transaction, gun: Gun, who: Requester, now: datetime) -> CollectionRecord | None:
@@ -276,9 +283,8 @@ def _row(
     former: Sequence[int],
 ) -> AuditRow:
     accepted, view = made.accepted, made.view
-    old = {tag: target.digest for tag, target in before.targets.items()} if before else {}
-    new = {tag: target.digest for tag, target in view.targets.items()}
-    tags = {str(tag): str(new[tag]) if tag in new else None for tag in {*old, *new} if old.get(tag) != new.get(tag)}
+    old, new = digests(before), digests(view)
+    tags = {tag: new.get(tag) for tag in {*old, *new} if old.get(tag) != new.get(tag)}
     detail: dict[str, object] = {"versions": dict(versions), "tags": tags, "roles": sorted(accepted.uploaded)}
     detail["format"] = DOCKER
     if "root" in accepted.uploaded:

@@ -32,11 +32,13 @@ class Found:
     Attributes:
         generation: the collection's; None where none vouches for the file.
         until: when it counts no more, whatever is committed.
+        frozen: whether it is of what a collection in format ``docker`` was converted from.
     """
 
     file: StoredFile
     generation: int | None = None
     until: datetime | None = None
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,14 @@ async def content_trust(tx: Transaction) -> bool:
 async def require_content_trust(tx: Transaction) -> None:
     """Raises TrustDisabled while content trust is off (TRUST 7.6)."""
     if not await content_trust(tx):
-        raise TrustDisabled(
-            "Content trust is switched off on this service.",
-            hint="An operator switches it on: trustkit admin policy set content-trust enabled.",
-        )
+        raise _switched_off()
+
+
+def _switched_off() -> TrustDisabled:
+    return TrustDisabled(
+        "Content trust is switched off on this service.",
+        hint="An operator switches it on: trustkit admin policy set content-trust enabled.",
+    )
 
 
 async def set_content_trust(
@@ -62,8 +66,10 @@ async def set_content_trust(
 
 async def require_notary_api(tx: Transaction) -> None:
     """Raises TrustDisabled while content trust is off, or Notary's API is."""
-    await require_content_trust(tx)
-    if (await tx.settings.get(NOTARY_API)) not in (None, ENABLED):
+    found = await tx.settings.several((CONTENT_TRUST, NOTARY_API))
+    if found.get(CONTENT_TRUST, ENABLED) != ENABLED:
+        raise _switched_off()
+    if found.get(NOTARY_API, ENABLED) != ENABLED:
         raise TrustDisabled(
             "The API of Notary is switched off on this service.",
             hint="An operator switches it on: trustkit admin policy set notary-api enabled.",

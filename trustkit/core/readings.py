@@ -30,14 +30,16 @@ class Reader(Protocol):
 
 
 class Readings:
-    """A ``Reader`` that gives the same object for the same bytes; for one command, not for what goes on for days.
+    """A ``Reader`` that gives the same object for the same bytes; what goes on for days has one that keeps less.
 
     Args:
         reader: of the collection's format; that of ``tuf`` unless given.
+        kept: bytes of files together that are remembered; a file that is larger isn't.
     """
 
-    def __init__(self, reader: Reader = read) -> None:
+    def __init__(self, reader: Reader = read, *, kept: int = KEPT_BYTES) -> None:
         self._reader = reader
+        self._kept = kept
         self._read: dict[tuple[type[Any], bytes], Metadata[Any]] = {}
         self._changing = Lock()
 
@@ -61,10 +63,12 @@ class Readings:
         return len(self._read)
 
     def _keep(self, key: tuple[type[Any], bytes], metadata: Metadata[Any]) -> None:
+        if len(key[1]) > self._kept:
+            return
         with self._changing:
             self._read[key] = metadata
             size = sum(len(data) for _, data in self._read)
-            while size > KEPT_BYTES:
+            while size > self._kept:
                 _, data = oldest = next(iter(self._read))
                 del self._read[oldest]
                 size -= len(data)

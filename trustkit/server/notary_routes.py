@@ -117,9 +117,10 @@ class NotaryRoutes:
     async def _file(self, exchange: Exchange, route: NotaryFile, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.READ_TRUST)
         began = self._quick.begin(route.gun)
-        if route == NotaryFile(route.gun, "root") and Action.PUSH in caller.trusted(route.gun):
-            await self._refuse_signers(route.gun)
         served = await self._notary.file(route.gun, route.role, route.version, route.digest)
+        newest_root = route == NotaryFile(route.gun, "root")
+        if served.found.frozen and newest_root and Action.PUSH in caller.trusted(route.gun):
+            await self._refuse_signers(route.gun)
         headers = [("content-type", "application/json"), IMMUTABLE if route.digest else NO_CACHE]
         if (stored := served.file.stored) is not None:
             headers.append(("last-modified", format_datetime(stored.astimezone(UTC), usegmt=True)))

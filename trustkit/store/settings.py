@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
@@ -13,6 +13,7 @@ from trustkit.store.models import trust_only as patterns
 from trustkit.store.statements import Statements
 
 _GET = select(settings.c.value).where(settings.c.name == bindparam("name"))
+_SEVERAL = select(settings.c.name, settings.c.value).where(settings.c.name.in_(bindparam("names", expanding=True)))
 _PATTERNS = select(patterns.c.pattern, patterns.c.trust_only).order_by(patterns.c.pattern)
 _FOUNDERS = select(founders.c.pattern, founders.c.root_key).order_by(founders.c.pattern)
 
@@ -26,6 +27,10 @@ class SqlSettings:
     async def get(self, name: str) -> str | None:
         row = (await self._run(_GET, {"name": name})).first
         return str(row.value) if row else None
+
+    async def several(self, names: Collection[str]) -> Mapping[str, str]:
+        rows = (await self._run(_SEVERAL, {"names": sorted(names)})).rows
+        return {row.name: str(row.value) for row in rows}
 
     async def put(self, name: str, value: str) -> None:
         changed = await self._run(update(settings).where(settings.c.name == name).values(value=value))

@@ -82,11 +82,11 @@ class Accepted:
     founding: bool
 
 
-def chain(files: Mapping[str, bytes]) -> dict[str, bytes]:
+def chain(files: Mapping[str, bytes], reader: Reader = read) -> dict[str, bytes]:
     """Of the last files of all roles those that make the current state: root, snapshot and what that names."""
     if SNAPSHOT not in files:
         return {}
-    named = read(files[SNAPSHOT], Snapshot).signed.meta
+    named = reader(files[SNAPSHOT], Snapshot).signed.meta
     return {role: data for role, data in files.items() if role == SNAPSHOT or meta_name(role) in named}
 
 

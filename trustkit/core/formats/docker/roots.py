@@ -72,13 +72,16 @@ def root_signers(root: Metadata[Root], data: bytes) -> frozenset[str]:
     return signed_by(root, data, root_keys(root.signed))
 
 
-def check_threshold(delegator: Root | Targets, role: str, metadata: Metadata[Any], data: bytes) -> None:
+def check_threshold(delegator: Root | Targets, role: str, metadata: Metadata[Any], data: bytes) -> frozenset[str]:
     """Holds a file to the threshold of its role.
 
     One key counts once, under however many certificates it signed (TRUST 2.2); Notary counts ids.
 
     Args:
         data: the very bytes that ``metadata`` was read from.
+
+    Returns:
+        The ids of those keys of the role that validly signed it.
 
     Raises:
         BadSignature: too few valid signatures, or no such role.
@@ -94,6 +97,7 @@ def check_threshold(delegator: Root | Targets, role: str, metadata: Metadata[Any
             role=role,
             threshold=result.threshold,
         )
+    return frozenset(result.signed)
 
 
 def check_root_at(root: Metadata[Root], data: bytes, now: datetime | None) -> datetime:
@@ -106,9 +110,9 @@ def check_root_at(root: Metadata[Root], data: bytes, now: datetime | None) -> da
         BadSignature: too few valid signatures.
         Expired: enough, but too few by certificates of that time.
     """
-    check_threshold(root.signed, "root", root, data)
+    signed = check_threshold(root.signed, "root", root, data)
     role = root.signed.roles["root"]
-    signers = [key_of(root.signed.keys[key_id]) for key_id in sorted(root_signers(root, data))]
+    signers = [key_of(root.signed.keys[key_id]) for key_id in sorted(signed)]
     distinct = list({key.canonical_id: key for key in sorted(signers, key=lambda key: ends([key], 1))}.values())
     until = ends(distinct, role.threshold)
     live = [key for key in signers if now is None or is_live(key, now)]
