@@ -466,6 +466,18 @@ def test_no_changed_character_of_a_token_is_accepted(play: Play) -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("junk", ["~", "+", "=", "/", "!", " "])
+def test_characters_that_decoders_pass_over_are_none_of_a_header(play: Play, junk: str) -> None:
+    async def scene(it: Scene) -> None:
+        desk = await Desk.at(it)
+        header, rest = _issued(it, desk.keys).split(".", 1)
+        for at in (0, 4, len(header)):
+            with pytest.raises(LoginRequired):
+                desk.fresh(it).verify(f"{header[:at]}{junk}{header[at:]}.{rest}")
+
+    play(scene)
+
+
 def _means_the_same(one: str, other: str) -> bool:
     """Whether two tokens are the same bytes, spelt differently in base64url's unused bits."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
@@ -145,8 +146,7 @@ class TokenVerifier:
 
     def _verify(self, token: str, now: datetime) -> Claims:
         try:
-            header = jwt.get_unverified_header(token)
-            public = self._key(header, now)
+            public = self._key(_header(token), now)
             payload = jwt.decode(
                 token,
                 public,
@@ -211,6 +211,18 @@ class TokenVerifier:
                 raise _refused("its certificate may not sign tokens")
             _keep(self._leaves, digest, leaf, KEPT_LEAVES)
         return leaf
+
+
+def _header(token: str) -> dict[str, Any]:
+    """What says which key the token is to be verified by; ``jwt.decode`` reads it once more, and strictly.
+
+    PyJWT's own function for it takes the whole token apart, character by character: half of a verification.
+    """
+    segment = token.partition(".")[0]
+    header = json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+    if not isinstance(header, dict):
+        raise TypeError
+    return header
 
 
 def _claims(payload: Mapping[str, Any]) -> Claims:
