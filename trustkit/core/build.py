@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from securesystemslib.signer import Key
 from tuf.api.metadata import MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
-from trustkit.core.formats.tuf1 import GUNS, ISSUED, SPEC_VERSION, meta_name, write_time
+from trustkit.core.formats.tuf1 import GUNS, ISSUED, ROLE, SPEC_VERSION, meta_name, write_time
 from trustkit.core.names import Gun, Tag
 
 
@@ -48,13 +48,17 @@ def new_root(
     return made
 
 
-def first_targets(gun: Gun, *, now: datetime, life: timedelta, version: int = 1) -> Targets:
+def first_targets(
+    gun: Gun, *, now: datetime, life: timedelta, version: int = 1, hash_bin: str | None = None
+) -> Targets:
     """A targets file that signs nothing yet: the collection's own, or a delegation's.
 
     Args:
         version: more than 1 for a delegation of a name that was in use before (TRUST 3.4).
+        hash_bin: the name of the bin whose file it is, which the file says itself (TRUST 4.3).
     """
-    return Targets(version, SPEC_VERSION, _until(now, life), {}, unrecognized_fields=_ours(gun))
+    ours = _ours(gun) | ({ROLE: hash_bin} if hash_bin else {})
+    return Targets(version, SPEC_VERSION, _until(now, life), {}, unrecognized_fields=ours)
 
 
 def next_targets(

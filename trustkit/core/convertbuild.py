@@ -9,7 +9,7 @@ from datetime import datetime
 from securesystemslib.signer import Key
 from tuf.api.metadata import Root, Targets
 
-from trustkit.core.bins import Bins, holder_keys, holder_of, next_prefix
+from trustkit.core.bins import Bins, holder_keys, holder_of, next_prefix, prefix_of
 from trustkit.core.build import first_targets, new_root
 from trustkit.core.convertplan import CarriedTag, ConversionPlan
 from trustkit.core.delegations import ANY_PATH, RELEASES, TARGETS, Delegation, Delegations, Kind, write_delegations
@@ -70,7 +70,8 @@ def build_conversion(
     root.roles[TARGETS].threshold = plan.targets_threshold
 
     def first(role: str, tags: Mapping[str, CarriedTag]) -> Targets:
-        made = first_targets(plan.gun, now=now, life=life["targets"], version=last.get(role, 0) + 1)
+        used, name = last.get(role, 0), role if prefix_of(role) else None
+        made = first_targets(plan.gun, now=now, life=life["targets"], version=used + 1, hash_bin=name)
         made.targets = {name: write_target(tag.target, tag.custom) for name, tag in sorted(tags.items())}
         return made
 

@@ -12,7 +12,7 @@ from trustkit.core.bins import prefix_of
 from trustkit.core.build import first_targets, next_targets
 from trustkit.core.delegations import TARGETS, Delegations, read_delegations
 from trustkit.core.draftfiles import files_with_tags
-from trustkit.core.formats.tuf1 import ROLE, meta_version, read
+from trustkit.core.formats.tuf1 import meta_version, read
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.places import Places
@@ -98,8 +98,8 @@ class Edits:
                 following = next_targets(self._old[role].signed, now=self.now, life=life)
                 following.version = used + 1
             else:
-                following = first_targets(self.gun, now=self.now, life=life, version=used + 1)
-                following.unrecognized_fields |= {ROLE: role} if prefix_of(role) else {}
+                name = role if prefix_of(role) else None
+                following = first_targets(self.gun, now=self.now, life=life, version=used + 1, hash_bin=name)
             self._edited[role] = following
         return self._edited[role]
 
