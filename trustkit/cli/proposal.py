@@ -67,7 +67,7 @@ def show(ctx: Context, gun: str, identifier: str, output: str) -> None:
         data(line)
     if shown.proposal.stale:
         data(f"Stale, it can only be dropped: {shown.proposal.stale}")
-    for what, lack in shown.proposal.told.items():
+    for what, lack in shown.proposal.told:
         data(f"{what} lacks {lack.count} more, as {lack.delegator} says, by the keys")
         for key_id in lack.key_ids:
             data(f"  {key_id}  {shown.names.get(key_id, '')}".rstrip())

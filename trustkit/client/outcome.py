@@ -49,7 +49,7 @@ def holders(delegations: Delegations | None, root: Root) -> Mapping[str, str]:
 def waiting(gun: Gun, proposal: Proposal, names: Mapping[str, str]) -> list[str]:
     """Who else has to sign, a sentence a line."""
     lines = []
-    for what, lack in proposal.told.items():
+    for what, lack in proposal.told:
         more = f"{lack.count} more signature{'s' if lack.count > 1 else ''}"
         lines.append(f"Proposal {proposal.id}: {what} takes {more}, as {lack.delegator} says, by the keys")
         lines += [f"  {key_id}  {names.get(key_id, '')}".rstrip() for key_id in lack.key_ids]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -61,16 +61,21 @@ class Proposal:
         return next((role for role in lacking if prefix_of(role) is None), lacking[0])
 
     @property
-    def told(self) -> Mapping[str, Lack]:
-        """What is missing by what it is missing of, in words: of many hash bins it is told once."""
+    def told(self) -> Sequence[tuple[str, Lack]]:
+        """What is missing, and of what in words: of many hash bins it is told once.
+
+        A role may lack signatures twice: a root those of the old root's keys, and of its own.
+        """
         bins = [lack for lack in self.lacks if prefix_of(lack.role) is not None]
-        each = {lack.role: lack for lack in self.lacks if len(bins) < 2 or lack not in bins}
+        if len(bins) < 2:
+            return [(lack.role, lack) for lack in self.lacks]
         alike: dict[tuple[object, ...], list[Lack]] = {}
-        for lack in bins if len(bins) > 1 else ():
+        for lack in bins:
             alike.setdefault((lack.delegator, lack.count, lack.key_ids), []).append(lack)
-        return each | {
-            f"each of {len(lacks)} hash bins from {lacks[0].role} on": lacks[0] for lacks in alike.values()
-        }
+        each = [(lack.role, lack) for lack in self.lacks if lack not in bins]
+        return each + [
+            (f"each of {len(lacks)} hash bins from {lacks[0].role} on", lacks[0]) for lacks in alike.values()
+        ]
 
 
 def proposal_id(files: Mapping[str, Metadata[Any]], after: Delegations | None) -> str:
