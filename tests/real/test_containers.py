@@ -22,7 +22,7 @@ import yaml
 
 from tests.conftest import START_SECONDS, Need, free_port
 from tests.postgres import PASSWORD as DATABASE_PASSWORD
-from tests.postgres import Postgres, name_of
+from tests.postgres import USER, Postgres, name_of
 from tests.real.nginx import running_nginx, site
 from tests.real.parts import Docker, Stand, within
 from tests.real.test_nginx import Behind, logged_in
@@ -174,6 +174,7 @@ def played(tmp_path_factory: pytest.TempPathFactory, need: Need, postgres: Postg
             "/run/secrets": str(folder),
             "postgresql:///trustkit": f"postgresql:///{name_of(database)}",
             "host=/var/run/postgresql": f"host={postgres.socket_folder}&port={postgres.port}",
+            "user=trustkit": f"user={USER}",
         },
     )
     with ExitStack() as stack:
