@@ -12,7 +12,7 @@ from tests.simulator import DAY, GUN, LIFE, NOW, Publisher, make_signer
 from trustkit.core.build import next_snapshot, next_timestamp
 from trustkit.core.formats.tuf1 import payload, read
 from trustkit.core.onlinejudge import Record, check_state, judge_snapshot, judge_timestamp
-from trustkit.errors import BadExpiry, BadVersion, Malformed
+from trustkit.errors import BadExpiry, BadVersion, Conflict, Malformed
 
 
 def snapshot(old: bytes | None, now: datetime = NOW, **versions: int) -> bytes:
@@ -67,6 +67,19 @@ def test_a_timestamp_is_renewed_while_a_newer_snapshot_waits(publisher: Publishe
     again = timestamp(record.timestamp, 1)
     after = judge_timestamp(GUN, again, waiting, {}, now=NOW, lifetimes=LIFE)
     assert (after.released, after.timestamp, after.files) == (record.released, again, record.files)
+
+
+@pytest.mark.parametrize("role", ["root", "targets"])
+def test_the_same_payload_is_given_again_for_the_same_files_only(publisher: Publisher, role: str) -> None:
+    """Two foundings in one second have the same first snapshot and timestamp, byte for byte."""
+    record, other = recorded(publisher), Publisher()
+    other.accept(other.first_upload("v2"))
+    assert record.timestamp is not None
+    same = judge_timestamp(GUN, record.timestamp, record, record.files, now=NOW, lifetimes=LIFE)
+    assert same is record
+    files = {**record.files, role: other.files[role]}
+    with pytest.raises(Conflict, match="was signed already"):
+        judge_timestamp(GUN, record.timestamp, record, files, now=NOW, lifetimes=LIFE)
 
 
 def test_a_snapshot_that_has_expired_is_not_made_current(publisher: Publisher) -> None:

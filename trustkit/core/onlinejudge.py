@@ -113,6 +113,8 @@ def judge_timestamp(
     """
     new = read_payload(data, Timestamp)
     if data == record.timestamp and not record.anew:
+        if any(record.files.get(role) != file for role, file in files.items() if role not in ONLINE):
+            raise _signed(gun, new, record)  # snapshots name versions only: other files can have the same payloads
         return record
     _check_frame(gun, new, record, now, lifetimes)
     moment = issued(new)
@@ -224,9 +226,7 @@ def _check_frame(gun: Gun, new: Snapshot | Timestamp, record: Record, now: datet
         raise WrongGun(f"The {new.type} belongs to {', '.join(map(str, guns(new)))}, and the key to {gun}.")
     last = record.versions[new.type]
     if new.version <= last:
-        raise Conflict(
-            f"Version {last} of {new.type} of {gun} was signed already.", versions=record.versions, role=new.type
-        )
+        raise _signed(gun, new, record)
     if new.version != last + 1:
         raise SignerBehind(
             f"The last {new.type} of {gun} that was signed here has version {last}; {new.version} can't follow it. "
@@ -241,6 +241,13 @@ def _check_frame(gun: Gun, new: Snapshot | Timestamp, record: Record, now: datet
             f"{longest.days} days from now.",
             hint=f"Check the clocks, and that TRUSTKIT_{new.type.upper()}_DAYS is the same for signer and service.",
         )
+
+
+def _signed(gun: Gun, new: Snapshot | Timestamp, record: Record) -> Conflict:
+    last = record.versions[new.type]
+    return Conflict(
+        f"Version {last} of {new.type} of {gun} was signed already.", versions=record.versions, role=new.type
+    )
 
 
 def named_versions(snapshot: Snapshot) -> dict[str, int]:
