@@ -26,7 +26,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.bench.publish_rate import processor_seconds
+from tests.bench.publishers import processor_seconds
 from tests.conftest import free_port
 from tests.formats_docker.stand import tls
 

@@ -1,148 +1,135 @@
-"""How many publishes a second the service takes over HTTP, from 8 clients to collections of their own.
+"""How many publishes a second the service takes from 8 clients to collections of their own, and how many a peer.
 
-    python -m tests.bench.publish_rate [--clients 8] [--publishes 100] [--postgresql]
+    python -m tests.bench.publish_rate [--clients 8] [--publishes 100] [--rounds 5] [--postgresql]
 
-On SQLite, or on a PostgreSQL server of its own on this machine.
+The peer is notary-server 0.7, on the same PostgreSQL server in a database of its own; without ``--postgresql`` the
+service is on SQLite and the peer keeps everything in memory, which is to be seen and not what counts.  Clients are
+processes on connections that stay open, without TLS, and the service asks for a login where the peer lets everybody
+in.  Uploads are signed beforehand, as keys are unlocked once; each signs one more tag.  The service is asked in
+format ``docker`` with the uploads that the peer gets, and in format ``tuf``.  All take turns, every answer has to be
+200, and after each turn what is served is read back and has to be what was sent.
 
-Each client is a process whose uploads are signed beforehand, as keys are unlocked once.  Every publish is judged,
-re-signed, committed with synchronous=FULL and answered.  Prints the processor time that the service took for one,
-too, which doesn't depend on who else uses the machine.  The last line is ``ratio N``: the rate over 100 a second.
+Prints the median rate of each, and the processor time for one publish of the server and, apart, of PostgreSQL: that
+depends less on who else uses the machine.  The last line is ``ratio N``, before it ``docker ratio N``, the rate over
+the peer's; on SQLite ``ratio N`` is the rate in format ``tuf`` over 100 a second.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
-import json
-import os
-import ssl
+import statistics
 import tempfile
-import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 
-from securesystemslib.signer import CryptoSigner, Key
-
+from tests.bench.publishers import Client, DockerClient, processor_seconds, processor_seconds_of_all
+from tests.bench.read_speed import notary_server, notary_storage
 from tests.postgres import Postgres, binaries
 from tests.service import RunningService
-from tests.simulator import LIFE, OCI
-from trustkit.core.build import first_targets, new_root, next_targets
-from trustkit.core.formats.tuf1 import sign
-from trustkit.core.names import Digest, Gun, Tag
-from trustkit.core.ports.images import ManifestBytes
-from trustkit.core.targets import make_target
 
 TARGET = 100.0
-BOUNDARY = "d41d8cd98f00b204e9800998ecf8427e"
+PEER, TUF, DOCKER = "notary-server", "trustkit, tuf", "trustkit, docker"
 
 
-def body(files: dict[str, bytes]) -> bytes:
-    """A publish as multipart/form-data."""
-    head = '--{0}\r\nContent-Disposition: form-data; name="files"; filename="{1}.json"\r\n\r\n'
-    parts = b"".join(head.format(BOUNDARY, role).encode() + data + b"\r\n" for role, data in files.items())
-    return parts + f"--{BOUNDARY}--\r\n".encode()
+@dataclass
+class Side:
+    """One server in one format, with its clients and what each has still to send.
+
+    Args:
+        pid: the server's process.
+    """
+
+    name: str
+    clients: Sequence[Client]
+    pid: int
+    uploads: list[list[bytes]] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    server: float = 0.0
+    database: float = 0.0
+    done: int = 0
+
+    def turn(self, pool: ProcessPoolExecutor, count: int, database: Callable[[], float]) -> None:
+        """Each client publishes so many; then each looks at what is served."""
+        now = [uploads[:count] for uploads in self.uploads]
+        self.uploads = [uploads[count:] for uploads in self.uploads]
+        server, of_database = processor_seconds(self.pid), database()
+        spans = list(pool.map(_publish, self.clients, now))
+        self.server += processor_seconds(self.pid) - server
+        self.database += database() - of_database
+        sent = sum(map(len, now))
+        self.rates.append(sent / (max(end for _, end in spans) - min(begin for begin, _ in spans)))
+        self.done += sent
+        list(pool.map(_look, self.clients, [uploads[-1] for uploads in now]))
+
+    @property
+    def rate(self) -> float:
+        """Publishes a second."""
+        return statistics.median(self.rates)
+
+    def tell(self, *, database: bool) -> None:
+        """Prints it."""
+        rates = ", ".join(f"{rate:.0f}" for rate in self.rates)
+        spent = f"{self.server / self.done * 1000:.1f} ms of the server's processor time each"
+        if database:
+            spent += f", {self.database / self.done * 1000:.1f} ms of PostgreSQL's"
+        print(f"{self.name}: median {self.rate:.0f} a second ({rates}), {spent}")
 
 
-def uploads(gun: Gun, online: dict[str, Key], count: int) -> list[bytes]:
-    """The first publish of a collection and ``count`` more, each of one more tag."""
-    root_key, key = CryptoSigner.generate_ed25519(), CryptoSigner.generate_ed25519()
-    now, life = datetime.now(UTC), LIFE.default
-    root = new_root(
-        gun, root=[root_key.public_key], targets=[key.public_key], online=online, now=now, life=life["root"]
-    )
-    targets = first_targets(gun, now=now, life=life["targets"])
-    signers = {key.public_key.keyid: key}
-    made = [body({"root": sign(root, {root_key.public_key.keyid: root_key}), "targets": sign(targets, signers)})]
-    for number in range(count):
-        data = json.dumps({"schemaVersion": 2, "number": number}).encode()
-        image = ManifestBytes(Digest.of(data), OCI, data)
-        entry = make_target(Tag(f"v{number}"), image, None, now=now, keep=timedelta(days=30))
-        targets = next_targets(targets, put=[entry], now=now, life=life["targets"])
-        made.append(body({"targets": sign(targets, signers)}))
-    return made
+def _prepare(client: Client, count: int) -> list[bytes]:
+    return client.prepare(count)
 
 
-def online_keys(connection: http.client.HTTPConnection, gun: Gun, headers: dict[str, str]) -> dict[str, Key]:
-    """The keys that the service made for this collection."""
-    connection.request("GET", f"/v2/{gun}/_trust/online-keys", headers=headers)
-    answer = connection.getresponse()
-    found = json.loads(answer.read())
-    if answer.status != 200:
-        raise SystemExit(f"{gun}: {answer.status} {found}")
-    return {role: Key.from_dict(members.pop("keyid"), members) for role, members in found.items()}
+def _publish(client: Client, uploads: list[bytes]) -> tuple[float, float]:
+    return client.publish(uploads)
 
 
-@dataclass(frozen=True)
-class Client:
-    """Who publishes to which collection, over TLS where there is a context for it."""
-
-    gun: str
-    token: str
-    tls: ssl.SSLContext | None = None
-
-    def _connect(self) -> http.client.HTTPConnection:
-        host = self.gun.partition("/")[0]
-        if self.tls is None:
-            return http.client.HTTPConnection(host, timeout=60)
-        return http.client.HTTPSConnection(host, timeout=60, context=self.tls)
-
-    def prepare(self, count: int) -> list[bytes]:
-        """Publishes the collection's first state; returns ``count`` further uploads."""
-        gun = Gun.parse(self.gun)
-        connection = self._connect()
-        online = online_keys(connection, gun, {"Authorization": f"Bearer {self.token}"})
-        first, *others = uploads(gun, online, count)
-        self.publish([first])
-        return others
-
-    def publish(self, bodies: list[bytes]) -> None:
-        """One after the other, on one connection."""
-        headers = {
-            "Authorization": f"Bearer {self.token}",
-            "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
-        }
-        connection = self._connect()
-        for data in bodies:
-            connection.request("POST", f"/v2/{self.gun}/_trust/metadata", data, headers)
-            answer = connection.getresponse()
-            said = answer.read()
-            if answer.status != 200:
-                raise RuntimeError(f"{self.gun}: {answer.status} {said[:300]!r}")
+def _look(client: Client, sent: bytes) -> None:
+    client.look(sent)
 
 
-def processor_seconds(pid: int) -> float:
-    """What a process has used so far, in user and system mode (proc(5))."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def measure(service: RunningService, clients: int, publishes: int) -> tuple[float, float]:
-    """Seconds from the first publish to the last answer, and seconds of the service's processor time."""
+def sides(service: RunningService, peer: tuple[str, int], clients: int) -> list[Side]:
+    """The service in either format, and the peer."""
     assert service.process is not None
-    alice = service.principal("alice", "AcrPush", "AcrImageSigner")
-    everyone = []
+    alice, host = service.principal("alice", "AcrPush", "AcrImageSigner"), service.host
+    address, pid = peer
+    tuf, docker, theirs = list[Client](), list[Client](), list[Client]()
     for number in range(clients):
-        token = alice.token(service.host, f"repository:bench/app{number}:pull,push,sign")
-        everyone.append(Client(f"{service.host}/bench/app{number}", token))
-    with ProcessPoolExecutor(clients) as pool:
-        prepared = list(pool.map(Client.prepare, everyone, repeat(publishes)))
-        used, began = processor_seconds(service.process.pid), time.perf_counter()
-        list(pool.map(Client.publish, everyone, prepared))
-        return time.perf_counter() - began, processor_seconds(service.process.pid) - used
+        name = f"bench/tuf{number}"
+        tuf.append(Client(f"{host}/{name}", alice.token(host, f"repository:{name}:pull,push,sign")))
+        gun = f"{host}/bench/docker{number}"
+        docker.append(DockerClient(gun, alice.token(host, f"repository:{gun}:pull,push")))
+        theirs.append(DockerClient(f"{host}/bench/peer{number}", address=address))
+    ours = service.process.pid
+    return [Side(PEER, theirs, pid), Side(DOCKER, docker, ours), Side(TUF, tuf, ours)]
 
 
-def _postgresql(stack: ExitStack) -> str:
-    """The URL of a database on a server that runs until the stack ends."""
+def measure(taking_turns: Sequence[Side], publishes: int, rounds: int, database: Callable[[], float]) -> None:
+    """Has all of them publish so many, in so many rounds."""
+    with ProcessPoolExecutor(len(taking_turns[0].clients)) as pool:
+        for side in taking_turns:
+            side.uploads = list(pool.map(_prepare, side.clients, repeat(publishes)))
+        for _ in range(rounds):
+            for side in taking_turns:
+                side.turn(pool, publishes // rounds, database)
+
+
+def _postgresql(stack: ExitStack) -> Postgres:
+    """A server that runs until the stack ends."""
     programs = binaries()
     if programs is None:
         raise SystemExit("PostgreSQL is not installed (Debian: apt install postgresql)")
     server = Postgres(programs)
     stack.callback(server.close)
-    return server.empty()
+    return server
+
+
+def _spent_by(server: Postgres) -> Callable[[], float]:
+    pid = int((server.socket_folder / "data" / "postmaster.pid").read_text().split()[0])
+    return lambda: processor_seconds_of_all(pid)
 
 
 def main() -> None:
@@ -150,18 +137,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--publishes", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--postgresql", action="store_true")
     arguments = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        database = ["--database", _postgresql(stack)] if arguments.postgresql else []
-        service = RunningService(folder, *database).start()
+        flags, storage, database = list[str](), {"backend": "memory"}, lambda: 0.0
+        if arguments.postgresql:
+            server = _postgresql(stack)
+            flags, storage, database = ["--database", server.database()], notary_storage(server), _spent_by(server)
+        peer = stack.enter_context(notary_server(folder, None, None, storage))
+        service = RunningService(folder, *flags).start()
         stack.callback(service.stop)
-        seconds, used = measure(service, arguments.clients, arguments.publishes)
-    total = arguments.clients * arguments.publishes
-    print(f"{total} publishes from {arguments.clients} clients in {seconds:.1f} s: {total / seconds:.0f} a second")
-    print(f"the service: {used / total * 1000:.1f} ms of processor time a publish")
-    print(f"ratio {total / seconds / TARGET:.2f}")
+        found = sides(service, peer, arguments.clients)
+        measure(found, arguments.publishes, arguments.rounds, database)
+    for side in found:
+        side.tell(database=arguments.postgresql)
+    theirs, docker, tuf = (side.rate for side in found)
+    print(f"docker ratio {docker / theirs:.2f}")
+    if arguments.postgresql:
+        print(f"ratio {tuf / theirs:.2f}")
+    else:
+        print(f"tuf ratio {tuf / theirs:.2f}")
+        print(f"ratio {tuf / TARGET:.2f}")
 
 
 if __name__ == "__main__":

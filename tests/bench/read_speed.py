@@ -17,10 +17,12 @@ import base64
 import json
 import os
 import re
+import socket
 import ssl
 import statistics
 import subprocess
 import tempfile
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -28,10 +30,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.publish_rate import Client, processor_seconds
+from tests.bench.publishers import Client, processor_seconds
 from tests.bench.verify_speed import DIGEST, PASSPHRASE, until_done
 from tests.conftest import free_port
 from tests.formats_docker.stand import tls
+from tests.postgres import PASSWORD as SECRET
+from tests.postgres import USER, Postgres, binaries, name_of
 from tests.service import PASSWORD, RunningService
 
 TAGS = 100
@@ -88,11 +92,14 @@ def unchecked() -> ssl.SSLContext:
 
 
 @contextmanager
-def notary_server(folder: Path, certificate: Path, key: Path, storage: dict[str, str]) -> Iterator[tuple[str, int]]:
-    """A notary-server; its HOST:PORT, and its process."""
+def notary_server(
+    folder: Path, certificate: Path | None, key: Path | None, storage: dict[str, str]
+) -> Iterator[tuple[str, int]]:
+    """A notary-server, over TLS where there is a certificate; its HOST:PORT, and its process."""
     address = f"localhost:{free_port()}"
+    encrypted = {"tls_key_file": str(key), "tls_cert_file": str(certificate)} if certificate else {}
     config = {
-        "server": {"http_addr": address, "tls_key_file": str(key), "tls_cert_file": str(certificate)},
+        "server": {"http_addr": address, **encrypted},
         "trust_service": {"type": "local", "hostname": "", "port": "", "key_algorithm": "ecdsa"},
         "logging": {"level": "error"},
         "storage": storage,
@@ -101,10 +108,36 @@ def notary_server(folder: Path, certificate: Path, key: Path, storage: dict[str,
     with (folder / "notary.log").open("wb") as log:
         process = subprocess.Popen(["notary-server", "-config", folder / "notary.json"], stdout=log, stderr=log)
     try:
+        _await(address)
         yield address, process.pid
     finally:
         process.terminate()
         process.wait(10)
+
+
+def _await(address: str) -> None:
+    """Returns once somebody listens there."""
+    host, _, port = address.partition(":")
+    until = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def notary_storage(server: Postgres) -> dict[str, str]:
+    """notary-server's ``storage``: a database of its own on this server."""
+    theirs = server.empty()
+    with server.connect(name_of(theirs)) as connection:
+        connection.execute(NOTARY_TABLES + f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {USER};"
+                           f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {USER};")  # fmt: skip
+    url = server.url(name_of(theirs), password=SECRET).replace("postgresql:", "postgres:") + "?sslmode=disable"
+    return {"backend": "postgres", "db_url": url}
 
 
 @contextmanager
@@ -113,20 +146,12 @@ def databases(store: str) -> Iterator[tuple[list[str], dict[str, str]]]:
     if store == "sqlite":
         yield [], {"backend": "memory"}
         return
-    from tests.postgres import PASSWORD as SECRET
-    from tests.postgres import USER, Postgres, binaries, name_of
-
     programs = binaries()
     if programs is None:
         raise SystemExit("There is no PostgreSQL here.")
     server = Postgres(programs)
     try:
-        theirs = server.empty()
-        with server.connect(name_of(theirs)) as connection:
-            connection.execute(NOTARY_TABLES + f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {USER};"
-                               f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {USER};")  # fmt: skip
-        url = server.url(name_of(theirs), password=SECRET).replace("postgresql:", "postgres:") + "?sslmode=disable"
-        yield ["--database", server.database()], {"backend": "postgres", "db_url": url}
+        yield ["--database", server.database()], notary_storage(server)
     finally:
         server.close()
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import argon2
 
-from tests.bench.publish_rate import processor_seconds
+from tests.bench.publishers import processor_seconds
 from tests.bench.read_speed import CONNECTIONS, token
 from tests.conftest import free_port
 from tests.formats_docker.stand import tls
