@@ -33,7 +33,7 @@ class Clock:
 def test_a_stamp_counts_for_half_a_second_where_nobody_asks() -> None:
     clock = Clock()
     fresh = Freshness(clock=clock)
-    stamp = fresh.stamp(ONE)
+    stamp = fresh.stamp(ONE.repository)
     assert fresh.counts(stamp, NOW)
     assert fresh.counts(stamp, NOW + FRESH - MOMENT)
     assert not fresh.counts(stamp, NOW + FRESH)
@@ -42,18 +42,18 @@ def test_a_stamp_counts_for_half_a_second_where_nobody_asks() -> None:
 
 def test_what_this_process_changed_counts_no_more_and_everything_else_does() -> None:
     fresh = Freshness(clock=Clock())
-    one, other, roles = fresh.stamp(ONE), fresh.stamp(OTHER), fresh.stamp()
+    one, other, roles = fresh.stamp(ONE.repository), fresh.stamp(OTHER.repository), fresh.stamp()
     fresh.forget(ONE)
     assert not fresh.counts(one, NOW)
     assert fresh.counts(other, NOW)
     assert fresh.counts(roles, NOW)
-    assert fresh.counts(fresh.stamp(ONE), NOW)
+    assert fresh.counts(fresh.stamp(ONE.repository), NOW)
 
 
 def test_a_stamp_from_before_the_last_change_of_all_never_counts_again() -> None:
     fresh = Freshness(clock=Clock())
     fresh.forget(ONE)
-    old = fresh.stamp(ONE)
+    old = fresh.stamp(ONE.repository)
     fresh.forget_everything()
     fresh.forget(ONE)  # the collection has been changed as many times as when the stamp was taken
     assert not fresh.counts(old, NOW)
@@ -64,14 +64,14 @@ def test_two_stamps_together_count_while_both_do() -> None:
     fresh = Freshness(clock=clock)
     roles = fresh.stamp()
     clock.now += timedelta(milliseconds=400)
-    file = fresh.stamp(ONE)
+    file = fresh.stamp(ONE.repository)
     assert fresh.counts(both(file, roles), clock.now)
     clock.now = NOW + FRESH
     assert fresh.counts(file, clock.now)
     assert not fresh.counts(both(file, roles), clock.now), "the roles were read half a second ago"
     clock.now = NOW
     fresh.forget_everything()
-    assert not fresh.counts(both(fresh.stamp(ONE), roles), clock.now)
+    assert not fresh.counts(both(fresh.stamp(ONE.repository), roles), clock.now)
     fresh.forget(ONE)
     assert not fresh.counts(both(file, fresh.stamp()), clock.now)
 
@@ -103,11 +103,11 @@ def test_while_the_database_says_nothing_stamps_lapse(monkeypatch: pytest.Monkey
     async def main() -> None:
         following = asyncio.create_task(fresh.follow(changes))
         await asked(2)
-        stamp = fresh.stamp(ONE)
+        stamp = fresh.stamp(ONE.repository)
         clock.now += 10 * FRESH
         await asked(2)
         assert fresh.counts(stamp, clock.now), "nothing was committed meanwhile, as the database says"
-        assert not fresh.counts(fresh.stamp(OTHER), clock.now + FRESH)
+        assert not fresh.counts(fresh.stamp(OTHER.repository), clock.now + FRESH)
         changes.down = True
         await asked(2)
         clock.now += FRESH

@@ -52,6 +52,27 @@ def test_each_command_may_meet_another_replica_at_each_request(shared: Fleet, al
     shared.balancer.first = 0
 
 
+def test_the_gate_of_each_replica_follows_what_is_published_at_another(shared: Fleet, alice: Person) -> None:
+    """TRUST 7.1: what was revoked at one replica isn't let through by another, which remembers the collection."""
+    one, other = shared.replicas
+    gun, path = f"{shared.host}/team/gate", "/v2/team/gate/manifests/v1"
+    assert one.admin("repository", "set", "team/gate", "--trust-only").status == 0
+    token = alice.token(shared.host, "repository:team/gate:pull")
+    for port in (one.port, other.port):
+        eventually(lambda port=port: ask(port, path, token)[0] == 403, SECOND)
+    shared.balancer.first = one.port
+    alice.push(f"{gun}:v1")
+    for number in range(3):
+        signed = alice("sign", f"{gun}:v1")
+        assert signed.status == 0, (number, signed.err)
+        for port in (one.port, other.port):
+            eventually(lambda port=port: ask(port, path, token)[0] == 200, SECOND)
+        assert alice("revoke", f"{gun}:v1").status == 0
+        for port in (one.port, other.port):
+            eventually(lambda port=port: ask(port, path, token)[0] == 403, SECOND)
+    shared.balancer.first = 0
+
+
 def test_roles_and_switches_count_at_every_replica_within_a_second(shared: Fleet, alice: Person) -> None:
     """TRUST 8.4: an operator works beside one replica, and the other one follows."""
     one, other = shared.replicas

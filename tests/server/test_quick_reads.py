@@ -333,7 +333,7 @@ class Memory:
             return {}
 
         scope = {"method": "GET", "raw_path": path.encode(), "headers": [(b"authorization", secret.encode())]}
-        served = Served(Found(StoredFile("r", 1, b"x" * size, NOW), 1, until), self.fresh.stamp(self.gun), '"e"')
+        served = Served(Found(StoredFile("r", 1, b"x" * size, NOW), 1, until), self.fresh.stamp(self.gun.repository), '"e"')
         begins, ends = NOW, NOW + timedelta(minutes=1)
         caller = Caller(
             PrincipalName.parse("alice"),
@@ -384,7 +384,7 @@ def test_roles_that_were_read_before_a_change_keep_no_answer(memory: Memory) -> 
     memory.fresh.forget_everything()
     assert stamp.epoch != memory.fresh.stamp().epoch
     old = Stamp(stamp.at, stamp.epoch)
-    served = Served(Found(StoredFile("r", 1, b"x", NOW), 1), memory.fresh.stamp(memory.gun), '"e"')
+    served = Served(Found(StoredFile("r", 1, b"x", NOW), 1), memory.fresh.stamp(memory.gun.repository), '"e"')
     caller = Caller(
         PrincipalName.parse("alice"), lambda _: frozenset(), known_since=old, begins=NOW, ends=NOW + timedelta(1)
     )

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from trustkit.core.names import Gun
+from trustkit.core.names import Gun, Repository
 from trustkit.core.ports.changes import Changes
 from trustkit.core.stamps import Stamp
 from trustkit.errors import TrustkitError
@@ -35,26 +35,27 @@ class Freshness:
     def __init__(self, *, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._epoch = 0
-        self._moves: dict[Gun, int] = {}
+        self._moves: dict[Repository, int] = {}
         self._asked: datetime | None = None
 
-    def stamp(self, gun: Gun | None = None) -> Stamp:
-        """For what is about to be read; of this collection alone, or of anything else."""
-        return Stamp(self._clock(), self._epoch, gun, self._moves.get(gun, 0) if gun else 0)
+    def stamp(self, repository: Repository | None = None) -> Stamp:
+        """For what is about to be read; of this repository's collection, whatever its name, or of anything else."""
+        moves = self._moves.get(repository, 0) if repository else 0
+        return Stamp(self._clock(), self._epoch, repository, moves)
 
     def counts(self, stamp: Stamp, now: datetime) -> bool:
         """Whether what was read after the stamp was taken may be handed out at this moment."""
         if stamp.epoch != self._epoch:
             return False
         moves = self._moves  # mostly empty, and a name's hash takes its time
-        if stamp.gun and (moves or stamp.moves) and stamp.moves != moves.get(stamp.gun, 0):
+        if stamp.repository and (moves or stamp.moves) and stamp.moves != moves.get(stamp.repository, 0):
             return False
         since = stamp.at if self._asked is None or self._asked < stamp.at else self._asked
         return _NONE <= now - since < FRESH
 
     def forget(self, gun: Gun) -> None:
         """This process has changed this collection: nothing that was read of it before counts."""
-        self._moves[gun] = self._moves.get(gun, 0) + 1
+        self._moves[gun.repository] = self._moves.get(gun.repository, 0) + 1
 
     def forget_everything(self) -> None:
         """Something was changed, whatever it is."""

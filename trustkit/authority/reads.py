@@ -111,7 +111,7 @@ class Reads:
                 raise known.error()
             return known
         before = known if isinstance(known, Served) else None
-        stamp = self._fresh.stamp(gun)
+        stamp = self._fresh.stamp(gun.repository)
         try:
             async with self._store.read() as tx:
                 found = await find(tx, before.found if before else None)

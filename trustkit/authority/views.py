@@ -91,7 +91,7 @@ class Views:
             self._entries.popitem(last=False)
 
     async def _load(self, repository: Repository, known: _Entry | None, now: datetime) -> _Entry:
-        stamp = self._fresh.stamp()
+        stamp = self._fresh.stamp(repository)
         async with self._store.read() as tx:
             record = await tx.collections.of_repository(repository)
             if record is None or record.closed is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from trustkit.core.names import Gun
+from trustkit.core.names import Repository
 
 _NEVER = -1
 
@@ -16,17 +16,17 @@ class Stamp:
 
     Attributes:
         epoch: changes of anything.
-        gun: the collection that was read; None for anything else.
-        moves: changes of that collection since the last one of anything.
+        repository: whose collection was read, or that it has none; None for anything else.
+        moves: changes of its collection since the last one of anything.
     """
 
     at: datetime
     epoch: int
-    gun: Gun | None = None
+    repository: Repository | None = None
     moves: int = 0
 
 
 def both(collection: Stamp, other: Stamp) -> Stamp:
     """A stamp that counts only while these two do, the second of which is of no collection."""
     epoch = collection.epoch if collection.epoch == other.epoch else _NEVER
-    return Stamp(min(collection.at, other.at), epoch, collection.gun, collection.moves)
+    return Stamp(min(collection.at, other.at), epoch, collection.repository, collection.moves)

@@ -70,7 +70,7 @@ class QuickReads:
 
     def begin(self, gun: Gun) -> Stamp:
         """For whoever decides something by the database before it asks for the file."""
-        return self._fresh.stamp(gun)
+        return self._fresh.stamp(gun.repository)
 
     async def reply(
         self,
