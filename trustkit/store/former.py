@@ -34,7 +34,7 @@ from trustkit.store.statements import Statements
 CONVERTED = "converted"
 """Why such a row is closed: whatever looks at open collections passes it by."""
 
-_DOCKER_BEGINS = b'{"signed":'
+DOCKER_BEGINS = b'{"signed":'
 """How every file of format ``docker`` begins, and none of format ``tuf``."""
 
 _RECORD = select(former.c.gun, former.c.converted, former.c.until, former.c.ended, former.c.reason)
@@ -47,7 +47,7 @@ _TOUCH = (
     update(collections).where(collections.c.gun == bindparam("at")).values(generation=collections.c.generation + 1)
 )
 _FILES = files_of(former.c.collection == stored_files.c.collection, former)
-_IN_TUF = func.substr(stored_files.c.data, 1, len(_DOCKER_BEGINS)) != _DOCKER_BEGINS
+IN_TUF = func.substr(stored_files.c.data, 1, len(DOCKER_BEGINS)) != DOCKER_BEGINS
 
 
 class SqlFormer(SqlFiles):
@@ -94,7 +94,7 @@ class SqlFormer(SqlFiles):
     async def _keep_tuf(self, old: int, new: int) -> None:
         """What stands there in format ``tuf`` from before is the new collection's."""
         columns = [column for column in stored_files.c if column.name != "collection"]
-        theirs = select(*columns).where(stored_files.c.collection == bindparam("old"), _IN_TUF)
+        theirs = select(*columns).where(stored_files.c.collection == bindparam("old"), IN_TUF)
         rows = (await self._run(theirs, {"old": old})).rows
         if not rows:
             return
@@ -125,7 +125,7 @@ class SqlFormer(SqlFiles):
         statement = (
             select(stored_files.c.role, func.max(stored_files.c.version).label("version"))
             .join(collections, collections.c.id == stored_files.c.collection)
-            .where(collections.c.gun == bindparam("gun"), _IN_TUF)
+            .where(collections.c.gun == bindparam("gun"), IN_TUF)
             .group_by(stored_files.c.role)
         )
         return {row.role: row.version for row in (await self._run(statement, {"gun": str(gun)}, scans=True)).rows}

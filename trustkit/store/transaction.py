@@ -7,6 +7,7 @@ from trustkit.store.changefeed import SqlChangefeed
 from trustkit.store.collections import SqlCollections
 from trustkit.store.former import SqlFormer
 from trustkit.store.identities import SqlIdentities
+from trustkit.store.past import SqlPast
 from trustkit.store.proposals import SqlProposals
 from trustkit.store.sealed import SqlSealed
 from trustkit.store.settings import SqlSettings
@@ -26,4 +27,5 @@ class SqlTransaction:
         self.proposals = SqlProposals(statements)
         self.changefeed = SqlChangefeed(statements)
         self.former = SqlFormer(statements)
+        self.past = SqlPast(statements)
         self.sealed = SqlSealed(statements)

@@ -15,6 +15,7 @@ from trustkit.core.ports.former import Former
 from trustkit.core.ports.identities import Identities as Identities
 from trustkit.core.ports.identities import PrincipalRecord as PrincipalRecord
 from trustkit.core.ports.identities import RefreshRecord as RefreshRecord
+from trustkit.core.ports.past import Past
 from trustkit.core.ports.proposals import Proposals
 from trustkit.core.ports.stored import SealedKey as SealedKey
 from trustkit.core.ports.stored import StoredFile as StoredFile
@@ -261,6 +262,8 @@ class Transaction(Protocol):
     def changefeed(self) -> Changefeed: ...
     @property
     def former(self) -> Former: ...
+    @property
+    def past(self) -> Past: ...
 
 
 Scope = Gun | PrincipalName | None
