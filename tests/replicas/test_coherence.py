@@ -71,6 +71,7 @@ def test_the_gate_of_each_replica_follows_what_is_published_at_another(shared: F
         for port in (one.port, other.port):
             eventually(lambda port=port: ask(port, path, token)[0] == 403, SECOND)
     shared.balancer.first = 0
+    assert one.admin("repository", "set", "team/gate", "--no-trust-only").status == 0
 
 
 def test_roles_and_switches_count_at_every_replica_within_a_second(shared: Fleet, alice: Person) -> None:
