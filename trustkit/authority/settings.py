@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from trustkit.core.history import DEFAULT, History
 from trustkit.core.names import Repository
 from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.service import DOCKER, TUF, AuditRow, Transaction
@@ -13,6 +14,7 @@ from trustkit.errors import Conflict, InvalidSetting, TrustDisabled
 CONTENT_TRUST = "content-trust"
 NOTARY_API = "notary-api"
 DEFAULT_FORMAT = "default-format"
+HISTORY = "history"
 ENABLED, DISABLED = "enabled", "disabled"
 
 POLICIES: Mapping[str, tuple[str, ...]] = {NOTARY_API: (ENABLED, DISABLED), DEFAULT_FORMAT: (TUF, DOCKER)}
@@ -81,14 +83,22 @@ async def default_format(tx: Transaction) -> str:
     return await tx.settings.get(DEFAULT_FORMAT) or TUF
 
 
+async def history(tx: Transaction) -> History:
+    """How much of what collections were is kept."""
+    found = await tx.settings.get(HISTORY)
+    return DEFAULT if found is None else History.parse(found)
+
+
 async def set_policy(tx: Transaction, name: str, value: str, *, actor: str, source: str, now: datetime) -> None:
     """Sets one of the policies that have no more to them than a value, with an audit row.
 
     Raises:
         InvalidSetting: no such policy, or another value than it can have.
     """
-    if name not in POLICIES or value not in POLICIES[name]:
-        words = ", ".join(f"{each} {'|'.join(values)}" for each, values in POLICIES.items())
+    if name == HISTORY:
+        value = str(History.parse(value))
+    elif name not in POLICIES or value not in POLICIES[name]:
+        words = ", ".join(f"{each} {'|'.join(values)}" for each, values in POLICIES.items()) + f", {HISTORY} 90d"
         raise InvalidSetting(f"The policy {name!r} can't be {value!r}.", hint=f"Say {words}.")
     await tx.settings.put(name, value)
     await tx.audit.append(AuditRow(now, actor, source, "policy-set", name, {"value": value}))

@@ -16,6 +16,8 @@ from trustkit.cli.admin_founders import founders
 from trustkit.cli.admin_kek import kek
 from trustkit.cli.admin_migration import allow_migration
 from trustkit.cli.admin_places import drop, use
+from trustkit.cli.admin_policy import policy
+from trustkit.cli.admin_prune import prune
 from trustkit.cli.admin_registry import registry
 from trustkit.cli.admin_service import Service, format_option, now, pass_service, show
 from trustkit.cli.admin_upkeep import online_keys, recover
@@ -198,42 +200,13 @@ def repository_set(service: Service, pattern: str, *, trust_only: bool) -> None:
     output.note(f"{parsed}: {'signed tags only' if trust_only else 'signed and unsigned tags'}.")
 
 
-@command.group()
-def policy() -> None:
-    """Policies of the whole service."""
-
-
-@policy.command("set")
-@click.argument("name", type=click.Choice(["content-trust", "notary-api", "default-format"]))
-@click.argument("value", type=click.Choice(["enabled", "disabled", "tuf", "docker"]))
-@click.option("--force", is_flag=True, help="Although repositories are trust-only: they refuse all pulls then.")
-@pass_service
-def policy_set(service: Service, name: str, value: str, *, force: bool) -> None:
-    """Set a policy: content-trust and notary-api are enabled or disabled, default-format is tuf or docker.
-
-    content-trust is all of it, notary-api what docker and notary use; nothing is deleted, and renewals go on.
-    default-format is what trustkit makes collections in.
-    """
-    from trustkit.authority import settings
-
-    async def change(store: Store) -> None:
-        async with store.write() as tx:
-            if name == settings.CONTENT_TRUST:
-                await settings.set_content_trust(
-                    tx, value, unsafe_force=force, actor=service.actor, source="local", now=now()
-                )
-            else:
-                await settings.set_policy(tx, name, value, actor=service.actor, source="local", now=now())
-
-    service.run(change)
-    output.note(f"{name} is {value}.")
-
-
 for each_command in (
     collection,
     founders,
     kek,
     online_keys,
+    policy,
+    prune,
     recover,
     registry,
     allow_reset,

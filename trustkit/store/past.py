@@ -91,6 +91,7 @@ class SqlPast:
         gone = []
         for file in files:
             place = {"at_role": file.role, "at_series": file.series, "at_version": file.version}
-            if (await self._run(_REMOVE, {"at_shelf": shelf.number, **place})).changed:
+            removed = await self._run(_REMOVE, {"at_shelf": shelf.number, **place}, scans=True)
+            if removed.changed:
                 gone.append(file)
         return gone
