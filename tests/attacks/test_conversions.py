@@ -254,6 +254,36 @@ def test_who_may_not_publish_may_not_convert(scene: Scene) -> None:
     assert scene.ask("GET", "/keys").status == 400
 
 
+def test_who_may_only_pull_is_told_of_the_docker_side_and_may_not_end_it(
+    place: tuple[RunningService, Person, Person],
+) -> None:
+    """Nor learns from it what is the publishers' business; and nobody is told of what he may not pull."""
+    ending = made(place, "convert/ending")
+    reader = ending.service.principal("rita", "AcrPull")
+    assert ending.ask("POST", "/docker", b"{}").slug == "not-found"
+    assert ending.post(ending.tuf, ending.docker).status == 200
+    path = f"/v2/{ending.gun}/_trust/convert/docker"
+
+    def asked(method: str, who: Person | None, actions: str = "pull") -> Reply:
+        token = who.token(ending.service.host, f"repository:{ending.gun.repository}:{actions}") if who else ""
+        return ask(ending.service.host, method, path, b"{}" if method == "POST" else None, token=token)
+
+    told = asked("GET", reader)
+    assert (told.status, set(told.json), told.json["docker"]["ended"]) == (200, {"converted", "docker"}, None)
+    for method, who, slug in (
+        ("GET", None, "login-required"),
+        ("POST", reader, "role-missing"),
+        ("POST", ending.bob, "role-missing"),
+        ("POST", ending.alice, "login-required"),  # her token for pulls alone
+    ):
+        assert asked(method, who).slug == slug
+    assert asked("GET", reader).json == told.json
+    ended = ending.ask("POST", "/docker", b"{}")
+    assert (ended.status, ended.json["docker"]["reason"]) == (200, "its publisher ended it"), ended.body
+    assert asked("GET", reader).json == ended.json == ending.ask("POST", "/docker", b"{}").json
+    assert ending.alice("verify", f"{ending.gun}:v1").status == 0  # its roots stay, so pins go on following
+
+
 def test_a_publish_in_the_other_format_converts_nothing(scene: Scene) -> None:
     body, kind = multipart(scene.tuf)
     token = scene.alice.token(scene.service.host, f"repository:{scene.gun.repository}:pull,push,sign")

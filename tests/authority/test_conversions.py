@@ -29,15 +29,26 @@ from trustkit.core.draft import Draft
 from trustkit.core.formats import tuf1
 from trustkit.core.formats.docker import files
 from trustkit.core.formats.docker.bare import as_tuf
+from trustkit.core.formats.docker.conversion import is_end
 from trustkit.core.formats.docker.draft import DockerDraft
 from trustkit.core.formats.docker.evaluate import evaluate
 from trustkit.core.growth import Growth
 from trustkit.core.lifetimes import Lifetimes
+from trustkit.core.names import Gun
 from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.former import FormerRecord
 from trustkit.core.ports.service import StoredFile
 from trustkit.core.ports.signing import SeparateSigner
-from trustkit.errors import Conflict, Expired, NoCollection, NotTrusted, RoleMissing, TrustDisabled, WrongFormat
+from trustkit.errors import (
+    Conflict,
+    Expired,
+    NoCollection,
+    NotFound,
+    NotTrusted,
+    RoleMissing,
+    TrustDisabled,
+    WrongFormat,
+)
 
 
 class Bureau(Office):
@@ -211,6 +222,49 @@ def test_what_takes_something_back_ends_it_and_nothing_else_does(play: Play) -> 
         await office.renewal.round()
         assert (await office.served("timestamp")).data == closing.data
         assert "docker-side-ended" in await it.actions()
+
+    play(scene)
+
+
+def test_its_publisher_ends_it_and_it_ends_once(play: Play) -> None:
+    async def scene(it: Scene) -> None:
+        office = await opened(it)
+        with pytest.raises(NotFound, match="never converted"):
+            await office.conversions.end(GUN, ALICE)
+        assert await office.conversions.former(GUN) is None
+        until = await office.converted()
+        served = await office.served("timestamp")
+        with pytest.raises(RoleMissing):
+            await office.conversions.end(GUN, BOB)
+        assert await office.conversions.former(GUN) == FormerRecord(GUN, it.now, until)
+        ended = await office.conversions.end(GUN, ALICE)
+        assert ended == await office.former() == await office.conversions.former(GUN)
+        assert (ended.ended, ended.reason) == (it.now, "its publisher ended it")
+        row = (await it.audit())[-1]
+        assert (row.action, row.actor, row.source) == ("docker-side-ended", str(ALICE.principal), ALICE.source)
+        closing = await office.served("timestamp")
+        assert (closing.version, closing.expires >= served.expires) == (served.version + 1, True)
+        assert is_end(closing.data)
+        assert not is_end(served.data)
+        with pytest.raises(WrongFormat, match="its publisher ended it"):
+            await office.served("targets")
+        rows = await it.actions()
+        it.now += DAY
+        assert await office.conversions.end(GUN, ALICE) == ended
+        assert await it.actions() == rows
+        assert await office.tags() == {"v1", "v2"}
+
+    play(scene)
+
+
+def test_what_is_over_by_its_final_expiry_needs_no_other_end(play: Play) -> None:
+    async def scene(it: Scene) -> None:
+        office = await opened(it)
+        it.now = await office.converted(days=10)
+        assert (await office.conversions.end(GUN, ALICE)).ended is None
+        assert "docker-side-ended" not in await it.actions()
+        with pytest.raises(NoCollection):
+            await office.conversions.former(Gun.parse(f"{GUN}/other"))
 
     play(scene)
 

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,65 @@ def test_the_operator_sees_what_is_left_of_it(service: RunningService, alice: Pe
     assert row()["docker_reason"] == "v2 was revoked or signed anew since"
     listed = done(service.admin("collection", "list"))
     assert "ended" in next(line for line in listed.splitlines() if line.startswith(gun))
+
+
+def test_status_tells_of_it_and_its_publisher_ends_it(service: RunningService, alice: Person, gun: str) -> None:
+    """The end comes after a look, and once; whoever may only pull is told the same."""
+
+    def side(person: Person) -> Any:
+        shown = person("status", gun, "--format", "json")
+        assert (shown.status, "docker reads" in shown.err) == (0, False), shown.err
+        return json.loads(shown.out)[0]["docker"]
+
+    def ending(*more: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(done(alice("convert", gun, "--end-docker", "--format", "json", *more)))
+        return found
+
+    never = alice("convert", gun, "--end-docker")
+    assert (never.status, never.slug) == (1, "not-found"), never.err
+    assert f"trustkit convert {gun} --to tuf" in never.err
+    root = root_of(alice, gun)
+    assert side(alice) is None
+    done(convert(alice, gun, "--docker-until", "40d"))
+    reads = side(alice)
+    assert (reads["ended"], reads["reason"]) == (None, None)
+    assert datetime.fromisoformat(reads["until"]) - datetime.fromisoformat(reads["converted"]) > timedelta(days=39)
+    words = f"; docker reads what was signed then, until {reads['until'][:10]}"
+    assert words in done(alice("status", gun))
+    rita = service.principal("rita", "AcrPull")
+    done(rita("pin", "add", gun, "--format", "docker", "--root-key", root))
+    assert side(rita) == reads
+
+    assert ending("--dry-run") == {"gun": gun, "state": "planned", "docker": reads}
+    assert "Nothing was changed." in done(alice("convert", gun, "--end-docker", "--dry-run"))
+    assert side(alice) == reads
+    refused = rita("convert", gun, "--end-docker")
+    assert (refused.status, refused.slug) == (5, "role-missing"), refused.err
+    ended = ending()
+    assert (ended["state"], ended["docker"]["reason"]) == ("ended", "its publisher ended it")
+    assert side(rita) == side(alice) == ended["docker"]
+    assert ending() == {**ended, "state": "done"}
+    for words in (("status", gun), ("convert", gun, "--end-docker")):
+        assert ": its publisher ended it" in done(alice(*words))
+    rows = json.loads(done(service.admin("audit", "list", "--format", "json")))
+    found = [row for row in rows if row["subject"] == gun and row["action"] == "docker-side-ended"]
+    assert [row["actor"] for row in found] == ["alice"], found
+    done(alice("verify", f"{gun}:v1", f"{gun}:v2"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param((), id="nothing said"),
+        pytest.param(("--end-docker", "--to", "tuf"), id="both"),
+        pytest.param(("--end-docker", "--docker-until", "1d"), id="later"),
+        pytest.param(("--end-docker", "--drop-rest"), id="and drop"),
+    ],
+)
+def test_what_is_to_be_done_is_said(alice: Person, words: tuple[str, ...]) -> None:
+    refused = alice("convert", "registry.example.com/app", *words)
+    assert (refused.status, refused.slug) == (2, "usage"), refused.err
+    assert "--end-docker" in refused.err
 
 
 def root_of(person: Person, gun: str) -> str:

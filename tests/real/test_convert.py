@@ -193,6 +193,9 @@ def closed(who: Someone, gun: str, why: str) -> None:
             ("key", "rotate", "GUN", "--role", "repository", "--yes"), "may sign", id="another repository key"
         ),
         pytest.param(("reset", "GUN", "--yes-reset", "GUN"), "the collection was reset", id="an Owner's reset"),
+        pytest.param(
+            ("convert", "GUN", "--end-docker", "--yes"), "its publisher ended it", id="its publisher's word"
+        ),
     ],
 )
 def test_what_ends_the_docker_side(

@@ -34,9 +34,10 @@ from trustkit.core.ports.service import DOCKER, TUF, AuditRow, CollectionRecord,
 from trustkit.core.readings import Readings
 from trustkit.core.roots import ONLINE
 from trustkit.core.view import SignedView
-from trustkit.errors import Conflict, NoCollection, WrongFormat
+from trustkit.errors import Conflict, NoCollection, NotFound, WrongFormat
 
 ENDED_AT_ONCE = "its publisher ended it with the conversion"
+ENDED_LATER = "its publisher ended it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,38 @@ class Conversions:
                 await tx.audit.append(row)
                 state = replace(state, keys={key.role: public_half(key) for key in made})
         return state
+
+    async def former(self, gun: Gun) -> FormerRecord | None:
+        """The frozen side of a collection, for whoever reads it; None where it has none.
+
+        Raises:
+            TrustDisabled.
+            NoCollection: there is nothing.
+        """
+        async with self._store.read() as tx:
+            await require_content_trust(tx)
+            if await tx.collections.get(gun) is None:
+                raise NoCollection(f"Nothing is signed under {gun}.", gun=str(gun))
+            return await tx.former.get(gun)
+
+    async def end(self, gun: Gun, who: Requester) -> FormerRecord:
+        """Ends the frozen side, for good, though nothing was taken back; where it is over, it stays as it is.
+
+        It takes no key: it makes nobody trust anything, and no one who reads it can go on without the publisher.
+
+        Raises:
+            NotFound: it has none.
+            RoleMissing, NameTaken, TrustDisabled, NoCollection, CollectionReset: as ``state``.
+        """
+        async with self._store.write(gun) as tx:
+            record, now = (await self._state(tx, gun, who)).former, self._clock()
+            if record is None:
+                raise NotFound(f"{gun} was never converted, so there is nothing of docker's to end.")
+            if record.over(now):
+                return record
+            await end_former(tx, self._keys, gun, ENDED_LATER, now, by=(str(who.principal), who.source))
+        self._changed(gun)
+        return replace(record, ended=now, reason=ENDED_LATER)
 
     async def _state(self, tx: Transaction, gun: Gun, who: Requester) -> ConversionState:
         await require_content_trust(tx)

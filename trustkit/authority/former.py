@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from securesystemslib.signer import Signer
-from tuf.api.metadata import MetaFile, Root, Targets, Timestamp
+from tuf.api.metadata import Root, Targets, Timestamp
 
 from trustkit.authority.notary_resign import change_of, named_by, resigned
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.core.delegations import read_delegations
 from trustkit.core.formats import tuf1
+from trustkit.core.formats.docker.conversion import NOTHING
 from trustkit.core.formats.docker.evaluate import evaluate_but_expiry
 from trustkit.core.formats.docker.files import read, sign
 from trustkit.core.formats.docker.judge import SNAPSHOT, TIMESTAMP, chain
@@ -28,11 +29,10 @@ from trustkit.core.ports.service import AuditRow, StoredFile, Transaction
 from trustkit.core.versions import LARGEST
 from trustkit.errors import NotFound, StateError, WrongFormat
 
-NOTHING = MetaFile(1, 1, {"sha256": "00" * 32, "sha512": "00" * 64})
-"""A snapshot that nobody has."""
-
 CLOSING = timedelta(days=365)
-"""How long what names it counts: longer than any timestamp before."""
+"""How long the timestamp counts that ends a side: longer than any timestamp before."""
+
+BY_ITSELF = ("service", "conversion")
 
 SNAPSHOT_LEFT = timedelta(days=200)
 """Stock clients warn of a snapshot that ends within six months."""
@@ -94,8 +94,14 @@ async def frozen_file(
     return found
 
 
-async def end_former(tx: Transaction, keys: OnlineKeys, gun: Gun, reason: str, now: datetime) -> None:
-    """Ends a frozen side for whoever reads it, also for who has read it before; nothing happens where it has."""
+async def end_former(
+    tx: Transaction, keys: OnlineKeys, gun: Gun, reason: str, now: datetime, *, by: tuple[str, str] = BY_ITSELF
+) -> None:
+    """Ends a frozen side for whoever reads it, also for who has read it before; nothing happens where it has.
+
+    Args:
+        by: who does, and from where, as the audit log has it.
+    """
     record = await tx.former.get(gun)
     if record is None or record.ended is not None:
         return
@@ -106,7 +112,7 @@ async def end_former(tx: Transaction, keys: OnlineKeys, gun: Gun, reason: str, n
     await tx.former.end(gun, reason, now)
     await tx.changefeed.append(change_of(gun, closing, now))
     detail = {"reason": reason, "versions": {TIMESTAMP: closing.version}}
-    await tx.audit.append(AuditRow(now, "service", "conversion", "docker-side-ended", str(gun), detail))
+    await tx.audit.append(AuditRow(now, *by, "docker-side-ended", str(gun), detail))
 
 
 def _closing(last: StoredFile | None, signer: Signer, until: datetime) -> StoredFile:

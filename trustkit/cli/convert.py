@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trustkit.core.convertplan import ConversionPlan
     from trustkit.keys.passphrase import PassphraseSource
     from trustkit.keys.store import FileKeyStore
+    from trustkit.remote.convert import HttpConversions
 
 _DAYS = re.compile(r"([0-9]{1,4})d\Z")
 _NOW = ("now", "0", "0d")
@@ -45,7 +46,10 @@ def _moment(text: str, now: datetime) -> datetime:
 
 @click.command("convert")
 @click.argument("gun", metavar="GUN")
-@click.option("--to", "wanted", type=click.Choice(["tuf"]), required=True, help="The format that it gets.")
+@click.option("--to", "wanted", type=click.Choice(["tuf"]), help="The format that it gets.")
+@click.option(
+    "--end-docker", is_flag=True, help="Of a converted one: end what docker still reads, at once, for good."
+)
 @click.option(
     "--docker-until",
     "until",
@@ -62,13 +66,14 @@ def _moment(text: str, now: datetime) -> datetime:
 def command(
     click_context: click.Context,
     gun: str,
-    wanted: str,
+    wanted: str | None,
     until: str | None,
     output: str,
     trust_dir: Path | None,
     passphrase_file: Path | None,
     passphrase_fd: int | None,
     *,
+    end_docker: bool,
     drop_rest: bool,
     dry_run: bool,
     yes: bool,
@@ -79,10 +84,16 @@ def command(
     final expiry, or until a tag is revoked or signed anew, whichever comes first; docker and notary sign nothing
     under GUN any more. Takes the root key, the repository key and AcrImageSigner. Cut short, it is run again.
     """
-    del wanted  # there is one
+    ctx: Context = click_context.obj
+    if end_docker:
+        if wanted or until or trust_dir or drop_rest:
+            raise UsageError("--end-docker goes with --dry-run, --yes and --format alone; it converts nothing.")
+        end(ctx, Gun.parse(gun), dry_run=dry_run, yes=yes, output=output)
+        return
+    if wanted is None:
+        raise UsageError("What is to be done?", hint="Convert it: --to tuf. Or end what docker reads: --end-docker")
     from trustkit.cli.convert_report import as_json, show
 
-    ctx: Context = click_context.obj
     ends = None if until is None else _moment(until, ctx.now())
     named, passphrases = Gun.parse(gun), ctx.passphrases(passphrase_file, passphrase_fd)
     store = ctx.key_store(passphrases=passphrases)
@@ -101,18 +112,38 @@ def command(
         show(report, where)
 
 
+def end(ctx: Context, gun: Gun, *, dry_run: bool, yes: bool, output: str) -> None:
+    """``--end-docker``."""
+    from trustkit.cli.convert_end import agreeing, as_json, show
+    from trustkit.client.convert_end import EndDocker
+
+    ending = EndDocker(conversions(ctx), clock=ctx.now, sleep=time.sleep)
+    ask = ctx.ask if ctx.interactive and not yes else None
+    report = ending.plan(gun) if dry_run else ending.run(gun, agree=agreeing(gun, ask))
+    if output == "json":
+        data_json(as_json(report))
+    else:
+        show(report)
+
+
+def conversions(ctx: Context) -> HttpConversions:
+    """The service's side of it."""
+    from trustkit.cli.publishing import notary
+    from trustkit.remote.convert import HttpConversions
+
+    return HttpConversions(ctx.sessions, notary(ctx))
+
+
 def converting(ctx: Context, store: FileKeyStore) -> Convert:
     """The use case, wired."""
-    from trustkit.cli.publishing import notary
     from trustkit.client.convert import Convert
     from trustkit.client.convert_signing import ConvertSigning
     from trustkit.client.docker_signing import DockerSigning
     from trustkit.config import growth, lifetimes
     from trustkit.keys.dockerstore import DockerIds
-    from trustkit.remote.convert import HttpConversions
 
     return Convert(
-        HttpConversions(ctx.sessions, notary(ctx)),
+        conversions(ctx),
         ConvertSigning(store, DockerSigning(DockerIds(store))),
         ctx.trust(only=None),
         ctx.home.pins,

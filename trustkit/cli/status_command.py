@@ -9,6 +9,7 @@ import click
 
 from trustkit.cli.app import report
 from trustkit.cli.context import Context
+from trustkit.cli.convert_end import side_json, words_of
 from trustkit.cli.options import format_option
 from trustkit.cli.output import data, data_json, note, table
 from trustkit.cli.status import DONE, FAILED, exit_status
@@ -70,7 +71,7 @@ def command(click_context: click.Context, guns: tuple[str, ...], warn_days: int,
         ends.append(_END[standing.grade.value])
         found.append(_as_json(standing))
         if output == "table":
-            _show(standing)
+            _show(standing, ctx.now())
     if output == "json":
         data_json(found)
     click_context.exit(next((end for end in ends if end not in (DONE, FAILED)), max(ends)))
@@ -99,6 +100,7 @@ def _named(ctx: Context, guns: tuple[str, ...], store: KeyStore) -> list[Gun]:
 
 def status_of(ctx: Context, store: FileKeyStore, within: timedelta) -> Status:
     """The status use case."""
+    from trustkit.cli.convert import conversions
     from trustkit.client.status import Status
     from trustkit.core.ports.keys import KeyRole
 
@@ -114,6 +116,7 @@ def status_of(ctx: Context, store: FileKeyStore, within: timedelta) -> Status:
         store,
         ctx.service,
         ctx.proposals,
+        conversions(ctx),
         docker=docker,
         backups=ctx.home.backups.times,
         clock=ctx.now,
@@ -121,7 +124,7 @@ def status_of(ctx: Context, store: FileKeyStore, within: timedelta) -> Status:
     )
 
 
-def _show(standing: Standing) -> None:
+def _show(standing: Standing, now: datetime) -> None:
     soonest = standing.health.soonest
     until = f" until {_day(soonest.expires)} ({soonest.name})" if soonest else ""
     data(f"{standing.gun}: " + (f"trusted{until}" if standing.health.trusted else "EXPIRED"))
@@ -133,6 +136,9 @@ def _show(standing: Standing) -> None:
     data("")
     keys = [(key.id[:16], key.holder, ", ".join(key.roles), _where(key)) for key in standing.keys]
     table(("KEY", "OF", "SIGNS", "WHERE"), keys)
+    if standing.docker:
+        data("")
+        data(f"{standing.gun}: {words_of(standing.docker, now)}")
     for warning in standing.warnings:
         note(f"{standing.gun}: {warning}")
 
@@ -165,6 +171,7 @@ def _failed(gun: Gun, error: TrustkitError) -> dict[str, Any]:
         "keys": [],
         "pending": {},
         "proposals": [],
+        "docker": None,
         "warnings": [],
     }
 
@@ -181,6 +188,7 @@ def _as_json(standing: Standing) -> dict[str, Any]:
         "keys": [_key(key) for key in standing.keys],
         "pending": dict(standing.pending),
         "proposals": [{"id": p.id, "role": p.role, "missing": p.missing} for p in standing.proposals],
+        "docker": side_json(standing.docker),
         "warnings": list(standing.warnings),
     }
 

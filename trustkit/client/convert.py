@@ -108,9 +108,9 @@ class Convert:
             RoleMissing, LoginRequired: who may not publish; KeyMissing, WrongKeyRole: keys here don't suffice.
             NotTrusted and its leaves: the collection doesn't verify under the pin here.
         """
-        told = self._service.conversion(gun)
-        if told.converted is not None:
-            return ConversionReport(gun, "done", None, told.until, told.ended)
+        side = self._service.conversion(gun).docker
+        if side is not None:
+            return ConversionReport(gun, "done", None, side.until, side.ended)
         base = self._base(gun)
         plan = self._planned(base)
         if keys and not plan.problems:
@@ -119,7 +119,7 @@ class Convert:
 
     def key_ids(self, gun: Gun) -> frozenset[str]:
         """The ids in format ``docker`` of the keys that sign a collection; none where it was converted before."""
-        if self._service.conversion(gun).converted is not None:
+        if self._service.conversion(gun).docker is not None:
             return frozenset()
         draft = self._draft(gun, self._base(gun))
         roles = ("root", "targets", "snapshot", *draft.delegated)
@@ -138,7 +138,7 @@ class Convert:
             KeyMissing, WrongKeyRole and other KeyProblems; Conflict: others kept changing the collection.
             CouldNotCheck: it isn't known whether it was converted; the same command finds out.
         """
-        if self._service.conversion(gun).converted is not None:
+        if self._service.conversion(gun).docker is not None:
             return self._ended(gun)
         agreed: ConversionPlan | None = None
         for _ in range(TRIES):
@@ -157,7 +157,7 @@ class Convert:
             try:
                 return self._once(gun, base, plan, ends)
             except Conflict:
-                if self._service.conversion(gun).converted is not None:
+                if self._service.conversion(gun).docker is not None:
                     return self._ended(gun)
                 self._say(f"{gun} was meanwhile changed by somebody else; the conversion is made anew on that.")
         raise Conflict(f"{gun} was changed by others {TRIES} times in a row.", hint="Try again.")
@@ -193,15 +193,16 @@ class Convert:
         except CouldNotCheck as error:
             error.hint = "Whether it was converted isn't known. Run it again: it finds out, and goes on."
             raise
-        told = self._service.conversion(gun)
-        if told.ended is None and until > self._clock():
+        side = self._service.conversion(gun).docker
+        ended = side.ended if side else None
+        if ended is None and until > self._clock():
             patiently(lambda: self._check_frozen(gun, base, docker), sleep=self._sleep, clock=self._clock)
         current = self._pinned(gun, base.files["root"], versions)
         self._check_same(gun, base.view, current.view)
         unknown = sum(not tag.target.media_type for tag in typed.tags.values())
         signed = {name for tag in plan.tags.values() for name in tag.signers}
         silent = tuple(sorted(signed & {one.name for one in plan.signers if not one.paths} - set(tuf)))
-        return ConversionReport(gun, "converted", plan, until, told.ended, current, unknown, silent)
+        return ConversionReport(gun, "converted", plan, until, ended, current, unknown, silent)
 
     def _check_frozen(self, gun: Gun, base: Current, docker: Mapping[str, bytes]) -> None:
         """What is served in format ``docker`` now is what was uploaded, and says what it said (TRUST 3.9)."""
@@ -240,8 +241,9 @@ class Convert:
 
     def _ended(self, gun: Gun) -> ConversionReport:
         """What is left to do of a conversion that the service has."""
-        told = self._service.conversion(gun)
+        side = self._service.conversion(gun).docker
         pinned = self._pins.find(gun)
         kept = self._kept.kept(gun, pinned) if pinned is not None and pinned.format == DOCKER else None
         current = self._trust.current(gun, self._clock()) if kept is None else self._pinned(gun, kept["root"], {})
-        return ConversionReport(gun, "done", None, told.until, told.ended, current)
+        until, ended = (side.until, side.ended) if side else (None, None)
+        return ConversionReport(gun, "done", None, until, ended, current)

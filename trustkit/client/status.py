@@ -7,17 +7,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tuf.api.metadata import Targets
+
 from trustkit.client.trust import Current, Trust
+from trustkit.core.bins import peek_bins
 from trustkit.core.clocks import words_of
+from trustkit.core.formats.tuf1 import read
 from trustkit.core.health import CERTIFICATE, Health, RoleHealth, health
-from trustkit.core.names import Gun
+from trustkit.core.names import BINS, Gun
 from trustkit.core.patterns import GunPattern
+from trustkit.core.ports.converting import DockerSide, DockerSides
 from trustkit.core.ports.keys import KeyInfo, KeyRole, KeyStore
 from trustkit.core.ports.proposing import ProposalService
 from trustkit.core.ports.remote import PinStore, TrustService
 from trustkit.core.proposals import Proposal
 from trustkit.core.rules import TUF, Formats
-from trustkit.errors import TrustkitError
+from trustkit.errors import NoCollection, NotFound, TrustkitError
 
 
 class Grade(enum.Enum):
@@ -50,6 +55,8 @@ class Standing:
     Attributes:
         pending: online keys that the service wants the next root to name, by role.
         proposals: changes that wait for signatures, as the service tells of them.
+        docker: what docker reads of it since it was converted from that format, as the service tells; None for one
+            that wasn't, and where nothing is told.
         warnings: what somebody should do something about, a sentence each.
     """
 
@@ -59,6 +66,7 @@ class Standing:
     keys: tuple[KeyStanding, ...]
     pending: Mapping[str, str]
     proposals: tuple[Proposal, ...]
+    docker: DockerSide | None
     warnings: tuple[str, ...]
 
 
@@ -77,6 +85,7 @@ class Status:
         keys: KeyStore,
         service: TrustService,
         proposals: ProposalService,
+        sides: DockerSides,
         *,
         docker: Callable[[], tuple[KeyStore, Mapping[str, datetime]]],
         backups: Callable[[], Mapping[str, datetime]],
@@ -87,6 +96,7 @@ class Status:
         self._keys = keys
         self._service = service
         self._proposals = proposals
+        self._sides = sides
         self._docker = docker
         self._backups = backups
         self._clock = clock
@@ -106,6 +116,7 @@ class Status:
         keys = tuple(_of_keys(found, keys_here(current, store), saved))
         ours = current.pin.format == TUF and any(key.here for key in keys)
         pending, proposals, unheard = self._asked(gun) if ours else ({}, (), [])
+        side, untold = self._side(gun) if current.pin.format == TUF else (None, [])
         warnings = [
             *_clock(self._trust.clock_words(gun, current.view.issued, now)),
             *(_due(gun, role, latest, current.pin.format) for role in found.due),
@@ -113,9 +124,10 @@ class Status:
             *(f"{gun.host} has a new {role} key waiting; the next root names it." for role in pending),
             *(_open(gun, proposal) for proposal in proposals),
             *unheard,
+            *untold,
         ]
         grade = Grade.EXPIRED if not found.trusted else Grade.SOON if found.due else Grade.FINE
-        return Standing(gun, grade, found, keys, pending, proposals, tuple(warnings))
+        return Standing(gun, grade, found, keys, pending, proposals, side, tuple(warnings))
 
     def _asked(self, gun: Gun) -> tuple[Mapping[str, str], tuple[Proposal, ...], list[str]]:
         """What the service tells to publishers; that it can't be had spoils no status."""
@@ -124,6 +136,15 @@ class Status:
             return pending, tuple(self._proposals.proposals(gun)), []
         except TrustkitError as error:
             return {}, (), [f"Keys that wait and proposals can't be told: {error.message}"]
+
+    def _side(self, gun: Gun) -> tuple[DockerSide | None, list[str]]:
+        """What docker reads; whoever has a collection's files alone has nothing to say of it, and answers 404."""
+        try:
+            return self._sides.docker_side(gun), []
+        except TrustkitError as error:
+            if isinstance(error, NotFound | NoCollection) or error.context.get("status") == 404:
+                return None, []
+            return None, [f"Whether docker reads something of it can't be told: {error.message}"]
 
 
 def standing_of(current: Current, keys: KeyStore, *, now: datetime, within: timedelta) -> Health:
@@ -136,7 +157,7 @@ def standing_of(current: Current, keys: KeyStore, *, now: datetime, within: time
         within=within,
         here=here.keys(),
         attributed={
-            role.name: rules.expires(role.name, current.files[role.name])
+            role.name: min(rules.expires(name, current.files[name]) for name in _said(current, role.name))
             for role in current.view.roles
             if not role.grants and role.name in current.files
         },
@@ -147,6 +168,14 @@ def standing_of(current: Current, keys: KeyStore, *, now: datetime, within: time
             if any(key_id in here and here[key_id].role is KeyRole.SNAPSHOT for key_id in role.key_ids)
         ],
     )
+
+
+def _said(current: Current, role: str) -> list[str]:
+    """The files in which a signer says what it signed: its own, and those of its bins that are here."""
+    if current.pin.format != TUF or not any(name.startswith(BINS) for name in current.files):
+        return [role]
+    bins = peek_bins(role, read(current.files[role], Targets, f"{role}.json").signed)
+    return [role, *(name for name in (bins.names if bins else ()) if name in current.files)]
 
 
 def keys_here(current: Current, keys: KeyStore) -> Mapping[str, KeyInfo]:

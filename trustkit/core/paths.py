@@ -71,10 +71,12 @@ class Convert:
     """``.../_trust/convert``: how far a collection of Docker is on its way to format ``tuf``, and the way.
 
     ``keys``: ``.../_trust/convert/keys``, which makes the keys that its root has to name there.
+    ``docker``: ``.../_trust/convert/docker``, what docker reads of it afterwards, and the end of that.
     """
 
     gun: Gun
     keys: bool = False
+    docker: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +244,8 @@ def _trust(segments: list[str]) -> TrustRoute | NotaryRoute | None:
     match tail:
         case ["convert", "keys"]:
             return Convert(gun, keys=True)
+        case ["convert", "docker"]:
+            return Convert(gun, docker=True)
         case ["proposals", identifier] if _PROPOSAL.match(identifier):
             return OneProposal(gun, identifier)
         case ["metadata", "timestamp.json"]:

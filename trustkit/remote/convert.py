@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from trustkit.core.formats.docker.files import MAX_BYTES
 from trustkit.core.names import Gun, Host
-from trustkit.core.ports.converting import Conversion
+from trustkit.core.ports.converting import Conversion, DockerSide
 from trustkit.core.publickeys import check_keys
 from trustkit.core.roots import ONLINE
 from trustkit.errors import Garbage, KeyUnsupported
@@ -19,6 +19,8 @@ from trustkit.remote.refusals import printable, refusal
 from trustkit.remote.trust import bounded, key_of, multipart, versions_of
 
 CONVERT_SECONDS = 300.0
+
+Read = TypeVar("Read")
 
 
 class HttpConversions:
@@ -36,11 +38,7 @@ class HttpConversions:
     def conversion(self, gun: Gun, *, prepare: bool = False) -> Conversion:
         """As ``ConversionService.conversion``; raises Garbage for an answer that says something else."""
         answer = self._ask(gun, "POST", "/keys", body=b"{}") if prepare else self._ask(gun, "GET", "")
-        told = json_object(answer, gun.host)
-        try:
-            return _conversion(told)
-        except (KeyError, ValueError, TypeError, AttributeError, KeyUnsupported) as error:
-            raise Garbage(f"{gun.host} doesn't say how far a conversion is.") from error
+        return _told(_conversion, answer, gun)
 
     def convert(self, gun: Gun, tuf: Mapping[str, bytes], docker: Mapping[str, bytes]) -> Mapping[str, int]:
         """As ``ConversionService.convert``.
@@ -59,13 +57,31 @@ class HttpConversions:
         most = MAX_BYTES.get(role, MAX_BYTES["targets"])
         return self._notary.fetch(gun, f"{role}.json", most)
 
+    def docker_side(self, gun: Gun) -> DockerSide | None:
+        """As ``DockerSides.docker_side``; raises Garbage for an answer that says something else."""
+        return _told(_docker_side, self._ask(gun, "GET", "/docker", actions=("pull",)), gun)
+
+    def end_docker(self, gun: Gun) -> DockerSide:
+        """As ``ConversionService.end_docker``; raises Garbage where what ended isn't told."""
+        side = _told(_docker_side, self._ask(gun, "POST", "/docker", body=b"{}"), gun)
+        if side is None:
+            raise Garbage(f"{gun.host} doesn't say what ended.")
+        return side
+
     def _ask(
-        self, gun: Gun, method: str, tail: str, *, body: bytes | None = None, kind: str = "application/json"
+        self,
+        gun: Gun,
+        method: str,
+        tail: str,
+        *,
+        body: bytes | None = None,
+        kind: str = "application/json",
+        actions: Sequence[str] = ("pull", "push", "sign"),
     ) -> Response:
         answer = self._sessions(gun.host).request(
             method,
             f"/v2/{gun}/_trust/convert{tail}",
-            scope=scope(gun, "pull", "push", "sign"),
+            scope=scope(gun, *actions),
             headers={"Content-Type": kind} if body is not None else None,
             body=body,
             total=CONVERT_SECONDS,
@@ -75,6 +91,14 @@ class HttpConversions:
         return answer
 
 
+def _told(read: Callable[[Mapping[str, Any]], Read], answer: Response, gun: Gun) -> Read:
+    told = json_object(answer, gun.host)
+    try:
+        return read(told)
+    except (KeyError, ValueError, TypeError, AttributeError, KeyUnsupported) as error:
+        raise Garbage(f"{gun.host} doesn't say how far a conversion is.") from error
+
+
 def _conversion(told: Mapping[str, Any]) -> Conversion:
     keys = {role: key_of(value) for role, value in told.get("keys", {}).items()}
     if keys and set(keys) != set(ONLINE):
@@ -82,21 +106,19 @@ def _conversion(told: Mapping[str, Any]) -> Conversion:
     check_keys(keys.values())
     if told["format"] not in ("tuf", "docker"):
         raise ValueError("format")
-    former = told.get("docker") or {}
-    return Conversion(
-        told["format"],
-        keys,
-        bounded(told.get("last", {})),
-        _moment(told.get("converted")),
-        _moment(former.get("until")),
-        _moment(former.get("ended")),
-        printable(str(former.get("reason", ""))),
-    )
+    return Conversion(told["format"], keys, bounded(told.get("last", {})), _docker_side(told))
 
 
-def _moment(text: object) -> datetime | None:
-    if text is None:
+def _docker_side(told: Mapping[str, Any]) -> DockerSide | None:
+    if told.get("docker") is None:
         return None
+    side = told["docker"]
+    ended = None if side.get("ended") is None else _moment(side["ended"])
+    reason = printable(str(side.get("reason", "")))
+    return DockerSide(_moment(told["converted"]), _moment(side["until"]), ended, reason)
+
+
+def _moment(text: object) -> datetime:
     moment = datetime.fromisoformat(str(text))
     if moment.tzinfo is None:
         raise ValueError("a moment without a zone")

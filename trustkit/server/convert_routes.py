@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from trustkit.authority.convert import Conversions, ConversionState
 from trustkit.authority.publish import Requester
 from trustkit.core.names import Gun
+from trustkit.core.ports.former import FormerRecord
 from trustkit.errors import Malformed, UsageError
 from trustkit.gateway.exchange import Exchange
 from trustkit.server.multipart import MAX_BINNED
@@ -45,22 +46,30 @@ class ConvertRoutes:
         versions = await self._conversions.convert(gun, parts["tuf"], parts["docker"], who)
         await _reply(exchange, {"versions": dict(versions)})
 
+    async def docker(self, exchange: Exchange, gun: Gun) -> None:
+        """What docker reads of a collection that was converted, for whoever may read it."""
+        await _reply(exchange, _former(await self._conversions.former(gun)))
+
+    async def end_docker(self, exchange: Exchange, gun: Gun, who: Requester) -> None:
+        """Ends that."""
+        await _reply(exchange, _former(await self._conversions.end(gun, who)))
+
 
 def _state(state: ConversionState) -> dict[str, object]:
-    former = state.former
     body: dict[str, object] = {"format": state.record.format}
     if state.keys:
         body["keys"] = {role: public_key(key) for role, key in state.keys.items()}
     if state.last:
         body["last"] = dict(state.last)
-    if former is not None:
-        body["converted"] = former.converted.isoformat()
-        body["docker"] = {
-            "until": former.until.isoformat(),
-            "ended": None if former.ended is None else former.ended.isoformat(),
-            "reason": former.reason,
-        }
-    return body
+    return body | (_former(state.former) if state.former else {})
+
+
+def _former(record: FormerRecord | None) -> dict[str, object]:
+    if record is None:
+        return {"converted": None, "docker": None}
+    ended = None if record.ended is None else record.ended.isoformat()
+    docker = {"until": record.until.isoformat(), "ended": ended, "reason": record.reason}
+    return {"converted": record.converted.isoformat(), "docker": docker}
 
 
 async def _reply(exchange: Exchange, body: Mapping[str, object]) -> None:

@@ -160,8 +160,15 @@ class TrustRoutes:
         await exchange.reply(200, [JSON, NO_CACHE], json.dumps({"versions": dict(versions)}).encode())
 
     async def _convert(self, exchange: Exchange, route: Convert, caller: Caller) -> None:
+        if route.docker and exchange.method == "GET":
+            await self._admit(caller, route.gun, Operation.READ_TRUST)
+            await self._conversions.docker(exchange, route.gun)
+            return
         await self._admit(caller, route.gun, Operation.PUBLISH)
         who = requester(exchange, caller)
+        if route.docker:
+            await self._conversions.end_docker(exchange, route.gun, who)
+            return
         if route.keys or exchange.method == "GET":
             await self._conversions.state(exchange, route.gun, who, make=route.keys)
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tuf.api.metadata import Metadata, Root
+from tuf.api.metadata import Metadata, MetaFile, Root, Timestamp
 
 from trustkit.core.formats.docker.files import read
 from trustkit.core.formats.docker.keys import DockerKey, canonical_ids, from_tuf, key_of
@@ -20,6 +20,14 @@ from trustkit.core.ports.remote import Pin
 from trustkit.core.records import dataclass
 from trustkit.core.roots import check_gun, check_root_keys, check_threshold, root_signers
 from trustkit.errors import KeyUnsupported, Malformed, Rejected
+
+NOTHING = MetaFile(1, 1, {"sha256": "00" * 32, "sha512": "00" * 64})
+"""A snapshot that nobody has: the last timestamp of a side that ended names it."""
+
+
+def is_end(timestamp: bytes) -> bool:
+    """Whether a timestamp ends its side for whoever has taken it; nothing else of it is verified."""
+    return read(timestamp, Timestamp).signed.snapshot_meta.hashes == NOTHING.hashes
 
 
 def mark_last(root: Root) -> None:
