@@ -97,6 +97,31 @@ def test_many_names_from_one_address_are_no_way_round() -> None:
     limiter.take("one-more", THERE, NOW)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("unix", "unix", True),
+        ("", "unix", False),
+    ],
+)
+def test_whoever_has_a_network_of_ipv6_has_no_more_tries_than_others(one: str, other: str, *, same: bool) -> None:
+    """2**64 addresses are one subscriber's: each with tries of its own would be no limit."""
+    limiter = LoginLimiter()
+    for _ in range(ONE_PRINCIPAL.burst):
+        limiter.take("alice", one, NOW)
+    if same:
+        with pytest.raises(RateLimited):
+            limiter.take("alice", other, NOW)
+    else:
+        limiter.take("alice", other, NOW)
+
+
 @pytest.mark.parametrize("name", ["nobody", "Not A Name", "x" * 500, ""])
 def test_names_that_do_not_exist_are_limited_like_others(play: Play, name: str) -> None:
     async def scene(it: Scene) -> None:
@@ -110,7 +135,7 @@ def test_names_that_do_not_exist_are_limited_like_others(play: Play, name: str) 
 def test_the_limiters_memory_is_bounded() -> None:
     limiter = LoginLimiter()
     for number in range(KEPT_BUCKETS + 500):
-        limiter.take("alice", f"2001:db8::{number:x}", NOW)
+        limiter.take("alice", f"2001:db8:{number:x}::1", NOW)
     assert len(limiter._buckets) <= KEPT_BUCKETS
 
 

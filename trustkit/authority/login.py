@@ -13,11 +13,13 @@ from trustkit.authority.freshness import Freshness
 from trustkit.authority.passwords import Passwords
 from trustkit.authority.ratelimit import LoginLimiter
 from trustkit.authority.scopes import Granting, Scope, parse_scopes
+from trustkit.authority.sharedlimit import SharedLimiter
 from trustkit.authority.tokens import Access, IssuedToken, TokenIssuer
 from trustkit.core.names import Host, PrincipalName
+from trustkit.core.ports.failures import Failures
 from trustkit.core.ports.service import PrincipalRecord, RefreshRecord, Store, Transaction
 from trustkit.core.stamps import Stamp
-from trustkit.errors import InvalidName, LoginRequired, Malformed
+from trustkit.errors import InvalidName, LoginRequired, Malformed, TrustkitError
 
 REFRESH_LIFE = timedelta(days=30)
 REFRESH_PREFIX = "tkr_"
@@ -69,6 +71,7 @@ class TokenService:
         services: by audience, whether it is a registry that clients reach without the gate (TRUST 7.5).
         hosts: the service's public names, which scopes may carry.
         fresh: says how long what a refresh token gets is remembered; None remembers nothing.
+        failures: where failed logins are counted beside other processes; None where there is this one alone.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class TokenService:
         clock: Callable[[], datetime],
         limiter: LoginLimiter | None = None,
         fresh: Freshness | None = None,
+        failures: Failures | None = None,
     ) -> None:
         self._store = store
         self._issuer = issuer
@@ -89,6 +93,7 @@ class TokenService:
         self._granting = {name: Granting(frozenset(hosts), direct) for name, direct in services.items()}
         self._clock = clock
         self._limiter = limiter or LoginLimiter()
+        self._shared = SharedLimiter(failures, self._limiter) if failures else None
         self._fresh = fresh
         self._decided: OrderedDict[tuple[bytes, str, tuple[Scope, ...]], _Decided] = OrderedDict()
 
@@ -157,11 +162,20 @@ class TokenService:
         return granting, parse_scopes(request.scopes)
 
     async def _authenticate(self, request: TokenRequest, name: str, password: str) -> PrincipalRecord:
+        """Counts the attempt before it is checked here, and everywhere before it is said to have failed."""
         self._limiter.take(name, request.source, self._clock())
-        record = await self._find(name)
-        if not await self._passwords.check(record.password_hash if record else None, password):
-            raise _wrong()
-        if record is None or record.disabled:
+        try:
+            if self._shared:
+                await self._shared.before(name, request.source)
+            record = await self._find(name)
+        except TrustkitError:
+            self._limiter.give_back(name, request.source, self._clock())
+            raise
+        matches = await self._passwords.check(record.password_hash if record else None, password)
+        right = matches and record is not None and not record.disabled
+        if self._shared:
+            await self._shared.after(name, request.source, right=right)
+        if record is None or not right:
             raise _wrong()
         self._limiter.give_back(name, request.source, self._clock())
         return record

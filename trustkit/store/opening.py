@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from trustkit.core.ports.changes import Changes
+from trustkit.core.ports.failures import Failures
 from trustkit.core.ports.service import Store
 from trustkit.errors import InvalidSetting
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:  # loaded where one is used: SQLite needs no psycopg
 
 class OpenStore(Store, Changes, Protocol):
     """A store that somebody has to close, and that tells of commits."""
+
+    @property
+    def failures(self) -> Failures | None:
+        """Where failed logins are counted for all replicas; None where there is one process alone."""
+        ...
 
     async def close(self) -> None:
         """Closes every connection; the store can't be used afterwards."""

@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 from trustkit.errors import StateError
 from trustkit.store.postgres.address import Address
 from trustkit.store.postgres.foreign import mapped, ours, reason
-from trustkit.store.postgres.kept import COLUMNS, NOTES, QUIET, TABLES, noted, sorted_by_bytes, triggers
+from trustkit.store.postgres.kept import COLUMNS, FAILURES, NOTES, QUIET, TABLES, noted, sorted_by_bytes, triggers
 from trustkit.store.postgres.locks import CHANGEFEED, MIGRATION
 from trustkit.store.postgres.session import Unconnected, connect
 from trustkit.store.upgrade import REVISION, upgrade
@@ -138,7 +138,7 @@ def _migrate(connection: Connection) -> None:
     upgrade(connection)
     for column in connection.exec_driver_sql(COLUMNS).all():
         connection.exec_driver_sql(sorted_by_bytes(*column))
-    for statement in [*triggers(CHANGEFEED), NOTES]:
+    for statement in [*triggers(CHANGEFEED), NOTES, FAILURES]:
         connection.exec_driver_sql(statement.replace("%", "%%"))
     for table, of_collections in connection.exec_driver_sql(TABLES).all():
         for statement in noted(table, of_collections=of_collections) if table not in QUIET else ():
