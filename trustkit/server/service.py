@@ -138,9 +138,9 @@ class Service:
         backend = await self._backend(stack, issuer, frozenset(services))
         challenges = Challenges(scheme=settings.scheme, hosts=hosts, service=name)
         verifier = TokenVerifier(kept.tokens.certificate, issuer=name, audience=name, clock=clock)
-        fresh = kept.memory.fresh
+        store, memory, fresh, failures = kept.store, kept.memory, kept.memory.fresh, kept.store.failures
         login = TokenService(
-            kept.store, issuer, Passwords(), services=services, hosts=hosts, clock=clock, fresh=fresh
+            store, issuer, Passwords(), services=services, hosts=hosts, clock=clock, fresh=fresh, failures=failures
         )
         metrics = None
         if settings.metrics:

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
-from trustkit.core.ports.changes import Changed
+from trustkit.core.ports.changes import Changed, Listener
+from trustkit.core.ports.failures import Failures
 from trustkit.core.ports.service import Scope
 from trustkit.errors import InvalidSetting
 from trustkit.store.foreign import mapped
@@ -44,8 +45,8 @@ class SqlStore:
         self._engine = engine
         self._threads = ThreadPoolExecutor(READERS + 1, thread_name_prefix="store")
         self._readers = asyncio.Semaphore(READERS)
-        self._turn = asyncio.Lock()
-        self._watch = Watch(Path(engine.url.database or ""))
+        self._writer = Writer(_engine(path, 1, begin="BEGIN IMMEDIATE"), path, self._threads)
+        self.failures: Failures | None = None
 
     def __repr__(self) -> str:
         return f"SqlStore({self._engine.url.render_as_string(hide_password=True)})"

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 from trustkit.errors import StateError
 from trustkit.store.foreign import mapped
 
-REVISION = "0007"
+REVISION = "0008"
 """The newest revision of ``migrations/versions``."""
 
 

@@ -55,7 +55,12 @@ END $$
 """A note of each change that a replica may remember something of; a crash empties the table, and breaks all lines."""
 ENDING = "refresh_tokens"
 """A table of which a replica remembers what is there: a row that comes changes nothing, one that goes may do so."""
-QUIET = frozenset({"alembic_version", "moves", "audit", "changefeed", "files", "heads"})
+FAILURES = """
+CREATE UNLOGGED TABLE IF NOT EXISTS failed_logins (key bytea PRIMARY KEY, until timestamptz NOT NULL);
+CREATE INDEX IF NOT EXISTS failed_logins_until ON failed_logins (until);
+"""
+"""Until when failed logins count, at all replicas; a file of SQLite has one service, which remembers them."""
+QUIET = frozenset({"alembic_version", "moves", "failed_logins", "audit", "changefeed", "files", "heads"})
 """Tables whose changes are in no replica's memory, or come with one of their collection."""
 
 TABLES = """

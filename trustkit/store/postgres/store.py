@@ -18,6 +18,7 @@ from trustkit.core.ports.changes import Changed
 from trustkit.core.ports.service import Scope
 from trustkit.errors import DatabaseUnavailable, OutcomeUnknown, StateError
 from trustkit.store.postgres.address import Address
+from trustkit.store.postgres.failures import PostgresFailures
 from trustkit.store.postgres.foreign import AGAIN, mapped
 from trustkit.store.postgres.locks import TO_READ, TURN_SECONDS, name_of, to_write
 from trustkit.store.postgres.moves import Moves
@@ -49,6 +50,7 @@ class PostgresStore:
         self._compiler = Compiler()
         self._pool = Pool(self._connect, CONNECTIONS, patience.connection)
         self._moves = Moves(self._connect)
+        self.failures = PostgresFailures(self._in_transaction, self._commit, patience)
         self._writers = asyncio.Semaphore(WRITERS)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -83,9 +85,14 @@ class PostgresStore:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[SqlTransaction]:
         """A consistent view of one moment, in which nothing can be changed."""
-        connection = await self._begun(TO_READ, self._patience.begin)
-        try:
+        async with self._in_transaction(TO_READ) as connection:
             yield SqlTransaction(PostgresStatements(connection, self._compiler, self._patience))
+
+    @asynccontextmanager
+    async def _in_transaction(self, begin: str) -> AsyncIterator[AsyncConnection[Any]]:
+        connection = await self._begun(begin, self._patience.begin)
+        try:
+            yield connection
         finally:
             await self._end(connection)
 
