@@ -45,7 +45,8 @@ class SqlStore:
         self._engine = engine
         self._threads = ThreadPoolExecutor(READERS + 1, thread_name_prefix="store")
         self._readers = asyncio.Semaphore(READERS)
-        self._writer = Writer(_engine(path, 1, begin="BEGIN IMMEDIATE"), path, self._threads)
+        self._turn = asyncio.Lock()
+        self._watch = Watch(Path(engine.url.database or ""))
         self.failures: Failures | None = None
 
     def __repr__(self) -> str:
