@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
-from trustkit.core.ports.changes import Changed, Listener
+from trustkit.core.ports.changes import Changed
 from trustkit.core.ports.failures import Failures
 from trustkit.core.ports.service import Scope
 from trustkit.errors import InvalidSetting
