@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 from trustkit.errors import StateError
 from trustkit.store.foreign import mapped
 
-REVISION = "0008"
+REVISION = "0009"
 """The newest revision of ``migrations/versions``."""
 
 

@@ -5,6 +5,8 @@ What is kept for good (TRUST 3.4, 3.5, 8.4) is kept by triggers, which the migra
 
 from __future__ import annotations
 
+from trustkit.store.postgres.needed import KEEP_NEEDED
+
 KEPT = (
     ("audit", "UPDATE"),
     ("audit", "DELETE"),
@@ -53,13 +55,13 @@ BEGIN
 END $$
 """
 """A note of each change that a replica may remember something of; a crash empties the table, and breaks all lines."""
-ENDING = "refresh_tokens"
-"""A table of which a replica remembers what is there: a row that comes changes nothing, one that goes may do so."""
 FAILURES = """
 CREATE UNLOGGED TABLE IF NOT EXISTS failed_logins (key bytea PRIMARY KEY, until timestamptz NOT NULL);
 CREATE INDEX IF NOT EXISTS failed_logins_until ON failed_logins (until);
 """
 """Until when failed logins count, at all replicas; a file of SQLite has one service, which remembers them."""
+ENDING = "refresh_tokens"
+"""A table of which a replica remembers what is there: a row that comes changes nothing, one that goes may do so."""
 QUIET = frozenset({"alembic_version", "moves", "failed_logins", "audit", "changefeed", "files", "heads"})
 """Tables whose changes are in no replica's memory, or come with one of their collection."""
 
@@ -89,6 +91,7 @@ def triggers(changefeed_lock: int) -> list[str]:
         made.append(
             f"CREATE TRIGGER {name} BEFORE {verbs} ON {table} FOR EACH STATEMENT EXECUTE FUNCTION keep_for_good()"
         )
+    made += KEEP_NEEDED
     made.append("DROP TRIGGER IF EXISTS in_order ON changefeed")
     made.append(
         "CREATE TRIGGER in_order BEFORE INSERT ON changefeed FOR EACH STATEMENT "
