@@ -18,9 +18,11 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from trustkit import __version__
 from trustkit.authority.expiry import Expiry
+from trustkit.authority.prunerounds import Round
 from trustkit.authority.renew import RenewalReport
 from trustkit.errors import NotFound, TrustkitError
 from trustkit.gateway.exchange import ClientGone, Exchange, Receive, Scope, Send
+from trustkit.server.historymetrics import of_round
 from trustkit.server.problems import refuse
 
 log = logging.getLogger("trustkit.service")
@@ -51,6 +53,7 @@ class Metrics(Collector):
         report: the last renewal round.
         expiry: what expires when.
         kept: what reads were answered from memory.
+        pruned: the last round of pruning, of whichever replica.
     """
 
     def __init__(
@@ -59,8 +62,9 @@ class Metrics(Collector):
         report: Callable[[], RenewalReport],
         expiry: Callable[[], Awaitable[Expiry]],
         kept: Callable[[], Kept] = lambda: ({}, 0),
+        pruned: Callable[[], Awaitable[Round | None]] | None = None,
     ) -> None:
-        self._report, self._expiry, self._kept = report, expiry, kept
+        self._report, self._expiry, self._kept, self._pruned = report, expiry, kept, pruned
         self._requests: Counter[tuple[str, str, str]] = Counter()
         self._seconds: dict[str, _Histogram] = {}
         self._publishes = Counter(dict.fromkeys(PUBLISHES, 0))
@@ -69,6 +73,7 @@ class Metrics(Collector):
         self._renewals = Counter(dict.fromkeys(RENEWALS, 0))
         self._slugs = frozenset(_slugs(TrustkitError))
         self._expires: Expiry | None = None
+        self._round: Round | None = None
         self._registry = CollectorRegistry()
         for make in (ProcessCollector, PlatformCollector, GCCollector):
             make(registry=self._registry)
@@ -111,9 +116,10 @@ class Metrics(Collector):
         """Everything in Prometheus's text format 0.0.4; without what the database says, where it can't be read."""
         try:
             self._expires = await self._expiry()
+            self._round = await self._pruned() if self._pruned else None
         except TrustkitError as error:
-            log.error("metrics go without expiries: %s", error.message)
-            self._expires = None
+            log.error("metrics go without what the database says: %s", error.message)
+            self._expires = self._round = None
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
@@ -144,6 +150,8 @@ class Metrics(Collector):
         yield GaugeMetricFamily(name, about, value=self._report().at.timestamp())
         if self._expires is not None:
             yield from _of_collections(self._expires)
+        if self._round is not None:
+            yield from of_round(self._round)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing beforehand: registering has to read no report."""

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from trustkit.asgi.listen import DRAIN_SECONDS, bind, serve
 from trustkit.asgi.quick import Quick
@@ -18,6 +17,7 @@ from trustkit.authority.notary import Notary
 from trustkit.authority.notary_publish import NotaryPublishing
 from trustkit.authority.passwords import Passwords
 from trustkit.authority.proposals import Proposing
+from trustkit.authority.prunerounds import last_round
 from trustkit.authority.renew import Renewal
 from trustkit.authority.reset import Resetting
 from trustkit.authority.rotation import Rotation
@@ -35,6 +35,7 @@ from trustkit.gateway.app import RegistryGateway, Trust
 from trustkit.gateway.backend import Backend
 from trustkit.gateway.embedded import EmbeddedRegistry
 from trustkit.server.callers import Callers, Challenges
+from trustkit.server.certificate import write_certificate
 from trustkit.server.convert_routes import ConvertRoutes
 from trustkit.server.health import Health
 from trustkit.server.metrics import Metrics
@@ -42,6 +43,7 @@ from trustkit.server.notary_routes import NotaryRoutes
 from trustkit.server.online import Online, open_online, try_devices
 from trustkit.server.others import others
 from trustkit.server.proposal_routes import ProposalRoutes
+from trustkit.server.pruning import start_pruning
 from trustkit.server.remembered import Remembered
 from trustkit.server.settings import ServeSettings
 from trustkit.server.sockets import open_blob_socket, open_metrics, shown
@@ -144,8 +146,12 @@ class Service:
         )
         metrics = None
         if settings.metrics:
-            memory = kept.memory
-            metrics = Metrics(report=lambda: online.renewal.report, expiry=memory.expiries.now, kept=memory.kept)
+            metrics = Metrics(
+                report=lambda: online.renewal.report,
+                expiry=memory.expiries.now,
+                kept=memory.kept,
+                pruned=lambda: last_round(store),
+            )
         trust = _trust(Switches(kept.store, clock=clock, fresh=fresh), kept.memory.views)
         uploads = Uploads()
         gateway = RegistryGateway(backend, trust=trust, challenge=challenges)
@@ -190,12 +196,13 @@ class Service:
         if settings.forge:
             settings.forge.check()
         tokens = await TokenKeys.open(store, sealer, issuer=name, now=clock())
-        _write_certificate(settings.data_dir / "token-ca.crt", tokens.pem)
+        write_certificate(settings.data_dir / "token-ca.crt", tokens.pem)
         if settings.trust_only:
             await self._default_trust_only(store)
         memory = Remembered.of(store, clock=clock, limit=settings.read_cache)
         following = asyncio.create_task(memory.fresh.follow(store))
         stack.callback(following.cancel)
+        start_pruning(stack, store, clock=clock)
         return _Kept(store, sealer, tokens, memory)
 
     def _trust_routes(
@@ -288,13 +295,3 @@ def _trust(switches: Switches, views: Views) -> Trust:
         return await views.view(repository)
 
     return Trust(trust_only=switches.trust_only, view=view, standing=views.standing, now=clock)
-
-
-def _write_certificate(path: Path, pem: bytes) -> None:
-    """The CA certificate for a registry's rootcertbundle; public, and replaced whole."""
-    if path.exists() and path.read_bytes() == pem:
-        return
-    temporary = path.with_suffix(".new")
-    temporary.write_bytes(pem)
-    temporary.chmod(0o644)
-    temporary.replace(path)
