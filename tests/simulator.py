@@ -58,7 +58,7 @@ class Publisher:
     @property
     def state(self) -> State:
         stored = {role: data for role, data in self.files.items() if role not in ("snapshot", "timestamp")}
-        return State(self.gun, stored, self.online)
+        return State(self.gun, stored, self.online, snapshot=self.files.get("snapshot"))
 
     def signed(self, *signers: Signer) -> dict[str, Signer]:
         return {signer.public_key.keyid: signer for signer in signers}

@@ -18,7 +18,6 @@ from trustkit.authority.dropping import require_free, use_up
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import IN_LOOP_BYTES, Publishing, Requester, admit_publisher
 from trustkit.authority.stored import judged, state_of
-from trustkit.core.delegations import read_delegations
 from trustkit.core.formats.tuf1 import read, role_kind
 from trustkit.core.judge import Accepted, State, judge_start
 from trustkit.core.lifetimes import Lifetimes
@@ -26,7 +25,8 @@ from trustkit.core.names import Gun
 from trustkit.core.needs import Lack, Need, needs_of
 from trustkit.core.ports.proposals import OpenProposal, ProposedFile
 from trustkit.core.ports.service import AuditRow, Store, StoredFile, Transaction
-from trustkit.core.proposals import Proposal, attributing, merged, proposal_id, stripped
+from trustkit.core.proposals import Proposal, merged, proposal_id, stripped
+from trustkit.core.saidbins import attributing
 from trustkit.errors import Conflict, Failed, NotFound, NotTrusted, ProposalStale, Rejected, TooLarge
 
 MAX_DROPPED = 256
@@ -63,7 +63,8 @@ class _Now:
     def needs(self, accepted: Accepted, role: str) -> list[Need]:
         """Who has to sign a role's file in the state that an upload makes."""
         old = read(self.current["root"].data, role_kind("root")).signed
-        return needs_of(role, old_root=old, root=accepted.root.signed, targets=accepted.targets.signed)
+        root, targets, holder = accepted.root.signed, accepted.targets.signed, accepted.holders.get(role)
+        return needs_of(role, old_root=old, root=root, targets=targets, holder=holder)
 
 
 class Proposing:
@@ -119,7 +120,7 @@ class Proposing:
             await _require_room(tx, gun, upload)
             files = {role: accepted.file(role) for role in sorted(upload)}
             kept = {role: stripped(file, now.needs(accepted, role)) for role, file in files.items()}
-            identifier = proposal_id(files, read_delegations(accepted.targets.signed, accepted.root.signed))
+            identifier = proposal_id(files, accepted.places)
             opened = OpenProposal(identifier, now.at, who.principal, _proposed(files, kept))
             await tx.proposals.add(gun, opened)
             await tx.audit.append(_row(now, who, "proposal-opened", opened, accepted))
@@ -185,8 +186,7 @@ class Proposing:
 
     @staticmethod
     def _merged(now: _Now, found: OpenProposal, before: Accepted, upload: Mapping[str, bytes]) -> Mapping[str, bytes]:
-        after = read_delegations(before.targets.signed, before.root.signed)
-        if strange := sorted(set(upload) - set(found.files) - attributing(after)):
+        if strange := sorted(set(upload) - set(found.files) - attributing(before.places, upload)):
             raise Rejected(f"Proposal {found.id} has no {strange[0][:64]!r}.")
         whole, added = {role: data for role, data in upload.items() if role not in found.files}, 0
         for role in found.files:

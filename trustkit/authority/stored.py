@@ -51,7 +51,15 @@ async def state_of(
     files = {role: file.data for role, file in current.items() if role not in ONLINE}
     ceilings = await tx.upkeep.jumps(gun) if files else {}
     return State(
-        gun, files, online, pending=pending, consumed=consumed, dropped=dropped, ceilings=ceilings, whole=whole
+        gun,
+        files,
+        online,
+        pending=pending,
+        consumed=consumed,
+        dropped=dropped,
+        ceilings=ceilings,
+        whole=whole,
+        snapshot=current["snapshot"].data if "snapshot" in current else None,
     )
 
 

@@ -83,7 +83,7 @@ class ConvertSigning:
             files[role] = self._signed(file, signers[by])
         for role, file in made.attributions.items():
             assert made.delegations is not None  # noqa: S101 - it has the role
-            own = made.delegations.get(role)
+            own = made.delegations.get(made.said.get(role, role))
             here = usable(self._keys, role, own.key_ids if own else ())
             if here:
                 files[role] = self._signed(file, here[:1])

@@ -24,6 +24,7 @@ from trustkit.core.needs import signers_of
 from trustkit.core.ports.keys import KeyInfo, KeyStore
 from trustkit.core.ports.proposing import ProposalService
 from trustkit.core.proposals import Proposal
+from trustkit.core.saidbins import said_in
 from trustkit.errors import Conflict, Expired, ProposalStale
 
 
@@ -177,8 +178,8 @@ class Proposals:
         of_releases = [infos for role, infos in chosen.items() if places.granting(role) == RELEASES]
         for key_id, info in {key_id: info for infos in of_releases for key_id, info in infos.items()}.items():
             attributes = delegations.attributions.get(key_id) if delegations else None
-            if attributes and attributes.name not in files and (role := draft.attribute(key_id)):
-                signing[role] = {key_id: info}
+            if attributes and attributes.name not in {said_in(role, draft.said) or role for role in files}:
+                signing |= {role: {key_id: info} for role in draft.attribute(key_id, self._publisher.growth)}
         signers = {info.id: self._keys.unlock(info) for infos in signing.values() for info in infos.values()}
         payloads = draft.changed
         return {role: sign(payloads[role], {k: signers[k] for k in infos}) for role, infos in signing.items()}

@@ -64,8 +64,9 @@ class Publisher:
         self._sleep = sleep
         self._say = say
         self._found = Founding(service, keys, lifetimes=lifetimes, say=say)
-        self._sign = Signing(keys)
-        self._growth = growth or Growth()
+        self.growth = growth or Growth()
+        """When collections are put into hash bins."""
+        self._sign = Signing(keys, self.growth)
 
     def require(self, gun: Gun) -> None:
         """Raises RoleMissing, LoginRequired and the like before anything is made or asked for (TRUST 8.1)."""
@@ -118,13 +119,13 @@ class Publisher:
             def edit(draft: Draft) -> None:
                 change.edit(draft)
                 if leave is not Leave.ALWAYS:
-                    grow(draft, self._keys, self._growth, self._say)
+                    grow(draft, self._keys, self.growth, self._say)
 
             read = partial(self._trust.under, tags=change.near)
             return self.change(gun, edit, check=change.check, base=base, leave=leave, read=read)
         if not found or leave is Leave.ALWAYS:
             raise NoCollection(f"Nothing is signed under {gun}.")
-        if 0 < self._growth.above < len(change.put):  # more than one file is for: first the collection, then the tags
+        if 0 < self.growth.above < len(change.put):  # more than one file is for: first the collection, then the tags
             self._publish_first(gun, Change(), root_key)
             return self.publish(gun, change, root_key=root_key, leave=leave)
         return Outcome(self._publish_first(gun, change, root_key))

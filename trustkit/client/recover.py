@@ -20,6 +20,7 @@ from trustkit.core.bins import check_named
 from trustkit.core.delegations import TARGETS
 from trustkit.core.difference import Difference, difference
 from trustkit.core.draft import Draft
+from trustkit.core.draftfiles import carries
 from trustkit.core.formats.tuf1 import MAX_BYTES, meta_version, read
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
@@ -27,7 +28,7 @@ from trustkit.core.ports.keys import KeyStore
 from trustkit.core.ports.remote import KeptMetadata, TrustService
 from trustkit.core.roots import check_gun, check_threshold
 from trustkit.core.view import SignedView
-from trustkit.errors import BadVersion, Conflict, NoCollection, NotFound, StateError
+from trustkit.errors import BadVersion, Conflict, NoCollection, NotFound, Rejected, StateError
 
 FARTHEST = 2_000_000
 """How far above what is known here a service's ceiling may lie; an operator's jump goes a million at most."""
@@ -116,9 +117,10 @@ class PutBackLost:
         meta = read(files["snapshot"], Snapshot).signed.meta
         delegated = {role.name for role in draft.delegations.roles} if draft.delegations else set()
         delegated |= _bins_of(draft)
+        since = {name: ceilings.get(role, 0) for name, role in _said_of(draft).items() if meta_version(meta, name)}
         left: dict[str, tuple[str, ...]] = {}
-        for role, ceiling in sorted(ceilings.items()):
-            if role != "targets" and role not in delegated:
+        for role, ceiling in sorted({**since, **ceilings}.items()):
+            if (role != "targets" and role not in delegated) or not ceiling:
                 continue
             known = meta_version(meta, role) or 0
             if not known < ceiling <= known + FARTHEST:
@@ -171,12 +173,27 @@ class PutBackLost:
             if served.signed.version != version:
                 raise BadVersion(f"The service's {name} of {gun} is of version {served.signed.version}.")
             found[name] = data
+        for name, role in _said_of(draft).items():
+            if draft.targets(name) is None and (known := meta_version(meta, name)):
+                found |= self._said_as_it_was(gun, name, known, draft.targets(role))
         if lost:
             raise StateError(
                 f"{lost} of the hash bins of {gun} are not here as they were last, and the service has lost them.",
                 hint="Run it where these tags were signed, or where the newest state was read whole, as by inspect.",
             )
         return found
+
+    def _said_as_it_was(self, gun: Gun, name: str, version: int, head: Targets | None) -> Mapping[str, bytes]:
+        """A bin in which a signer says what it signed, if the service has it as it was: it grants no trust."""
+        try:
+            data = self._service.fetch(gun, f"{version}.{name}.json", MAX_BYTES[TARGETS])
+            served = read(data, Targets, f"{name}.json")
+            check_gun(served.signed, gun)
+            check_named(name, served.signed)
+        except (NotFound, Rejected):
+            return {}
+        there = served.signed.version == version and head is not None and carries(head, name, served, data)
+        return {name: data} if there else {}
 
     def _publish(self, gun: Gun, files: Mapping[str, bytes], upload: Mapping[str, bytes]) -> None:
         """Publishes; where the service lost the newest root, too, that one goes with it."""
@@ -192,4 +209,9 @@ class PutBackLost:
 
 def _bins_of(draft: Draft) -> frozenset[str]:
     bins = draft.places.bins
-    return frozenset(bins.names if bins else ())
+    return frozenset((*(bins.names if bins else ()), *_said_of(draft)))
+
+
+def _said_of(draft: Draft) -> Mapping[str, str]:
+    """The bins that signers may have, each with its role."""
+    return {name: role for role, bins in draft.said.items() for name in bins.names}

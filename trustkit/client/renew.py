@@ -175,9 +175,11 @@ class Renew:
 
 
 def renew(draft: Draft, roles: Collection[str]) -> None:
-    """Has the draft sign these roles anew, their contents as they are; with a holder of hash bins all of them."""
+    """Has the draft sign these roles anew, their contents as they are; with who has hash bins all of them."""
     bins = draft.places.bins
-    for role in [*roles, *(bins.names if bins and bins.holder in roles else ())]:
+    said = [name for role, theirs in draft.said.items() if role in roles for name in theirs.names]
+    said = [name for name in said if draft.targets(name)]
+    for role in [*roles, *(bins.names if bins and bins.holder in roles else ()), *said]:
         if role == "root":
             draft.edit_root()
         elif draft.targets(role) is not None:

@@ -11,6 +11,7 @@ from trustkit.client.holding import lacking, usable
 from trustkit.core.delegations import Kind
 from trustkit.core.draft import Draft
 from trustkit.core.formats.tuf1 import sign
+from trustkit.core.growth import Growth
 from trustkit.core.needs import Need
 from trustkit.core.ports.keys import KeyInfo, KeyStore
 from trustkit.errors import KeyProblem
@@ -34,10 +35,15 @@ class SignedDraft:
 
 
 class Signing:
-    """Signs drafts with the keys of one store."""
+    """Signs drafts with the keys of one store.
 
-    def __init__(self, keys: KeyStore) -> None:
+    Args:
+        growth: when what a signer says that it signed is put into bins.
+    """
+
+    def __init__(self, keys: KeyStore, growth: Growth | None = None) -> None:
         self._keys = keys
+        self._growth = growth or Growth()
 
     def __call__(self, draft: Draft, *, spare: bool = False) -> SignedDraft:
         """Signs every changed file with as many of the keys here as it needs.
@@ -90,9 +96,7 @@ class Signing:
         places = draft.places
         signing = [infos for role, infos in chosen.items() if places.granting(role) == delegations.releases.name]
         for key_id, info in {key_id: info for infos in signing for key_id, info in infos.items()}.items():
-            role = draft.attribute(key_id)
-            if role is not None:
-                chosen[role] = {key_id: info}
+            chosen |= {role: {key_id: info} for role in draft.attribute(key_id, self._growth)}
 
     def _sign(self, signed: Root | Targets, chosen: Mapping[str, KeyInfo]) -> bytes:
         signers = {key_id: self._keys.unlock(info) for key_id, info in chosen.items()}

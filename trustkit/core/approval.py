@@ -19,6 +19,7 @@ from trustkit.core.names import Gun
 from trustkit.core.places import Places, read_places
 from trustkit.core.proposals import proposal_id
 from trustkit.core.roots import ONLINE, check_gun, check_root_keys
+from trustkit.core.saidbins import said_in
 from trustkit.core.targets import read_target
 from trustkit.errors import BadDelegation, Malformed, ProposalStale, Rejected
 
@@ -50,12 +51,12 @@ def examine(draft: Draft, identifier: str, files: Mapping[str, bytes]) -> Mappin
     places = read_places(draft.root, draft.after.files)
     delegations = places.delegations
     named = {role.name for role in delegations.roles} if delegations else set()
-    named |= set(places.files)
+    named |= {*places.files, *(name for name in files if said_in(name, draft.said))}
     if strange := sorted(set(files) - {"root", TARGETS} - named):
         raise BadDelegation(f"The proposal has {strange[0]!r}, which nobody delegates to.")
     for role in set(files) & set(places.files):
         _check_entries(places, role, read_files[role].signed)
-    if proposal_id(read_files, delegations) != identifier:
+    if proposal_id(read_files, places) != identifier:
         raise Rejected(
             f"What the service of {draft.gun.host} sends as proposal {identifier} is another one.",
             hint="Don't sign it. Ask who proposed it, and the service's operator.",

@@ -8,12 +8,14 @@ from datetime import datetime
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from trustkit.core.delegations import RELEASES, TARGETS
+from trustkit.core.draftfiles import carries
 from trustkit.core.evaluate import evaluate_but_expiry
 from trustkit.core.formats.tuf1 import payload, read
 from trustkit.core.names import Gun
 from trustkit.core.onlinejudge import Record, check_delegated, known_root, named_versions, read_payload
-from trustkit.core.places import peek_places
+from trustkit.core.places import Places, peek_places
 from trustkit.core.roots import ONLINE, check_root_keys, check_threshold, root_signers
+from trustkit.core.saidbins import own_said
 from trustkit.errors import BadSignature, BadVersion, Malformed, NotTrusted
 
 
@@ -42,9 +44,9 @@ def caught_up(
         _check_known(gun, root, None if record.anew else known_root(record), named=bool(root_keys))
     held = {role: read(files[role], Targets, role).signed for role in (TARGETS, RELEASES) if role in files}
     places = peek_places(root.signed, held)
-    named = [role.name for role in places.delegations.roles] if places.delegations else []
-    counting = {"root", TARGETS, *ONLINE, *named, *places.files}
+    counting = {"root", TARGETS, *ONLINE, *places.files}
     kept = {role: data for role, data in files.items() if role in counting}
+    kept.update(_said(files, places, held[TARGETS]))
     try:
         evaluate_but_expiry(kept, gun, now, fresh=frozenset())
     except NotTrusted as error:
@@ -55,6 +57,19 @@ def caught_up(
     after = Record(snapshot, snapshot, timestamp, {role: kept[role] for role in kept if role != "timestamp"})
     _check_not_back(after, record)
     return after, root.signed
+
+
+def _said(files: Mapping[str, bytes], places: Places, targets: Targets) -> Mapping[str, bytes]:
+    """The files in which signers say what they signed, as far as their keys of now carry them."""
+    roles = places.delegations.attributions.values() if places.delegations else ()
+    heads = {role.name: read(files[role.name], Targets, role.name) for role in roles if role.name in files}
+    said = own_said(places.delegations, {role: file.signed for role, file in heads.items()})
+    found = {role: files[role] for role, head in heads.items() if carries(targets, role, head)}
+    for role in [role for role in said if role in found]:
+        for name in [name for name in said[role].names if name in files]:
+            if carries(heads[role].signed, name, read(files[name], Targets, name)):
+                found[name] = files[name]
+    return found
 
 
 def _check_known(gun: Gun, root: Metadata[Root], old: Metadata[Root] | None, *, named: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from securesystemslib.signer import Key
@@ -17,6 +17,7 @@ from trustkit.core.formats.docker.conversion import mark_last
 from trustkit.core.formats.docker.draft import DockerDraft
 from trustkit.core.growth import Growth
 from trustkit.core.lifetimes import Lifetimes
+from trustkit.core.saidbins import SAID_BITS, may_divide, prefixes_in
 from trustkit.core.targets import write_target
 
 MOST_ATTRIBUTED = 10_000
@@ -30,6 +31,7 @@ class Converted:
     Attributes:
         files: ``targets``, the delegated roles that grant trust, and the hash bins, by name.
         attributions: those that say who signed what, by name; each goes only where its key is here.
+        said: by bin among those the role that it is of.
         delegations: None where there are no signers.
     """
 
@@ -38,6 +40,7 @@ class Converted:
     attributions: Mapping[str, Targets]
     delegations: Delegations | None
     bins: Bins | None = None
+    said: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_conversion(
@@ -85,12 +88,25 @@ def build_conversion(
     for name, tag in plan.tags.items():
         held[found.owner(name).name][name] = tag
     files = {TARGETS: targets} | {role: first(role, tags) for role, tags in held.items()}
-    attributing = {}
+    bins = _binned(files, root, found, first, last, growth)
+    attributing: dict[str, Targets] = {}
+    said: dict[str, str] = {}
     for role in found.attributions.values():
         theirs = {name: tag for name, tag in held[RELEASES].items() if role.name in tag.signers}
-        if 0 < len(theirs) <= MOST_ATTRIBUTED:
+        used = [*last, *files, *attributing]
+        if theirs and bins is not None and may_divide(len(theirs), growth, prefixes_in(used)):
+            own = {key_id: found.keys[key_id] for key_id in role.key_ids}
+            theirs_in = Bins(role.name, next_prefix(used), min(growth.bits, SAID_BITS), own, 1)
+            attributing[role.name] = first(role.name, {})
+            attributing[role.name].delegations = theirs_in.write()
+            parts: dict[str, dict[str, CarriedTag]] = {}
+            for name, tag in theirs.items():
+                parts.setdefault(theirs_in.of(name), {})[name] = tag
+            attributing |= {name: first(name, tags) for name, tags in parts.items()}
+            said |= dict.fromkeys(parts, role.name)
+        elif 0 < len(theirs) <= MOST_ATTRIBUTED:
             attributing[role.name] = first(role.name, theirs)
-    return Converted(root, files, attributing, found, _binned(files, root, found, first, last, growth))
+    return Converted(root, files, attributing, found, bins, said)
 
 
 def _binned(

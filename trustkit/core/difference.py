@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tuf.api.metadata import Root, TargetFile
 
+from trustkit.core.bins import prefix_of
 from trustkit.core.delegations import Delegation, Delegations
 from trustkit.core.shape import Shape
 from trustkit.core.targets import read_target
@@ -76,11 +77,10 @@ def difference(before: Shape, after: Shape) -> Difference:
         if _differs(path, old, new) and not (moved and _stays(old.get(path), new.get(path), *moved))
     )
     rules = (*_of_root(before.root, after.root), *_of_delegations(before.delegations, after.delegations))
-    places = after.places
     renewed = [
         role
         for role, file in after.files.items()
-        if places.granting(role) == role and _newer(before, role, file.version)
+        if prefix_of(role) is None and _newer(before, role, file.version)
     ]
     rules = (*rules, *_of_bins(before, after, [change.tag for change in tags]))
     if after.root.version > before.root.version:

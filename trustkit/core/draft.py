@@ -11,20 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from securesystemslib.signer import Key
 from tuf.api.metadata import Root, TargetFile, Targets
 
+from trustkit.core.attributing import Attributing
 from trustkit.core.bins import Bins, holder_keys, holder_of, next_prefix, peek_bins
-from trustkit.core.delegations import RELEASES, TARGETS, Delegation, write_delegations
-from trustkit.core.draftfiles import attributed, carries, changed_paths, entries_of
+from trustkit.core.delegations import TARGETS, Delegation, write_delegations
+from trustkit.core.draftfiles import carries, changed_paths
 from trustkit.core.edits import MAX_JUMP as MAX_JUMP
-from trustkit.core.edits import Edits
 from trustkit.core.formats.tuf1 import read
 from trustkit.core.growth import Growth
 from trustkit.core.names import Tag
 from trustkit.core.needs import Need, needs_of
-from trustkit.core.roots import check_threshold, signed_by
+from trustkit.core.roots import check_threshold
 from trustkit.errors import BadVersion
 
 
-class Draft(Edits):
+class Draft(Attributing):
     """The next state of a collection; arguments and what it raises as of ``Edits``."""
 
     def adopt_root(self, data: bytes) -> None:
@@ -68,22 +68,6 @@ class Draft(Edits):
         places = self.places
         for tag in tags:
             self.edit(places.file_of(tag)).targets.pop(tag)
-
-    def attribute(self, key_id: str) -> str | None:
-        """Has the signer of this key, which is one of ``releases``, say which tags it signed.
-
-        What the edited file of ``releases`` has otherwise than the one before is put into the signer's own file.
-
-        Returns:
-            The role whose file says so now; None where the key is no signer's, or changed no tag.
-        """
-        delegations, before, after = self.delegations, self.before, self.after
-        role = delegations.attributions.get(key_id) if delegations else None
-        if role is None or entries_of(before, RELEASES) == entries_of(after, RELEASES):
-            return None
-        file = self.edit(role.name)
-        file.targets = attributed(file.targets, before, after)
-        return role.name
 
     def changed_tags(self, role: str) -> list[str]:
         """The tags that the draft puts, changes or drops in a role's file, in order."""
@@ -186,8 +170,5 @@ class Draft(Edits):
 
     def needs(self, role: str) -> list[Need]:
         """Who has to sign a changed role: the new root is signed by the old root's keys, too."""
-        return needs_of(role, old_root=self.old_root, root=self.root, targets=self._certain(TARGETS))
-
-    def signed_by(self, role: str, keys: Mapping[str, Key]) -> frozenset[str]:
-        """Those of these keys whose signatures are on the file that the draft started from."""
-        return signed_by(self._old[role], keys) if role in self._old else frozenset()
+        holder = self._said_by(role)
+        return needs_of(role, old_root=self.old_root, root=self.root, targets=self._certain(TARGETS), holder=holder)

@@ -57,6 +57,7 @@ class Edits:
         self._old = files_with_tags(files, self._old_root.signed, reader)
         self._root: Root | None = None
         self._edited: dict[str, Targets] = {}
+        self._prefixes: dict[str, str | None] = {}
         self.ready: dict[str, bytes] = {}
         """Files that were signed elsewhere and go as they are, by role."""
 
@@ -91,7 +92,7 @@ class Edits:
         A name that was in use before goes on at the version after its last (TRUST 3.4).
         """
         if role not in self._edited:
-            assert role in self._old or not (prefix_of(role) and self.version(role)), role  # noqa: S101 - a bin unseen
+            assert role in self._old or not self._unseen(role), role  # noqa: S101 - a programming error: see ``files``
             life = self._life["targets"]
             used = max(self.version(role), self._floor(role))
             if role in self._old:
@@ -102,6 +103,11 @@ class Edits:
                 following = first_targets(self.gun, now=self.now, life=life, version=used + 1, hash_bin=name)
             self._edited[role] = following
         return self._edited[role]
+
+    def _unseen(self, role: str) -> bool:
+        """Whether this is a bin with tags that isn't here; one that only attributes is made anew then."""
+        bins = self.places.bins if prefix_of(role) and self.version(role) else None
+        return bins is not None and role in bins
 
     def version(self, role: str) -> int:
         """The version of a role's file that the draft started from, 0 where it never had one; not for root."""

@@ -11,42 +11,49 @@ from tuf.api.metadata import Metadata, Root, Targets
 from trustkit.core.bins import Bins, check_named, holder_of, prefix_of
 from trustkit.core.delegations import RELEASES, TARGETS, Delegations, Kind, read_delegations
 from trustkit.core.formats.tuf1 import payload_digest, read
+from trustkit.core.judged import FOUNDING as FOUNDING
 from trustkit.core.judged import Accepted as Accepted
 from trustkit.core.judged import State as State
+from trustkit.core.judged import check_roles
 from trustkit.core.judgedtags import check_owned, judge_entries, no_file
+from trustkit.core.judgesaid import Said, judge_said
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.needs import NEW_ROOT, Lack, lack_of, needs_of
 from trustkit.core.places import Places, read_places
+from trustkit.core.readings import Reader
 from trustkit.core.roots import ONLINE, check_gun, check_root_keys, check_threshold
+from trustkit.core.saidbins import attributing
 from trustkit.core.versions import check_next
 from trustkit.core.view import SignedTarget
 from trustkit.errors import (
     BadDelegation,
     BadExpiry,
     BadSignature,
-    Malformed,
     NoCollection,
     Rejected,
     WrongOnlineKeys,
 )
 
-FOUNDING = frozenset({"root", "targets"})
 
-
-def judge(state: State, upload: Mapping[str, bytes], *, now: datetime, lifetimes: Lifetimes) -> Accepted:
+def judge(
+    state: State, upload: Mapping[str, bytes], *, now: datetime, lifetimes: Lifetimes, reader: Reader = read
+) -> Accepted:
     """Holds an upload against the stored state.
 
     Args:
         upload: bytes by role.
+        reader: reads the files, where the caller has one that knows some of them.
 
     Raises:
         Rejected: a leaf for each rule broken; nothing may be stored.
         Conflict: a version that somebody else has taken; the context has the current ones.
     """
-    return _Judging(state, upload, now, lifetimes)()
+    return _Judging(state, upload, now, lifetimes, reader)()
 
 
-def judge_start(state: State, upload: Mapping[str, bytes], *, now: datetime, lifetimes: Lifetimes) -> Accepted:
+def judge_start(
+    state: State, upload: Mapping[str, bytes], *, now: datetime, lifetimes: Lifetimes, reader: Reader = read
+) -> Accepted:
     """As ``judge``, where uploaded files may have too few signatures, but one of a key that counts (TRUST 3.10).
 
     Such an upload may be proposed, never stored: ``lacks`` says what is missing.
@@ -56,24 +63,26 @@ def judge_start(state: State, upload: Mapping[str, bytes], *, now: datetime, lif
     """
     if not state.files:
         raise NoCollection(f"{state.gun} has no collection yet, and a first root can't be proposed.")
-    return _Judging(state, upload, now, lifetimes, start=True)()
+    return _Judging(state, upload, now, lifetimes, reader, start=True)()
 
 
 class _Judging:
     """One judgement: what is stored, what comes, and what they make together."""
 
     def __init__(
-        self, state: State, upload: Mapping[str, bytes], now: datetime, lifetimes: Lifetimes, *, start: bool = False
-    ) -> None:
+        self, state: State, upload: Mapping[str, bytes], now: datetime, lifetimes: Lifetimes, reader: Reader, *,
+        start: bool = False,
+    ) -> None:  # fmt: skip
         self._start = start
+        self._read = reader
         self._state = state
         self._upload = upload
         self._now = now
         self._lifetimes = lifetimes
-        _check_roles(state, upload)
+        check_roles(state, upload)
         self._stored_files: dict[str, Metadata[Targets]] = {}
         self._jumped: set[str] = set()
-        self._old_root = read(state.files["root"], Root) if state.files else None
+        self._old_root = self._read(state.files["root"], Root) if state.files else None
         self._old_targets = self._stored("targets")
 
     def __call__(self) -> Accepted:
@@ -84,10 +93,11 @@ class _Judging:
         delegated = self._delegated(delegations)
         after = read_places(root.signed, {TARGETS: targets.signed, **{r: f.signed for r, f in delegated.items()}})
         moved = before != after
-        delegated |= self._binned(before, after, moved=moved)
+        said = self._said(after, delegated)
+        delegated |= self._binned(before, after, said, moved=moved)
         for role, metadata in delegated.items():
-            binned = after.bins is not None and after.bins.holder == RELEASES and role in after.bins
-            self._check_signatures(delegated[RELEASES].signed if binned else targets.signed, role, metadata)
+            delegator = said.delegator(role) or (delegated.get(RELEASES) if after.granting(role) != role else None)
+            self._check_signatures((delegator or targets).signed, role, metadata)
         for role in after.files if after.bins or after.delegations else ():
             if role in delegated and (moved or role in self._upload):
                 check_owned(role, delegated[role].signed, after)
@@ -100,6 +110,7 @@ class _Judging:
             changed,
             founding=self._old_root is None,
             jumped=frozenset(self._jumped),
+            holders={role: said.by[role] for role in said.by.keys() & self._upload.keys()},
         )
         return replace(accepted, lacks=self._lacks(accepted)) if self._start else accepted
 
@@ -108,14 +119,15 @@ class _Judging:
     ) -> None:
         """Of a start, uploaded files are counted by ``_lacks``; nobody could mend those that stay."""
         if not self._start or role not in self._upload:
-            check_threshold(delegator, role, file, self._upload.get(role))
+            check_threshold(delegator, role, file, self._upload.get(role) or self._state.files.get(role))
 
     def _lacks(self, accepted: Accepted) -> tuple[Lack, ...]:
         assert self._old_root is not None  # noqa: S101 - judge_start saw to it
         old_root, root, targets = self._old_root.signed, accepted.root.signed, accepted.targets.signed
         found = []
         for role in sorted(self._upload):
-            for need in needs_of(role, old_root=old_root, root=root, targets=targets):
+            holder = accepted.holders.get(role)
+            for need in needs_of(role, old_root=old_root, root=root, targets=targets, holder=holder):
                 lack = lack_of(need, accepted.file(role))
                 if lack is not None and len(lack.key_ids) == len(need.keys) and need.delegator != NEW_ROOT:
                     raise BadSignature(f"{role}.json has no valid signature of a key that may sign it.", role=role)
@@ -126,7 +138,7 @@ class _Judging:
         if "root" not in self._upload:
             assert self._old_root is not None  # noqa: S101 - _check_roles saw to it
             return self._old_root
-        root = read(self._upload["root"], Root)
+        root = self._read(self._upload["root"], Root)
         self._check_version("root", root)
         check_gun(root.signed, self._state.gun)
         check_root_keys(root.signed)
@@ -150,7 +162,7 @@ class _Judging:
         if "targets" not in self._upload:
             assert self._old_targets is not None  # noqa: S101 - _check_roles saw to it
             return self._old_targets
-        targets = read(self._upload["targets"], Targets)
+        targets = self._read(self._upload["targets"], Targets)
         self._check_targets_file("targets", targets)
         return targets
 
@@ -163,7 +175,7 @@ class _Judging:
         found: dict[str, Metadata[Targets]] = {}
         for role, kind in named.items():
             if role in self._upload:
-                found[role] = self._uploaded(role, further=role == holder_of(after))
+                found[role] = self._uploaded(role, further=role == holder_of(after) or kind is Kind.ATTRIBUTION)
             elif kind is Kind.ATTRIBUTION:
                 continue
             elif stored := self._stored(role):
@@ -172,20 +184,32 @@ class _Judging:
                 raise no_file("targets", role)
         return found
 
-    def _binned(self, before: Places, after: Places, *, moved: bool) -> dict[str, Metadata[Targets]]:
-        """The files of the bins: the uploaded ones, and all where who signs them or what they may hold is new.
+    def _said(self, after: Places, delegated: Mapping[str, Metadata[Targets]]) -> Said:
+        """The bins in which signers say what they signed, where the upload has any, or may make some."""
+        theirs = attributing(after, self._upload)
+        if after.delegations is None or not theirs:
+            return Said()
+        stored = {role.name: self._stored(role.name) for role in after.delegations.attributions.values()}
+        given = {role: delegated[role] for role in theirs & stored.keys()}
+        return judge_said(self._state, after, stored, given, theirs - stored.keys(), self._now)
+
+    def _binned(
+        self, before: Places, after: Places, said: Said, *, moved: bool
+    ) -> dict[str, Metadata[Targets]]:
+        """The files of the bins: the uploaded ones, and all with tags where who signs or may hold these is new.
 
         A bin that isn't read was judged when it was stored, by the rules that are in force still.
         """
         bins = after.bins
-        if strange := sorted(role for role in self._upload if prefix_of(role) and (bins is None or role not in bins)):
-            raise BadDelegation(f"Nothing delegates to {strange[0]}.")
+        found: dict[str, Metadata[Targets]] = {}
+        for role in sorted(role for role in self._upload if prefix_of(role) and (not bins or role not in bins)):
+            found[role] = self._uploaded(role, head=said.holder(role))
+            said.check_owned(role, found[role].signed)
         if bins is None:
-            return {}
+            return found
         if moved:
             assert self._state.whole  # noqa: S101 - a programming error: see ``State.whole``
             self._check_epoch(bins, before.bins)
-        found: dict[str, Metadata[Targets]] = {}
         for role in bins.names if moved else sorted(set(self._upload) & set(bins.names)):
             if role in self._upload:
                 found[role] = self._uploaded(role)
@@ -201,15 +225,15 @@ class _Judging:
         if not bins.same_files(before) and bins.prefix in used:
             raise BadDelegation(f"The name {bins.prefix} was in use for other bins before.")
 
-    def _uploaded(self, role: str, *, further: bool = False) -> Metadata[Targets]:
-        file = read(self._upload[role], Targets, f"{role}.json")
-        self._check_targets_file(role, file)
+    def _uploaded(self, role: str, *, further: bool = False, head: str = "") -> Metadata[Targets]:
+        file = self._read(self._upload[role], Targets, f"{role}.json")
+        self._check_targets_file(role, file, head)
         if file.signed.delegations is not None and not further:
             raise BadDelegation(f"{role}.json delegates further.")
         return file
 
-    def _check_targets_file(self, role: str, new: Metadata[Targets]) -> None:
-        self._check_version(role, new)
+    def _check_targets_file(self, role: str, new: Metadata[Targets], head: str = "") -> None:
+        self._check_version(role, new, head)
         check_gun(new.signed, self._state.gun)
         check_named(role, new.signed)
         self._check_expiry(role, new.signed.expires)
@@ -256,16 +280,20 @@ class _Judging:
     def _stored(self, role: str) -> Metadata[Targets] | None:
         """The stored file of a role that holds tags, read once."""
         if role not in self._stored_files and role in self._state.files:
-            self._stored_files[role] = read(self._state.files[role], Targets, f"{role}.json")
+            self._stored_files[role] = self._read(self._state.files[role], Targets, f"{role}.json")
         return self._stored_files.get(role)
 
-    def _check_version(self, role: str, metadata: Metadata[Root] | Metadata[Targets]) -> None:
-        """The version first: who makes the very file anew that was dropped is told of the next one (TRUST 3.10)."""
+    def _check_version(self, role: str, metadata: Metadata[Root] | Metadata[Targets], head: str = "") -> None:
+        """The version first: who makes the very file anew that was dropped is told of the next one (TRUST 3.10).
+
+        A signer's bin that was made after the backup from which the database came jumps along with its ``head``.
+        """
         used = max(self._stored_version(role), self._state.last.get(role, 0))
         if role == "root":
             check_next(self._state.gun, role, metadata.signed.version, used)
         else:
-            used, ceiling = max(used, self._state.consumed.get(role, 0)), self._state.ceilings.get(role, 0)
+            used = max(used, self._state.consumed.get(role, 0))
+            ceiling = self._state.ceilings.get(role if used else head or role, 0)
             if check_next(self._state.gun, role, metadata.signed.version, used, ceiling):
                 self._jumped.add(role)
         if self._state.dropped and payload_digest(metadata.signed) in self._state.dropped:
@@ -285,16 +313,3 @@ class _Judging:
                 f"{longest.days} days from now.",
                 hint="Check the clocks of this machine and of the service.",
             )
-
-
-def _check_roles(state: State, upload: Mapping[str, bytes]) -> None:
-    if not upload:
-        raise Malformed("The upload has no file.")
-    for role in upload:
-        if role in ONLINE:
-            raise Malformed(f"{role}.json is made by the service and can't be uploaded.")
-    if not state.files and not set(upload) >= FOUNDING:
-        raise Malformed(
-            f"{state.gun} has no collection yet; its first upload needs root and targets.",
-            hint="Run trustkit init, or sign a tag.",
-        )

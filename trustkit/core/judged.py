@@ -8,9 +8,16 @@ from dataclasses import dataclass, field
 from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, Root, Targets
 
+from trustkit.core.delegations import TARGETS
 from trustkit.core.names import Gun
 from trustkit.core.needs import Lack
+from trustkit.core.places import Places, read_places
+from trustkit.core.roots import ONLINE
 from trustkit.core.view import SignedTarget
+from trustkit.errors import Malformed
+
+FOUNDING = frozenset({"root", "targets"})
+"""The roles that a collection's first upload has to have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,7 @@ class State:
         whole: whether ``files`` are all that are stored.  Bins that aren't uploaded may be left out where no root, no
             targets and no releases is: who may sign them stays as it was when they were judged.
         ceilings: by role the highest version that the next file may have, after the database came from a backup.
+        snapshot: the current snapshot, which names every role that ever had a file; None where there is none.
     """
 
     gun: Gun
@@ -39,6 +47,7 @@ class State:
     last: Mapping[str, int] = field(default_factory=dict)
     ceilings: Mapping[str, int] = field(default_factory=dict)
     whole: bool = True
+    snapshot: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,7 @@ class Accepted:
         founding: whether this makes the collection, or makes it anew after a reset.
         jumped: the roles whose version jumped ahead, as it may once after a recovery.
         lacks: the signatures that are missing still; empty unless it was judged as a start.
+        holders: by uploaded bin in which a signer says what it signed, that signer's role.
     """
 
     root: Metadata[Root]
@@ -64,6 +74,13 @@ class Accepted:
     founding: bool = False
     jumped: frozenset[str] = frozenset()
     lacks: tuple[Lack, ...] = ()
+    holders: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def places(self) -> Places:
+        """Who may sign which tags in the new state, and where they lie."""
+        delegated = {role: file.signed for role, file in self.delegated.items()}
+        return read_places(self.root.signed, {**delegated, TARGETS: self.targets.signed})
 
     def file(self, role: str) -> Metadata[Root] | Metadata[Targets]:
         """One uploaded role's file."""
@@ -74,3 +91,17 @@ class Accepted:
     def signed(self, role: str) -> Root | Targets:
         """The signed part of one uploaded role."""
         return self.file(role).signed
+
+
+def check_roles(state: State, upload: Mapping[str, bytes]) -> None:
+    """Raises Malformed for an upload of nothing, of a file of the service's, or of too little to begin with."""
+    if not upload:
+        raise Malformed("The upload has no file.")
+    for role in upload:
+        if role in ONLINE:
+            raise Malformed(f"{role}.json is made by the service and can't be uploaded.")
+    if not state.files and not set(upload) >= FOUNDING:
+        raise Malformed(
+            f"{state.gun} has no collection yet; its first upload needs root and targets.",
+            hint="Run trustkit init, or sign a tag.",
+        )

@@ -38,18 +38,22 @@ class Lack:
     key_ids: tuple[str, ...]
 
 
-def needs_of(role: str, *, old_root: Root, root: Root, targets: Targets) -> list[Need]:
+def needs_of(
+    role: str, *, old_root: Root, root: Root, targets: Targets, holder: str | None = None
+) -> list[Need]:
     """Who has to sign a role's file: the next root is signed by the old root's keys, too (TRUST 3.3).
 
     A hash bin is signed as its holder is (TRUST 4.3).
 
     Args:
         root, targets: of the state that the file belongs to.
+        holder: the role that a hash bin is of; by default the one whose tags lie in bins.
     """
     if role == "root":
         return [_need(role, words, side) for words, side in {OLD_ROOT: old_root, NEW_ROOT: root}.items()]
     if prefix_of(role) is not None:
-        holder = RELEASES if targets.delegations is not None and targets.delegations.roles else TARGETS
+        signers = targets.delegations is not None and targets.delegations.roles
+        holder = holder or (RELEASES if signers else TARGETS)
         return [replace(need, role=role) for need in needs_of(holder, old_root=old_root, root=root, targets=targets)]
     return [_need(role, THE_ROOT, root) if role == TARGETS else _need(role, TARGETS, targets)]
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
+from trustkit.core.bins import prefix_of
 from trustkit.core.delegations import RELEASES, TARGETS
 from trustkit.core.evaluate import evaluate_but_expiry
 from trustkit.core.formats.tuf1 import guns, issued, payload, read
@@ -21,6 +22,7 @@ from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.places import read_places
 from trustkit.core.roots import ONLINE, check_root_keys, check_threshold
+from trustkit.core.saidbins import attributing, own_said, said_in
 from trustkit.core.strictjson import serialise
 from trustkit.errors import (
     BadDelegation,
@@ -180,11 +182,14 @@ def check_delegated(files: Mapping[str, bytes], changed: Set[str]) -> None:
     held = {role: read(files[role], Targets, role).signed for role in (TARGETS, RELEASES) if role in files}
     places = read_places(read(files["root"], Root).signed, held)
     named = {role.name for role in places.delegations.roles} if places.delegations else set()
+    heads = {role for role in attributing(places, named) if role in files} if any(map(prefix_of, changed)) else set()
+    held |= {role: read(files[role], Targets, role).signed for role in heads}
+    said = own_said(places.delegations, held)
     for role in sorted(changed):
-        binned = places.bins is not None and role in places.bins
-        if role not in named and not binned:
+        holder = places.granting(role) if places.granting(role) != role else said_in(role, said)
+        if role not in named and holder is None:
             raise BadDelegation(f"Nothing delegates to {role[:80]}, and its version rises.")
-        delegator = held[places.granting(role)] if binned else held[TARGETS]
+        delegator = held[holder or TARGETS]
         check_threshold(delegator, role, read(files[role], Targets, f"{role[:80]}.json"))
 
 

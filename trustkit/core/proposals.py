@@ -15,9 +15,10 @@ from typing import Any
 from tuf.api.metadata import Metadata
 
 from trustkit.core.bins import prefix_of
-from trustkit.core.delegations import Delegations, Kind
 from trustkit.core.formats.tuf1 import payload
 from trustkit.core.needs import Lack, Need, signers_of
+from trustkit.core.places import Places
+from trustkit.core.saidbins import attributing
 from trustkit.core.strictjson import serialise
 from trustkit.errors import BadSignature, InvalidName, Rejected
 
@@ -78,23 +79,18 @@ class Proposal:
         ]
 
 
-def proposal_id(files: Mapping[str, Metadata[Any]], after: Delegations | None) -> str:
+def proposal_id(files: Mapping[str, Metadata[Any]], after: Places | None) -> str:
     """The id of what these files propose.
 
     Roles that only attribute grant no trust and leave it as it is, so an approver can add what it signed.
 
     Args:
-        after: who may sign which tags in the state that the files make.
+        after: who may sign which tags in the state that the files make, and where they lie.
     """
     whole = hashlib.sha256()
-    for role in sorted(set(files) - attributing(after)):
+    for role in sorted(set(files) - attributing(after, files)):
         whole.update(f"{role}\n{hashlib.sha256(payload(files[role].signed)).hexdigest()}\n".encode("ascii"))
     return whole.hexdigest()[:16]
-
-
-def attributing(after: Delegations | None) -> frozenset[str]:
-    """The roles that only attribute."""
-    return frozenset(role.name for role in after.roles if role.kind is Kind.ATTRIBUTION) if after else frozenset()
 
 
 def stripped(file: Metadata[Any], needs: Collection[Need]) -> bytes:

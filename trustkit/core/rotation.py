@@ -91,7 +91,7 @@ def rotate_signer(draft: Draft, name: SignerName, old: str, new: Key, *, signs_h
         )
     replace_signer(draft, name, new, resign=True)
     if role is not None and role.kind is Kind.ATTRIBUTION and signs_here and draft.targets(name.name) is not None:
-        draft.edit(name.name)
+        draft.say_again(name.name)
 
 
 def carry_delegations(draft: Draft, before: Delegations | None, gone: Collection[str], new: Sequence[Key]) -> None:

@@ -14,6 +14,7 @@ from trustkit.core.delegations import ANY_PATH, RELEASES, TARGETS, Delegation, D
 from trustkit.core.draft import Draft
 from trustkit.core.names import SignerName
 from trustkit.core.publickeys import check_key
+from trustkit.core.saidbins import peek_said
 from trustkit.errors import Conflict, NotFound, UsageError
 
 
@@ -143,7 +144,11 @@ def _attributed(draft: Draft, delegations: Delegations, role: Delegation) -> fro
     if file is None or RELEASES not in start.files or not draft.signed_by(role.name, _only(delegations, role)):
         return frozenset()
     current = {path: entry for path, (holder, entry) in start.entries.items() if holder == RELEASES}
-    return frozenset(path for path, entry in file.targets.items() if path in current and current[path] == entry)
+    bins = peek_said(delegations, {role.name: file}).get(role.name)
+    own = _only(delegations, role)
+    names = [name for name in bins.names if name in start.files] if bins else []
+    files = [file, *(start.files[name] for name in names if draft.signed_by(name, own))]
+    return frozenset(path for each in files for path, entry in each.targets.items() if current.get(path) == entry)
 
 
 def _only(delegations: Delegations, role: Delegation) -> Mapping[str, Key]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tuf.api.metadata import Root, Targets
 
-from trustkit.core.delegations import RELEASES, TARGETS, read_delegations
+from trustkit.core.delegations import TARGETS, Delegations, read_delegations
 from trustkit.core.evaluate import check_received
 from trustkit.core.formats.tuf1 import read
 from trustkit.core.names import Gun, Tag
@@ -18,6 +18,7 @@ from trustkit.core.pinning import MAX_ROOTS, anchor
 from trustkit.core.places import peek_places
 from trustkit.core.ports.remote import CollectionFiles, Pin
 from trustkit.core.readings import Reader
+from trustkit.core.saidbins import peek_said
 from trustkit.errors import (
     CollectionGone,
     CollectionReset,
@@ -116,7 +117,7 @@ class UpdaterSource:
             delegations = read_delegations(read(files[TARGETS], Targets).signed, read(files["root"], Root).signed)
             names = [role.name for role in delegations.roles] if delegations else []
             files.update(_read_existing(folder, names))
-            return {**files, **_read_existing(folder, _bins(files))}
+            return {**files, **_read_existing(folder, _bins(files, delegations))}
 
     def verified_at(self, gun: Gun, pin: Pin) -> datetime | None:  # noqa: ARG002 - the port's
         """As ``KeptMetadata.verified_at``: a timestamp of format ``tuf`` says when it was signed."""
@@ -234,10 +235,10 @@ def _read_existing(folder: Path, delegated: Iterable[str]) -> Mapping[str, bytes
     return {name: path.read_bytes() for name, path in paths.items() if path.exists()}
 
 
-def _bins(files: Mapping[str, bytes]) -> tuple[str, ...]:
-    """The names of the bins that the holder among these files delegates to."""
-    read_files = {
-        role: read(files[role], Targets, f"{role}.json").signed for role in (TARGETS, RELEASES) if role in files
-    }
-    bins = peek_places(read(files["root"], Root).signed, read_files).bins
-    return bins.names if bins else ()
+def _bins(files: Mapping[str, bytes], delegations: Delegations | None) -> tuple[str, ...]:
+    """The names of the bins that the holder among these files delegates to, and signers who say what they signed."""
+    named = [role.name for role in delegations.roles] if delegations else []
+    heads = {role: read(files[role], Targets, f"{role}.json").signed for role in (TARGETS, *named) if role in files}
+    bins = peek_places(read(files["root"], Root).signed, heads).bins
+    said = peek_said(delegations, heads).values()
+    return tuple(name for each in (*([bins] if bins else []), *said) for name in each.names)

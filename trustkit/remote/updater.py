@@ -24,7 +24,7 @@ from tuf.api.exceptions import (
 from tuf.api.metadata import Metadata, Root, Signature, Targets
 from tuf.ngclient import FetcherInterface, Updater
 
-from trustkit.core.bins import Near, holder_of, owners_of, read_bins, wanted_bins
+from trustkit.core.bins import Near, holder_of, owners_of, peek_bins, read_bins, wanted_bins
 from trustkit.core.delegations import TARGETS, Kind, read_delegations
 from trustkit.core.evaluate import has_expired, trusted_roles
 from trustkit.core.formats.tuf1 import covered, read, role_kind
@@ -100,6 +100,28 @@ class _Fetcher(FetcherInterface):
                     return
 
 
+class _Updater(Updater):
+    """python-tuf's, which writes the root that it starts with at every start, and links to it twice.
+
+    What stands there already isn't written again: a verification that finds nothing new leaves the disk alone.  The
+    caller has the folder's lock.  Both methods are private; ``tests/remote/test_updater.py`` guards them.
+    """
+
+    def _persist_file(self, filename: str, data: bytes) -> None:
+        try:
+            stands = Path(filename).read_bytes() == data
+        except OSError:
+            stands = False
+        if not stands:
+            super()._persist_file(filename, data)
+
+    def _update_root_symlink(self) -> None:
+        link = Path(self._dir, "root.json")
+        current = Path("root_history", f"{self._trusted_set.root.version}.root.json")
+        if not (link.is_symlink() and link.readlink() == current):
+            super()._update_root_symlink()
+
+
 def refresh_folder(
     folder: Path,
     fetch: Fetch,
@@ -167,8 +189,8 @@ def _load_delegated(
             continue
         try:
             updater._load_targets(role.name, "targets")  # noqa: SLF001 - as above
-            loaded.append(role.name)
-        except (RepositoryError, NotTrusted):
+            loaded += [role.name, *(_load_said(updater, role.name, tags, ahead) if attributes else ())]
+        except (RepositoryError, NotTrusted, BadDelegation):
             if not attributes:
                 raise
     holder = holder_of(delegations)
@@ -183,6 +205,26 @@ def _load_delegated(
     return tuple(loaded)
 
 
+def _load_said(
+    updater: Updater, role: str, tags: Collection[Tag] | None, ahead: Callable[[Collection[str]], None]
+) -> list[str]:
+    """Has the updater load the bins in which a signer says what it signed, as far as they verify."""
+    trusted = updater._trusted_set  # noqa: SLF001 - as above
+    head = trusted[role]
+    bins = peek_bins(role, head) if isinstance(head, Targets) else None
+    wanted = () if bins is None else bins.names if tags is None else {bins.of(tag.name) for tag in sorted(tags)}
+    names = [name for name in wanted if f"{name}.json" in trusted.snapshot.meta]
+    ahead(names)
+    loaded = []
+    for name in names:
+        try:
+            updater._load_targets(name, role)  # noqa: SLF001 - as above
+            loaded.append(name)
+        except (RepositoryError, NotTrusted):
+            continue  # it says nothing about anybody, then
+    return loaded
+
+
 def open_updater(
     folder: Path,
     fetcher: FetcherInterface,
@@ -194,7 +236,7 @@ def open_updater(
     target_url: str | None = None,
 ) -> Updater:
     """python-tuf's updater over a metadata folder, with our fetcher and clock; raises what python-tuf raises."""
-    updater = Updater(
+    updater = _Updater(
         str(folder),
         metadata_url,
         target_dir=str(target_dir) if target_dir else None,
