@@ -9,7 +9,7 @@ import string
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,13 @@ import pytest
 from tests.server.scrape import Monitored, ask, parsed
 from tests.service import Person
 from trustkit.authority.expiry import Expiry
+from trustkit.authority.prunerounds import PruneRounds
 from trustkit.authority.renew import RenewalReport
 from trustkit.errors import StateError
 from trustkit.server.metrics import METHODS, PUBLISHES, Metrics
+from trustkit.server.pruning import one_round
 from trustkit.server.v2 import KINDS
+from trustkit.store.database import SqlStore
 
 SOONEST = "trustkit_soonest_expiry_timestamp_seconds"
 DAY = 86400.0
@@ -148,8 +151,43 @@ def test_a_database_that_cannot_be_read_leaves_the_counters() -> None:
     assert scrape("trustkit_collections") is None, "no figure is better than an old one"
 
 
+def make_round(service: Monitored, later: timedelta) -> None:
+    """A round of pruning as this service, or another replica of it, makes one."""
+
+    async def made() -> None:
+        store = await SqlStore.open(service.data / "trustkit.db")
+        try:
+            await one_round(PruneRounds(store, clock=lambda: datetime.now(UTC) + later))
+        finally:
+            await store.close()
+
+    asyncio.run(made())
+
+
+def test_what_is_stored_and_what_is_pruned_is_told_as_the_last_round_left_it(
+    service: Monitored, alice: Person
+) -> None:
+    """Whoever made the round."""
+    signed(service, alice, "twice", days=30)
+    signed(service, alice, "twice", days=31)
+    make_round(service, timedelta(days=89))
+    before = service.scrape()
+    kept = before("trustkit_stored_files", state="kept")
+    assert kept is not None
+    assert kept >= 3
+    assert (before("trustkit_stored_files", state="needed") or 0) >= 4
+    assert (before("trustkit_stored_bytes", state="needed") or 0) > 2000
+    assert before("trustkit_stored_files", state="due") == 0
+    assert before("trustkit_pruning_last_round_timestamp_seconds") == pytest.approx(time.time() + 89 * DAY, abs=60)
+    make_round(service, timedelta(days=91))
+    after = service.scrape()
+    assert after("trustkit_stored_files", state="due") == kept, "so few are left to a later one"
+    assert after("trustkit_pruning_last_round_removed_files") == 0
+
+
 def test_every_metric_is_on_the_page_and_no_other(service: Monitored, alice: Person) -> None:
     signed(service, alice, "page", days=30)
+    make_round(service, timedelta(days=200))
     there = set(re.findall(r"^# TYPE (trustkit_\S+) ", service.scrape().text, re.MULTILINE))
     page = HOW_TO.read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(trustkit_\w+)", page, re.MULTILINE)) == there
