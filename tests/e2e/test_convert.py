@@ -252,6 +252,37 @@ def test_status_tells_of_it_and_its_publisher_ends_it(service: RunningService, a
     done(alice("verify", f"{gun}:v1", f"{gun}:v2"))
 
 
+def test_a_renewal_follows_the_pin(alice: Person, gun: str, tmp_path: Path) -> None:
+    """On a machine of the same publisher's that didn't convert; one that only looks writes nothing down."""
+    other = twin(alice, tmp_path)
+    done(convert(alice, gun))
+    looked = other("renew", gun, "--all", "--dry-run")
+    assert (looked.status, pinned(other, gun)) == (0, "docker"), looked.err
+    assert f"{gun}: targets would be signed anew" in looked.out
+    assert done(other("renew", gun, "--within", "0")) == ""
+    assert pinned(other, gun) == "tuf"
+    assert f"{gun}: targets is at version 2" in done(other("renew", gun, "--all"))
+
+
+def test_a_renewal_by_a_pin_that_does_not_follow_says_why(alice: Person, gun: str, tmp_path: Path) -> None:
+    """Of a root key that was rotated out before: the rotation was followed, and the conversion isn't."""
+    other = twin(alice, tmp_path)
+    done(alice("key", "rotate", gun, "--role", "root", "--yes"))
+    done(convert(alice, gun))
+    refused = other("renew", gun, "--all")
+    assert (refused.status, refused.slug) == (3, "converted"), refused.err
+    assert pinned(other, gun) == "docker"
+
+
+def twin(person: Person, folder: Path) -> Person:
+    """Another machine of the same person, as this one is now."""
+    made = Person("twin", folder / "twin")
+    made.environ |= person.environ
+    for name in ("docker", "trustkit"):
+        shutil.copytree(person.home / name, made.home / name)
+    return made
+
+
 @pytest.mark.parametrize(
     "words",
     [

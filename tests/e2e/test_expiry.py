@@ -141,6 +141,26 @@ def restarted(service: RunningService, clock: Clock, **ahead: float) -> float:
     return shows
 
 
+def test_a_pin_follows_to_what_has_expired_and_says_so_once_that_is_renewed(
+    service: Monitored, alice: Person, clock: Clock, tmp_path: Path
+) -> None:
+    """The collection was converted on another machine of the publisher's, and nobody has renewed it since."""
+    gun = f"{service.host}/team/converted"
+    alice.push(f"{gun}:v1")
+    assert_done(alice("init", gun, "--format", "docker"))
+    assert_done(alice("sign", f"{gun}:v1"))
+    other = Person("other", tmp_path / "other", environ=alice.environ)
+    for name in ("docker", "trustkit"):
+        shutil.copytree(alice.home / name, other.home / name)
+    assert_done(alice("convert", gun, "--to", "tuf"))
+    pass_days(service, clock, alice, gun, 21)
+    refused(other("verify", f"{gun}:v1"), 3, "expired")
+    assert [pin["format"] for pin in json.loads(other("pin", "list", "--format", "json").out)] == ["docker"]
+    assert f"{gun}: targets is at version 2" in assert_done(other("renew", gun)).out
+    assert [pin["format"] for pin in json.loads(other("pin", "list", "--format", "json").out)] == ["tuf"]
+    assert_done(other("verify", f"{gun}:v1"))
+
+
 def renewed(service: Monitored) -> None:
     """Waits until a round of the service's own renewals has ended."""
     ends = time.monotonic() + SECONDS

@@ -17,11 +17,12 @@ from trustkit.cli.publishing import docker_publisher, docker_store
 from trustkit.cli.status import DONE, exit_status
 from trustkit.core.names import Gun
 from trustkit.core.rules import DOCKER
-from trustkit.errors import TrustkitError, UsageError
+from trustkit.errors import Expired, TrustkitError, UsageError
 
 if TYPE_CHECKING:
     from trustkit.client.docker_renew import DockerRenew
     from trustkit.client.renew import Plan, Renew
+    from trustkit.client.trust import Trust
     from trustkit.keys.passphrase import PassphraseSource
 
 
@@ -65,12 +66,13 @@ def command(
     renewing, status = Renewing(ctx, ctx.passphrases(passphrase_file, passphrase_fd), trust_dir), DONE
     for gun in dict.fromkeys(Gun.parse(text) for text in guns):
         try:
-            act = renewing.of(gun)
+            act, place = renewing.of(gun)
             plan = act.plan(gun, roles=roles, within=None if everything else timedelta(days=within))
             if dry_run:
                 _show(plan)
             else:
-                _carry_out(act, plan, renewing.place(gun), named=everything or bool(roles))
+                _carry_out(act, plan, place, named=everything or bool(roles))
+                renewing.write_down(gun, plan)
         except TrustkitError as error:
             report(error, "" if str(gun) in error.message else str(gun))
             status = status or exit_status(error)
@@ -86,23 +88,39 @@ class Renewing:
         self._home = ctx.key_store(passphrases=passphrases)
         self._keys = docker_store(passphrases, self._home, trust_dir)
 
-    def place(self, gun: Gun) -> str:
-        """Where the keys are that renew a collection."""
-        return self._keys.place if self._is_docker(gun) else self._home.place
+    def of(self, gun: Gun) -> tuple[Renew | DockerRenew, str]:
+        """What renews a collection, and where its keys are; a pin in format ``docker`` follows a conversion.
 
-    def of(self, gun: Gun) -> Renew | DockerRenew:
-        """What renews a collection; raises UsageError where Docker's folder has no keys for its format."""
+        Raises:
+            UsageError: Docker's folder has no keys for its format.
+            Converted: it was converted, and the pin doesn't lead there; and as ``Trust.seen``.
+        """
         if self._is_docker(gun):
-            return self._docker
+            return self._docker, self._keys.place
         if self._only:
             raise UsageError(
                 f"{gun} is not in format docker, and only such collections have keys in Docker's folder.",
                 hint="Leave out --trust-dir.",
             )
-        return self._tuf
+        return self._tuf, self._home.place
 
     def _is_docker(self, gun: Gun) -> bool:
-        return self._ctx.trust(only=None).pinned_format(gun) == DOCKER
+        if self._either.pinned_format(gun) != DOCKER:
+            return False
+        return self._either.seen(gun, self._ctx.now()).pin.format == DOCKER
+
+    def write_down(self, gun: Gun, plan: Plan) -> None:
+        """Has the pin say where it led, once what is there verifies; until then the next command follows, too."""
+        if plan.base.pin.format == DOCKER or self._either.pinned_format(gun) != DOCKER:
+            return
+        try:
+            self._either.current(gun, self._ctx.now())
+        except Expired:
+            return  # of which the renewal has told
+
+    @cached_property
+    def _either(self) -> Trust:
+        return self._ctx.trust(looking=self._ctx.looking, only=None)
 
     @cached_property
     def _tuf(self) -> Renew:
