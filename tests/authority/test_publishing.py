@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,7 +24,16 @@ from trustkit.core.evaluate import evaluate
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun, PrincipalName, Tag
 from trustkit.core.patterns import RepositoryPattern
-from trustkit.errors import BadSignature, Conflict, Expired, NameTaken, RoleMissing, StateError, TrustDisabled
+from trustkit.errors import (
+    BadSignature,
+    Conflict,
+    Expired,
+    NameTaken,
+    RoleMissing,
+    SignatureInvalid,
+    StateError,
+    TrustDisabled,
+)
 from trustkit.store.database import SqlStore
 
 ALICE = Requester(PrincipalName("alice"), "192.0.2.1")
@@ -208,5 +220,40 @@ def test_online_keys_open_under_their_own_key_encryption_key_only(tmp_path: Path
         stranger.now = world.now + 2 * DAY
         report = await stranger.renewal.round()
         assert list(report.failed) == [str(GUN)]
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["remembered", "new process"])
+def test_a_root_that_was_exchanged_in_the_database_is_not_vouched_for_by_an_earlier_publish(
+    tmp_path: Path, *, warm: bool
+) -> None:
+    """What is remembered of files is remembered for their bytes: who writes to the database gains nothing by it."""
+
+    def exchange(old: bytes, new: bytes) -> None:
+        with closing(sqlite3.connect(tmp_path / "trustkit.db")) as database, database:
+            database.execute("DROP TRIGGER IF EXISTS keep_files_update")
+            changed = database.execute("UPDATE files SET data = ? WHERE role = 'root' AND data = ?", (new, old))
+            assert changed.rowcount == 1
+
+    async def scene(world: World) -> None:
+        publisher = await world.publisher()
+        for upload in (publisher.first_upload("v1"), None):
+            upload = upload or publisher.sign_upload("v2", manifest("two"))
+            await world.publishing.publish(GUN, upload, ALICE)
+            publisher.files |= upload
+        if not warm:
+            world = World(world.store)
+        root = publisher.files["root"]
+        signature = json.loads(root)["signatures"][0]["sig"].encode()
+        weaker = root.replace(signature, bytes(reversed(signature)))
+        exchange(root, weaker)
+        upload = publisher.sign_upload("v3", manifest("three"))
+        for _ in range(2):
+            with pytest.raises(SignatureInvalid, match=r"root\.json"):
+                await world.publishing.publish(GUN, upload, ALICE)
+        exchange(weaker, root)
+        await world.publishing.publish(GUN, upload, ALICE)
+        assert set(evaluate(await world.files(), GUN, NOW).targets) == {Tag("v1"), Tag("v2"), Tag("v3")}
 
     play(tmp_path, scene)

@@ -11,9 +11,11 @@ from securesystemslib.signer import Signer
 from tuf.api.metadata import Root
 
 from tests.simulator import DAY, GUN, LIFE, NOW, Publisher, edited, make_signer, manifest
-from trustkit.core.evaluate import evaluate
-from trustkit.core.formats.tuf1 import GUNS, ISSUED, write_time
-from trustkit.core.names import Gun, Tag
+from trustkit.core.evaluate import BEFORE_ALL, Before, evaluate, evaluate_but_expiry
+from trustkit.core.formats.tuf1 import GUNS, ISSUED, read, write_time
+from trustkit.core.names import Gun, SignerName, Tag
+from trustkit.core.roots import SoundRoots
+from trustkit.core.signers import add_signer
 from trustkit.errors import Expired, Garbage, NotTrusted, SignatureInvalid, TrustkitError, WrongCollection
 
 ROLES = ("root", "targets", "snapshot", "timestamp")
@@ -220,3 +222,47 @@ def test_what_targets_may_not_hold(publisher: Publisher) -> None:
     assert verdict(_bent(publisher, "targets", _set(delegations={"keys": {}, "roles": []}))) is Garbage
     assert verdict(_bent(publisher, "timestamp", _set(**{ISSUED: "now"}))) is Garbage
     assert verdict(_bent(publisher, "targets", _set(version=True))) is Garbage
+
+
+def test_what_entries_said_before_is_taken_for_the_same_role_only(publisher: Publisher) -> None:
+    """With the first signer the tags move from targets to releases, which answers for them from then on."""
+    said = {tag.name: target for tag, target in evaluate(publisher.files, GUN, NOW).targets.items()}
+    key = make_signer().public_key
+    publisher.accept(publisher.change(lambda draft: add_signer(draft, SignerName("bob"), key)))
+    before = Before(said=said)
+    view = evaluate_but_expiry(publisher.files, GUN, NOW, fresh=(), before=before)
+    assert view == evaluate(publisher.files, GUN, NOW)
+    assert {target.role for target in view.targets.values()} == {"releases"}
+    assert evaluate_but_expiry(publisher.files, GUN, BEFORE_ALL, fresh=(), before=Before(said={})) == view
+
+
+@pytest.mark.parametrize("other", ["too few signatures", "a key twice"])
+def test_a_root_is_remembered_as_sound_for_its_bytes_alone(publisher: Publisher, other: str) -> None:
+    sound = Before(SoundRoots(10_000))
+
+    def change(value: dict[str, Any]) -> None:
+        signed = value["signed"]
+        if other == "a key twice":
+            key_id = signed["roles"]["targets"]["keyids"][0]
+            signed["keys"]["0" * 64] = signed["keys"][key_id]
+            signed["roles"]["targets"]["keyids"].append("0" * 64)
+        else:
+            signed["roles"]["root"]["threshold"] = 1
+            value["signatures"] = [{"keyid": signed["roles"]["root"]["keyids"][0], "sig": "00" * 64}]
+
+    for _ in range(2):
+        assert evaluate_but_expiry(publisher.files, GUN, NOW, fresh=(), before=sound).targets
+        keys = None if other == "too few signatures" else publisher.signed(publisher.root)
+        bent = publisher.files | {"root": edited(publisher.files["root"], change, resign=keys)}
+        with pytest.raises(SignatureInvalid):
+            evaluate_but_expiry(bent, GUN, NOW, fresh=(), before=sound)
+
+
+def test_what_is_remembered_of_roots_stays_small(publisher: Publisher) -> None:
+    first = publisher.files["root"]
+    remembering = SoundRoots(len(first))
+    publisher.accept(publisher.change_root(lambda root: None))
+    second = publisher.files["root"]
+    for data in (first, second, first):
+        remembering(read(data, Root), data)
+    assert remembering.remembered == {first}

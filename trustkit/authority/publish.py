@@ -12,25 +12,29 @@ from typing import TypeVar
 from securesystemslib.signer import Key, Signer
 from tuf.api.metadata import Metadata, Root
 
-from trustkit.authority.access import require
+from trustkit.authority.admission import Requester as Requester
+from trustkit.authority.admission import admit_publisher as admit_publisher
+from trustkit.authority.admission import closed as closed
+from trustkit.authority.admission import require_tuf as require_tuf
+from trustkit.authority.admission import rightful as rightful
 from trustkit.authority.dropping import require_free, use_up
 from trustkit.authority.former import end_if_taken_back
 from trustkit.authority.founders import require_founder
+from trustkit.authority.lastviews import LIMIT, LastViews
 from trustkit.authority.onlinekeys import OnlineKeys, slow
 from trustkit.authority.resign import resign_snapshot, resign_timestamp, stored
-from trustkit.authority.settings import require_content_trust
 from trustkit.authority.stored import judged, looks_at, state_of
-from trustkit.core.access import Operation
 from trustkit.core.bins import prefix_of
-from trustkit.core.evaluate import evaluate_but_expiry
+from trustkit.core.evaluate import Before, evaluate_but_expiry
 from trustkit.core.formats.docker.keys import DockerKey
 from trustkit.core.formats.tuf1 import read
 from trustkit.core.judge import FOUNDING, Accepted, State, judge
 from trustkit.core.lifetimes import Lifetimes
-from trustkit.core.names import Gun, PrincipalName
-from trustkit.core.ports.service import TUF, AuditRow, CollectionRecord, Store, StoredFile, Transaction
-from trustkit.core.roots import ONLINE, check_root_keys
-from trustkit.errors import CollectionReset, NameTaken, WrongFormat
+from trustkit.core.names import Gun
+from trustkit.core.ports.service import TUF, AuditRow, Store, StoredFile, Transaction
+from trustkit.core.readings import Reader, Readings
+from trustkit.core.roots import ONLINE, SoundRoots, check_root_keys
+from trustkit.core.view import SignedTarget, SignedView
 
 T = TypeVar("T")
 
@@ -39,11 +43,13 @@ IN_LOOP_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Requester:
-    """Who asks for a change, and from where; what the audit row says."""
+class _Made:
+    """A new state: what there is to store, all its files that were looked at, and what it says."""
 
-    principal: PrincipalName
-    source: str
+    accepted: Accepted
+    files: Sequence[StoredFile]
+    after: Mapping[str, bytes]
+    view: SignedView
 
 
 class Publishing:
@@ -67,6 +73,7 @@ class Publishing:
         self._lifetimes = lifetimes
         self._clock = clock
         self._changed = changed
+        self._read, self._sound, self._views = Readings(kept=LIMIT), SoundRoots(LIMIT), LastViews()
 
     async def online_keys(self, gun: Gun, who: Requester) -> Mapping[str, Key]:
         """The public online keys of a collection, made where there are none yet.
@@ -132,12 +139,14 @@ class Publishing:
         online, pending = _public(signers), _public(waiting)
         state = await state_of(tx, gun, record, current, online=online, pending=pending, whole=seen is None)
         anew = record is not None and record.format != TUF
-        prepare = partial(self._prepare, state, current, upload, signers, waiting, now, anew=anew)
+        before = self._views.find(gun, {role: file.data for role, file in current.items()})
+        prepare = partial(self._prepare, state, current, upload, signers, waiting, now, before, anew=anew)
         size = sum(map(len, upload.values())) + sum(map(len, state.files.values()))
         if size > IN_LOOP_BYTES or slow(signers) or slow(waiting):
-            accepted, files = await asyncio.to_thread(prepare)
+            made = await asyncio.to_thread(prepare)
         else:
-            accepted, files = prepare()
+            made = prepare()
+        accepted, files = made.accepted, made.files
         if accepted.founding:
             if record is None:
                 await tx.collections.found(gun, now)
@@ -153,6 +162,7 @@ class Publishing:
         now_there = {**{role: file for role, file in current.items() if not prefix_of(role)}, **_by_role(files)}
         versions = {role: file.version for role, file in now_there.items()}
         await tx.audit.append(_row(gun, who, accepted, versions, now, adopted))
+        self._views.keep(gun, made.after, made.view)  # of these very bytes, whether they come to be stored or not
         return versions
 
     def _prepare(
@@ -163,15 +173,21 @@ class Publishing:
         signers: Mapping[str, Signer],
         waiting: Mapping[str, Signer],
         now: datetime,
+        last: SignedView | None,
         *,
         anew: bool,
-    ) -> tuple[Accepted, Sequence[StoredFile]]:
+    ) -> _Made:
         """Judges, signs, and then reads the new state as a client would, before any of it is stored.
 
         What expired before may stay so: root and targets may be in different hands, and who renews one can't wait for
         the other.  Clients and the gate refuse the state until the last of it is renewed.
+
+        Args:
+            last: what the current files say, where that is known.
         """
-        accepted = judged(judge, state, upload, current, now=now, lifetimes=self._lifetimes)
+        reader: Reader = Readings(self._read)
+        judging = partial(judge, reader=reader)
+        accepted = judged(judging, state, upload, current, now=now, lifetimes=self._lifetimes)
         signers = {**signers, **_adopted(accepted, waiting)}
         files = [stored(accepted.signed(role), upload[role], role) for role in sorted(upload)]
         versions = {"targets": accepted.targets.signed.version}
@@ -179,7 +195,15 @@ class Publishing:
         gun, lifetimes = state.gun, self._lifetimes
         root = upload.get("root")
         snapshot = resign_snapshot(
-            gun, current, versions, signers["snapshot"], now=now, lifetimes=lifetimes, root=root, anew=anew
+            gun,
+            current,
+            versions,
+            signers["snapshot"],
+            now=now,
+            lifetimes=lifetimes,
+            root=root,
+            anew=anew,
+            reader=reader,
         )
         files.append(snapshot)
         timestamp = resign_timestamp(
@@ -191,65 +215,22 @@ class Publishing:
             lifetimes=lifetimes,
             changed=files,
             anew=anew,
+            reader=reader,
         )
         files.append(timestamp)
         after = {role: file.data for role, file in {**current, **_by_role(files)}.items()}
         known = (accepted.root, accepted.targets, accepted.delegated)
-        evaluate_but_expiry(after, gun, now, fresh={*upload, *ONLINE}, known=known, bins=accepted.delegated.keys())
-        return accepted, files
-
-
-async def admit_publisher(tx: Transaction, gun: Gun, who: Requester) -> CollectionRecord | None:
-    """The collection that somebody may publish to; None where there is none yet.
-
-    Raises:
-        RoleMissing, NameTaken, TrustDisabled: as ``Publishing.online_keys``.
-        WrongFormat: it is in format ``docker``.
-    """
-    await require_content_trust(tx)
-    there = await rightful(tx, gun, who)
-    require_tuf(there)
-    return there
-
-
-async def rightful(tx: Transaction, gun: Gun, who: Requester) -> CollectionRecord | None:
-    """The collection of a repository that somebody may publish to, in whatever format; None where there is none yet.
-
-    Raises:
-        RoleMissing: with every role that publishing takes and ``who`` lacks.
-        NameTaken: the repository's collection has another name.
-    """
-    await require(tx, who.principal, gun.repository, Operation.PUBLISH)
-    there = await tx.collections.of_repository(gun.repository)
-    if there is not None and there.gun != gun:
-        raise NameTaken(
-            f"The collection of repository {gun.repository} is named {there.gun}.",
-            hint=f"Use that name: {there.gun}.",
-            gun=str(there.gun),
+        view = evaluate_but_expiry(
+            after,
+            gun,
+            now,
+            fresh={*upload, *ONLINE},
+            known=known,
+            bins=accepted.delegated.keys(),
+            reader=reader,
+            before=Before(self._sound, {"targets", *accepted.delegated}, _said(last, accepted)),
         )
-    return there
-
-
-def require_tuf(record: CollectionRecord | None) -> None:
-    """Raises WrongFormat for an open collection in format ``docker``."""
-    if record is not None and record.closed is None and record.format != TUF:
-        raise WrongFormat(
-            f"{record.gun} is in format {record.format}, which is read and written under /_trust/tuf/.",
-            hint="Use Notary's API, or a client that does.",
-            gun=str(record.gun),
-            format=record.format,
-        )
-
-
-def closed(record: CollectionRecord) -> CollectionReset:
-    """What whoever asks for a closed collection is told."""
-    done = "deleted" if record.closed == "deleted" else "reset"
-    return CollectionReset(
-        f"{record.gun} was {done} by an Owner of the repository, and nobody has signed anything under it since.",
-        hint="Ask its Owner; whoever may publish founds it anew with trustkit init or trustkit sign.",
-        gun=str(record.gun),
-        closed=done,
-    )
+        return _Made(accepted, files, after, view)
 
 
 def _public(signers: Mapping[str, Signer]) -> dict[str, Key]:
@@ -270,6 +251,13 @@ def _adopted(accepted: Accepted, waiting: Mapping[str, Signer]) -> dict[str, Sig
 
 def _without(ceilings: Mapping[str, int], roles: frozenset[str]) -> dict[str, int]:
     return {role: ceiling for role, ceiling in ceilings.items() if role not in roles}
+
+
+def _said(last: SignedView | None, accepted: Accepted) -> dict[str, SignedTarget]:
+    """What entries say that the judge has read just now, or found as they were when the last view was made."""
+    changed = accepted.changed
+    there = {tag.name: target for tag, target in last.targets.items() if tag.name not in changed} if last else {}
+    return there | {path: target for path, target in changed.items() if target is not None}
 
 
 def _by_role(files: Sequence[StoredFile]) -> dict[str, StoredFile]:

@@ -14,6 +14,7 @@ from trustkit.core.formats.tuf1 import read, sign
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.ports.service import StoredFile
+from trustkit.core.readings import Reader
 
 
 def stored(signed: Signed, data: bytes, role: str = "") -> StoredFile:
@@ -31,17 +32,19 @@ def resign_snapshot(
     lifetimes: Lifetimes,
     root: bytes | None = None,
     anew: bool = False,
+    reader: Reader = read,
 ) -> StoredFile:
     """The next snapshot, with these versions put in.
 
     Args:
         root: the root of the new state, where that is new; a separate signer signs with the key that it names.
         anew: the one before is in another format: nothing of it counts but its version.
+        reader: reads the one before.
 
     Raises:
         ServerFailed, StateError, SignerAhead: a separate signer that can't be reached, refuses, or has signed more.
     """
-    old = read(current["snapshot"].data, Snapshot).signed if "snapshot" in current and not anew else None
+    old = reader(current["snapshot"].data, Snapshot).signed if "snapshot" in current and not anew else None
     snapshot = next_snapshot(gun, old, versions, now=now, life=lifetimes.default["snapshot"])
     snapshot.version = max(snapshot.version, _used(signer) + 1, _last("snapshot", current) + 1)
     if isinstance(signer, JudgedSigner) and root is not None:
@@ -59,17 +62,18 @@ def resign_timestamp(
     lifetimes: Lifetimes,
     changed: Sequence[StoredFile] = (),
     anew: bool = False,
+    reader: Reader = read,
 ) -> StoredFile:
     """The next timestamp, naming this snapshot.
 
     Args:
         changed: the files that this state changes, the snapshot among them; a separate signer reads and keeps them.
-        anew: as ``resign_snapshot``.
+        anew, reader: as ``resign_snapshot``.
 
     Raises:
         ServerFailed, StateError, SignerAhead: as ``resign_snapshot``.
     """
-    old = read(current["timestamp"].data, Timestamp).signed if "timestamp" in current and not anew else None
+    old = reader(current["timestamp"].data, Timestamp).signed if "timestamp" in current and not anew else None
     timestamp = next_timestamp(gun, old, snapshot_version, now=now, life=lifetimes.default["timestamp"])
     timestamp.version = max(timestamp.version, _used(signer) + 1, _last("timestamp", current) + 1)
     if isinstance(signer, JudgedSigner):

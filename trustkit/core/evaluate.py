@@ -6,22 +6,24 @@ what that doesn't check: key ids, aliases, the collection's name in every file, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import field
 from datetime import UTC, datetime
 
 from tuf.api.exceptions import LengthOrHashMismatchError
-from tuf.api.metadata import MetaFile, Root, Signed, Targets
+from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Targets
 
 from trustkit.core.bins import check_named
 from trustkit.core.formats.tuf1 import meta_name, meta_version, read, role_kind
 from trustkit.core.names import Gun, Tag
 from trustkit.core.readings import Reader
+from trustkit.core.records import dataclass
 from trustkit.core.rolefiles import Delegated as Delegated
 from trustkit.core.rolefiles import Known as Known
 from trustkit.core.rolefiles import RoleFiles, read_files, view_of
 from trustkit.core.rolefiles import trusted_roles as trusted_roles
-from trustkit.core.roots import check_gun, check_root_keys, check_threshold
-from trustkit.core.view import SignedView
+from trustkit.core.roots import check_gun, check_root_keys, check_sound, check_threshold
+from trustkit.core.view import SignedTarget, SignedView
 from trustkit.errors import (
     BadDelegation,
     BadKeys,
@@ -53,6 +55,22 @@ BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 """A moment at which nothing has expired."""
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What is known of the files of an evaluation, so that none of it is found out twice in one publish.
+
+    Attributes:
+        sound: ``check_sound``, or what remembers for which bytes it was done.
+        verified: roles below ``root`` whose files had their signatures verified, under these very keys: those of
+            ``known`` that the judge has accepted just now.
+        said: by path what an entry says that is in one of the files as it was read before.
+    """
+
+    sound: Callable[[Metadata[Root], bytes], None] = check_sound
+    verified: Collection[str] = ()
+    said: Mapping[str, SignedTarget] = field(default_factory=dict)
+
+
 def evaluate(
     files: Mapping[str, bytes],
     gun: Gun,
@@ -78,7 +96,7 @@ def evaluate(
     Raises:
         Expired, SignatureInvalid, WrongCollection, Garbage: the first rule that is broken.
     """
-    return _evaluated(files, gun, now, known, tags, bins, reader)[0]
+    return _evaluated(files, gun, now, known, tags, bins, reader, Before())[0]
 
 
 def _evaluated(
@@ -89,6 +107,7 @@ def _evaluated(
     tags: Collection[Tag] | None,
     bins: Collection[str] | None,
     reader: Reader,
+    before: Before,
 ) -> tuple[SignedView, Mapping[str, Signed]]:
     """The view, and by role what its files say."""
     try:
@@ -96,20 +115,19 @@ def _evaluated(
         for signed in roles.signed.values():
             check_gun(signed, gun)
         root = roles.root.signed
-        check_root_keys(root)
-        check_threshold(root, "root", roles.root, files["root"])
+        before.sound(roles.root, files["root"])
         check_threshold(root, "timestamp", roles.timestamp, files["timestamp"])
         check_threshold(root, "snapshot", roles.snapshot, files["snapshot"])
-        check_threshold(root, "targets", roles.targets, files["targets"])
-        for role, metadata in roles.delegated.items():
-            check_threshold(roles.delegator(role), role, metadata, files[role])
+        for role, metadata in {"targets": roles.targets, **roles.delegated}.items():
+            if role not in before.verified:
+                check_threshold(roles.delegator(role), role, metadata, files[role])
         _check_versions(roles)
         _check_bytes(roles.timestamp.signed.snapshot_meta, files["snapshot"], "snapshot")
         for role in ("targets", *roles.delegated):
             _check_bytes(roles.snapshot.signed.meta[meta_name(role)], files[role], role)
         for role, signed in roles.signed.items():
             check_not_expired(signed, gun, now, role)
-        return view_of(roles, gun), roles.signed
+        return view_of(roles, gun, before.said), roles.signed
     except tuple(AS_NOT_TRUSTED) as error:
         raise AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
 
@@ -147,16 +165,20 @@ def evaluate_but_expiry(
     known: Known | None = None,
     bins: Collection[str] | None = None,
     reader: Reader = read,
+    before: Before = Before(),  # noqa: B008 - frozen
 ) -> SignedView:
     """As ``evaluate``, but only the roles of ``fresh`` have to be unexpired; the rest counts as if time stood still.
 
     For who renews what has expired, and who tells of it.  No tag of this view may be used as trusted: it says what
     was signed, and nobody vouches that it is current.
 
+    Args:
+        before: what whoever calls has seen of these very files already.
+
     Raises:
         Expired: one of ``fresh``; and as ``evaluate``.
     """
-    view, signed = _evaluated(files, gun, BEFORE_ALL, known, None, bins, reader)
+    view, signed = _evaluated(files, gun, BEFORE_ALL, known, None, bins, reader, before)
     for role, file in signed.items():
         if role in fresh:
             check_not_expired(file, gun, now, role)

@@ -136,7 +136,7 @@ class _Judging:
 
     def _root(self) -> Metadata[Root]:
         if "root" not in self._upload:
-            assert self._old_root is not None  # noqa: S101 - _check_roles saw to it
+            assert self._old_root is not None  # noqa: S101 - check_roles saw to it
             return self._old_root
         root = self._read(self._upload["root"], Root)
         self._check_version("root", root)
@@ -160,7 +160,7 @@ class _Judging:
 
     def _targets(self) -> Metadata[Targets]:
         if "targets" not in self._upload:
-            assert self._old_targets is not None  # noqa: S101 - _check_roles saw to it
+            assert self._old_targets is not None  # noqa: S101 - check_roles saw to it
             return self._old_targets
         targets = self._read(self._upload["targets"], Targets)
         self._check_targets_file("targets", targets)

@@ -41,6 +41,7 @@ class Readings:
         self._reader = reader
         self._kept = kept
         self._read: dict[tuple[type[Any], bytes], Metadata[Any]] = {}
+        self._size = 0
         self._changing = Lock()
 
     def __call__(self, data: bytes, kind: type[S], what: str = "") -> Metadata[S]:
@@ -66,9 +67,9 @@ class Readings:
         if len(key[1]) > self._kept:
             return
         with self._changing:
+            self._size += 0 if key in self._read else len(key[1])
             self._read[key] = metadata
-            size = sum(len(data) for _, data in self._read)
-            while size > self._kept:
-                _, data = oldest = next(iter(self._read))
+            while self._size > self._kept:
+                oldest = next(iter(self._read))
                 del self._read[oldest]
-                size -= len(data)
+                self._size -= len(oldest[1])

@@ -34,8 +34,10 @@ class RoleFiles:
     bins: Bins | None
     delegated: Delegated
 
-    def delegator(self, role: str) -> Targets:
-        """The file that says who signs a delegated role."""
+    def delegator(self, role: str) -> Root | Targets:
+        """The file that says who signs a role below the root, which is ``targets`` or delegated."""
+        if role == TARGETS:
+            return self.root.signed
         if self.bins is None or self.bins.holder == TARGETS or role not in self.bins:
             return self.targets.signed
         return self.delegated[self.bins.holder].signed
@@ -110,14 +112,19 @@ def trusted_roles(delegations: Delegations | None, tags: Collection[Tag] | None)
     return frozenset(delegations.owner(tag.name).name for tag in tags)
 
 
-def view_of(roles: RoleFiles, gun: Gun) -> SignedView:
-    """What the files say, once they are verified; raises BadTarget, BadDelegation for a tag that isn't theirs."""
+def view_of(roles: RoleFiles, gun: Gun, said: Mapping[str, SignedTarget]) -> SignedView:
+    """What the files say, once they are verified; raises BadTarget, BadDelegation for a tag that isn't theirs.
+
+    Args:
+        said: by path what was read of an entry that is in one of the files.
+    """
     signed, root = roles.signed, roles.root.signed
     targets: dict[Tag, SignedTarget] = {}
     for role, file in {"targets": roles.targets, **roles.delegated}.items():
         granting = roles.granting(role)
         for path, entry in file.signed.targets.items():
-            target = read_target(path, entry, granting)
+            known = said.get(path)
+            target = read_target(path, entry, granting) if known is None or known.role != granting else known
             if roles.delegations is not None and roles.delegations.owner(path).name != granting:
                 raise BadDelegation(f"{role}.json holds {path}, which another role answers for")
             if granting != role and roles.bins is not None and roles.bins.of(path) != role:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any
 
 from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
@@ -75,6 +76,47 @@ def check_threshold(delegator: Root | Targets, role: str, metadata: Metadata[Any
             role=role,
             threshold=needed,
         ) from error
+
+
+def check_sound(root: Metadata[Root], data: bytes) -> None:
+    """Holds a root to what it has to be by itself: its keys and roles, and the threshold of its own keys.
+
+    Args:
+        data: the very bytes that ``root`` was read from.
+
+    Raises:
+        BadKeys, BadSignature.
+    """
+    check_root_keys(root.signed)
+    check_threshold(root.signed, "root", root, data)
+
+
+class SoundRoots:
+    """``check_sound``, done once for the same bytes: what it comes to follows from them, and from nothing else.
+
+    Args:
+        kept: bytes of roots together that are remembered, the newest ones.
+    """
+
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
+        self._sound: dict[bytes, None] = {}
+        self._changing = Lock()
+
+    @property
+    def remembered(self) -> frozenset[bytes]:
+        """What is remembered."""
+        return frozenset(self._sound)
+
+    def __call__(self, root: Metadata[Root], data: bytes) -> None:
+        """As ``check_sound``; one that isn't is looked at again."""
+        if data in self._sound:
+            return
+        check_sound(root, data)
+        with self._changing:
+            self._sound[data] = None
+            while sum(map(len, self._sound)) > self._kept:
+                del self._sound[next(iter(self._sound))]
 
 
 def root_signers(root: Metadata[Root]) -> frozenset[str]:
