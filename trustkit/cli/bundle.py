@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trustkit.client.verify import Trusted
     from trustkit.core.names import Digest, Gun, Tag
     from trustkit.core.policy import Policy
+    from trustkit.core.ports.remote import Pin
     from trustkit.core.view import SignedView
     from trustkit.engines.bundle import Bundle
     from trustkit.remote.bundled import Judge
@@ -173,8 +174,10 @@ def _offline(
     from trustkit.client.verify import Verify
     from trustkit.home.metadata import MetadataFolders
     from trustkit.home.policy import PolicyPins
-    from trustkit.remote.bundled import BundledSource
-    from trustkit.remote.bundled_notary import BundledFormats, BundledNotary
+    from trustkit.remote.bundled import BundledFormats, BundledNotary, BundledTuf
+    from trustkit.remote.notary_folder import kept_roots
+    from trustkit.remote.notary_source import NotarySource
+    from trustkit.remote.source import UpdaterSource
 
     folders = MetadataFolders(scratch) if scratch else ctx.home.metadata
 
@@ -186,15 +189,31 @@ def _offline(
 
         return judging
 
-    tuf = BundledSource(fetcher=bundle.fetcher, folder=folders.locked, judge=judge(TUF))
-    docker = BundledNotary(
-        fetcher=bundle.docker_fetcher,
-        folder=folders.locked,
-        seen_as_tuf=ctx.home.metadata.seen_as_tuf,
-        judge=judge(DOCKER),
-        now=ctx.now,
+    def tuf(folder: Path) -> UpdaterSource:
+        return UpdaterSource(
+            fetcher=bundle.fetcher, folder=lambda _gun, _pin: nullcontext(folder), seen=_unseen, sleep=_no_wait
+        )
+
+    def docker(folder: Path) -> NotarySource:
+        return NotarySource(
+            fetcher=bundle.docker_fetcher,
+            folder=lambda _gun, _pin: nullcontext(folder),
+            seen=_unseen,
+            seen_as_tuf=ctx.home.metadata.seen_as_tuf,
+            now=ctx.now,
+            sleep=_no_wait,
+        )
+
+    def docker_roots(gun: Gun, pin: Pin) -> Iterator[bytes]:
+        with folders.locked(gun, pin) as folder:
+            return iter(kept_roots(folder))
+
+    source = BundledFormats(
+        BundledTuf(tuf, folders.locked, judge(TUF)),
+        BundledNotary(docker, folders.locked, judge(DOCKER)),
+        tuf_roots=lambda gun: tuf(Path()).tuf_roots(gun),
+        docker_roots=docker_roots,
     )
-    source = BundledFormats(tuf, docker)
     trust = AgedTrust(
         PolicyPins(ctx.home.pins, rules),
         source,
@@ -207,6 +226,15 @@ def _offline(
     verify = Verify(trust, clock=ctx.now, demand=lambda gun: rules.rule(gun).demand if rules else None)
     bundled = VerifyBundled(verify, bundle)
     return Offline(bundle, Enforce(bundled, rules, superseded=False), bundled.types)
+
+
+def _unseen(_gun: Gun) -> bool:
+    """Nothing that a bundle hasn't got is gone."""
+    return False
+
+
+def _no_wait(_seconds: float) -> None:
+    """A file doesn't lag as a replica may."""
 
 
 def _rules(ctx: Context, policy: str | None) -> Policy | None:
