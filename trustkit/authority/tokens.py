@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from trustkit.authority.tokenkeys import TokenKeys, thumbprint
+from trustkit.core.bounded import Bounded
 from trustkit.core.certerrors import UNREADABLE
 from trustkit.core.names import PrincipalName, Repository
 from trustkit.errors import LoginRequired, TrustkitError
@@ -29,7 +29,8 @@ ALGORITHM = "ES256"
 MAX_TOKEN = 16 * 1024
 """Characters of a token that is looked at; a chain and 32 scopes take 8,000."""
 
-KEPT_TOKENS = 4096
+KEPT_ENTRIES = 16_384
+"""Of all tokens that are kept together, with one for each token itself; one takes up to 0.8 KiB."""
 KEPT_LEAVES = 16
 _REQUIRED = ["iss", "aud", "sub", "iat", "nbf", "exp", "jti", "access"]
 
@@ -114,18 +115,25 @@ class TokenVerifier:
     Args:
         certificate: the CA's certificate; no other is believed, whatever a token carries.
         audience: the one ``aud`` that is accepted.
+        limit: entries of tokens that are kept, with one for each token.
     """
 
     def __init__(
-        self, certificate: x509.Certificate, *, issuer: str, audience: str, clock: Callable[[], datetime]
+        self,
+        certificate: x509.Certificate,
+        *,
+        issuer: str,
+        audience: str,
+        clock: Callable[[], datetime],
+        limit: int = KEPT_ENTRIES,
     ) -> None:
         self._ca = certificate
         self._ca_der = certificate.public_bytes(Encoding.DER)
         self._issuer = issuer
         self._audience = audience
         self._clock = clock
-        self._tokens: OrderedDict[bytes, Claims] = OrderedDict()
-        self._leaves: OrderedDict[bytes, x509.Certificate] = OrderedDict()
+        self._tokens: Bounded[bytes, Claims] = Bounded(limit)
+        self._leaves: Bounded[bytes, x509.Certificate] = Bounded(KEPT_LEAVES)
 
     def verify(self, token: str) -> Claims:
         """What the token says.
@@ -140,9 +148,14 @@ class TokenVerifier:
         claims = self._tokens.get(digest)
         if claims is None:
             claims = self._verify(token, now)
-            _keep(self._tokens, digest, claims, KEPT_TOKENS)
+            self._tokens.keep(digest, claims, 1 + len(claims.access))
         _check_times(claims, now)
         return claims
+
+    @property
+    def size(self) -> int:
+        """Entries of tokens that are kept, and one for each token."""
+        return self._tokens.size
 
     def _verify(self, token: str, now: datetime) -> Claims:
         try:
@@ -209,7 +222,7 @@ class TokenVerifier:
             p256 = isinstance(public, ec.EllipticCurvePublicKey) and isinstance(public.curve, ec.SECP256R1)
             if constraints.ca or not usage.digital_signature or not p256:
                 raise _refused("its certificate may not sign tokens")
-            _keep(self._leaves, digest, leaf, KEPT_LEAVES)
+            self._leaves.keep(digest, leaf)
         return leaf
 
 
@@ -249,12 +262,6 @@ def _check_times(claims: Claims, now: datetime) -> None:
         raise _refused("it expired")
     if now < claims.issued - LEEWAY:
         raise _refused("it is not valid yet")
-
-
-def _keep(cache: OrderedDict[bytes, Any], key: bytes, value: object, limit: int) -> None:
-    cache[key] = value
-    while len(cache) > limit:
-        cache.popitem(last=False)
 
 
 def _reason(error: Exception) -> str:

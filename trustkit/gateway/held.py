@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
+from trustkit.core.bounded import Bounded
 from trustkit.core.names import Digest, Repository
 from trustkit.core.ports.images import Images, ManifestBytes
 
 KEEP_BYTES = 32 * 1024 * 1024
+OVERHEAD = 1024
+"""What a manifest takes besides its bytes."""
 LARGEST = 512 * 1024
 """Bytes; a longer manifest is fetched each time, so that one of them doesn't push out all others."""
 
@@ -25,12 +27,14 @@ class HeldManifests:
     Args:
         keep: for how many seconds the registry isn't asked again: what was deleted there is still served for so long.
         clock: monotonic seconds.
+        limit: bytes that are kept, of all manifests with what they take besides.
     """
 
-    def __init__(self, images: Images, *, keep: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, images: Images, *, keep: float, clock: Callable[[], float] = time.monotonic, limit: int = KEEP_BYTES
+    ) -> None:
         self._images, self._keep, self._clock = images, keep, clock
-        self._kept: OrderedDict[_Key, tuple[float, ManifestBytes]] = OrderedDict()
-        self._size = 0
+        self._kept: Bounded[_Key, tuple[float, ManifestBytes]] = Bounded(limit)
         self._asking: dict[_Key, asyncio.Task[ManifestBytes | None]] = {}
 
     async def get(self, repository: Repository, digest: Digest) -> ManifestBytes | None:
@@ -49,7 +53,7 @@ class HeldManifests:
     def forget(self, repository: Repository, digest: Digest) -> None:
         """Asks the registry again, also where it is being asked at this moment."""
         self._asking.pop((repository, digest), None)
-        self._drop((repository, digest))
+        self._kept.drop((repository, digest))
 
     async def _ask(self, key: _Key) -> ManifestBytes | None:
         return await self._images.manifest(*key)
@@ -60,16 +64,13 @@ class HeldManifests:
             del self._asking[key]
         if done.cancelled() or done.exception() is not None or not current:
             return
-        self._drop(key)
+        self._kept.drop(key)
         found = done.result()
         if found is None or len(found.data) > LARGEST or not self._keep:
             return
-        self._kept[key] = (self._clock(), found)
-        self._size += len(found.data)
-        while self._size > KEEP_BYTES:
-            self._drop(next(iter(self._kept)))
+        self._kept.keep(key, (self._clock(), found), OVERHEAD + len(found.data))
 
-    def _drop(self, key: _Key) -> None:
-        kept = self._kept.pop(key, None)
-        if kept is not None:
-            self._size -= len(kept[1].data)
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return self._kept.size

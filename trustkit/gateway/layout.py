@@ -16,7 +16,9 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 
+from trustkit.core.bounded import Bounded
 from trustkit.core.names import Digest, Repository, Tag
 from trustkit.errors import InvalidName, NotFound, StateError
 from trustkit.gateway import uploads
@@ -31,6 +33,9 @@ TOUCH_SECONDS = 600.0
 """How exactly is known when a blob was last asked for."""
 _SETTLED = 0.1
 """Seconds after a change when its time stamp tells it from the next change of the same file."""
+KEEP_DESCRIPTORS = 20_000
+"""Of all repositories together, as they were read; one takes 1.4 KiB once it is looked for by tag and by digest."""
+_Stamp = tuple[int, int, int]
 
 
 @contextmanager
@@ -45,13 +50,36 @@ def disk_errors() -> Iterator[None]:
         ) from error
 
 
+class Indexes:
+    """What was read of ``index.json`` in many repositories, for any thread; those asked for last."""
+
+    def __init__(self, limit: int = KEEP_DESCRIPTORS) -> None:
+        self._kept: Bounded[Path, tuple[_Stamp, Index]] = Bounded(limit)
+        self._changing = Lock()
+
+    def get(self, folder: Path, stamp: _Stamp) -> Index | None:
+        """That of a layout's folder, if the file is still the one that was read."""
+        with self._changing:
+            found = self._kept.get(folder)
+        return found[1] if found is not None and found[0] == stamp else None
+
+    def keep(self, folder: Path, stamp: _Stamp, index: Index) -> None:
+        """Remembers it."""
+        with self._changing:
+            self._kept.keep(folder, (stamp, index), 1 + len(index.descriptors))
+
+    @property
+    def size(self) -> int:
+        """Descriptors that are kept, and one for each repository."""
+        return self._kept.size
+
+
 class Layout:
     """One repository's layout.  Calls block on the disk; they are safe between threads and processes."""
 
-    def __init__(self, folder: Path, hashes: RunningHashes) -> None:
-        self._folder, self._hashes = folder, hashes
+    def __init__(self, folder: Path, hashes: RunningHashes, indexes: Indexes) -> None:
+        self._folder, self._hashes, self._indexes = folder, hashes, indexes
         self._oci, self._uploads = folder / LAYOUT, folder / UPLOADS
-        self._cached: tuple[tuple[int, int, int], Index] | None = None
 
     @property
     def exists(self) -> bool:
@@ -69,13 +97,13 @@ class Layout:
                 with (self._oci / "index.json").open("rb") as file:
                     status = os.fstat(file.fileno())
                     stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
-                    if self._cached is not None and self._cached[0] == stamp:
-                        return self._cached[1]
+                    if (known := self._indexes.get(self._oci, stamp)) is not None:
+                        return known
                     index = Index.parse(file.read())
             except FileNotFoundError:
                 return Index()
         if time.time() - status.st_mtime > _SETTLED:
-            self._cached = (stamp, index)
+            self._indexes.keep(self._oci, stamp, index)
         return index
 
     def blob(self, digest: Digest) -> Path:
@@ -224,16 +252,11 @@ class Layouts:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._hashes = RunningHashes()
-        self._known: dict[Repository, Layout] = {}
+        self.indexes = Indexes()
 
     def of(self, repository: Repository) -> Layout:
         """The layout of a repository, which needn't exist yet."""
-        known = self._known.get(repository)
-        if known is None:
-            known = Layout(self._root.joinpath(*repository.path.split("/")), self._hashes)
-            if known.exists:
-                self._known[repository] = known
-        return known
+        return Layout(self._root.joinpath(*repository.path.split("/")), self._hashes, self.indexes)
 
     def repositories(self) -> list[Repository]:
         """Every repository that exists, by name."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from trustkit.core import gating
+from trustkit.core.bounded import Bounded
 from trustkit.core.gating import Reached
 from trustkit.core.manifests import Descriptor, children
 from trustkit.core.names import Digest, Repository
@@ -13,7 +13,8 @@ from trustkit.core.ports.images import Images
 from trustkit.errors import Garbage
 from trustkit.gateway.held import HeldManifests
 
-KEEP_DESCRIPTORS = 200_000
+KEEP_DESCRIPTORS = 50_000
+"""Of all indexes together; one takes half a KiB."""
 
 
 class Reach:
@@ -23,15 +24,15 @@ class Reach:
 
     Args:
         keep: as ``HeldManifests``.
+        limit: descriptors that are kept.
 
     Attributes:
         manifests: the registry's manifests; who deletes one there says so to them.
     """
 
-    def __init__(self, images: Images, *, keep: float) -> None:
+    def __init__(self, images: Images, *, keep: float, limit: int = KEEP_DESCRIPTORS) -> None:
         self.manifests = HeldManifests(images, keep=keep)
-        self._kept: OrderedDict[Digest, Reached] = OrderedDict()
-        self._size = 0
+        self._kept: Bounded[Digest, Reached] = Bounded(limit)
 
     async def below(self, repository: Repository, root: Digest) -> Reached:
         """Everything below this manifest; less where the registry lacks an index on the way, and that isn't kept.
@@ -41,7 +42,6 @@ class Reach:
         """
         known = self._kept.get(root)
         if known is not None:
-            self._kept.move_to_end(root)
             return known
         search, whole = gating.below(root), True
         try:
@@ -52,16 +52,14 @@ class Reach:
                 need = search.send(listed or ())
         except StopIteration as done:
             reached: Reached = done.value
-        if whole and root not in self._kept:
-            self._keep(root, reached)
+        if whole:
+            self._kept.keep(root, reached, len(reached) + 1)
         return reached
 
-    def _keep(self, root: Digest, reached: Reached) -> None:
-        self._kept[root] = reached
-        self._size += len(reached) + 1
-        while self._size > KEEP_DESCRIPTORS:
-            _, dropped = self._kept.popitem(last=False)
-            self._size -= len(dropped) + 1
+    @property
+    def size(self) -> int:
+        """Descriptors that are kept, and one for each index."""
+        return self._kept.size
 
     async def _listed(self, repository: Repository, index: Digest) -> Sequence[Descriptor] | None:
         manifest = await self.manifests.get(repository, index)
