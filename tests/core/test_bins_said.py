@@ -93,7 +93,7 @@ def test_a_flat_file_beside_bins_is_divided_by_the_next_signature(people: Publis
     people.accept(by(people, EMIL, TAGS[7]))
     assert json.loads(people.files["emil"])["signed"]["targets"] == {}
     assert files_of(people, "bins-3-")
-    assert said(people) == dict.fromkeys(TAGS, {"emil"})
+    assert said(people) == {tag: {"emil"} for tag in TAGS}
     emils = manifest("emil's").digest.hex
     assert client.digests(TAGS) == {tag: emils if tag in TAGS[:6] else manifest(tag).digest.hex for tag in TAGS}
 
