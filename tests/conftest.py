@@ -25,6 +25,9 @@ import pytest
 
 from tests.postgres import Postgres, binaries
 from tests.softhsm import SoftHsm
+from tests.spread import pytest_collection_modifyitems, pytest_configure, pytest_xdist_make_scheduler
+
+__all__ = ["pytest_collection_modifyitems", "pytest_configure", "pytest_xdist_make_scheduler"]
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None)
@@ -47,20 +50,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.outcome = "failed"
         report.longrepr = f"TRUSTKIT_REQUIRE_REAL=1, and this test of a real part did not run: {why}"
     return report
-
-
-LONGEST = ("real/test_how_to_pages", "load/", "replicas/", "e2e/test_online_keys_by_uri", "signer/", "_machine")
-"""Parts of the paths of what takes longest: it begins first, so that no process is left with it at the end."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With ``--dist loadfile`` a file stays on one process, for what its tests share."""
-
-    def rank(item: pytest.Item) -> int:
-        path = item.path.as_posix()
-        return next((rank for rank, part in enumerate(LONGEST) if part in path), len(LONGEST))
-
-    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session", autouse=True)
