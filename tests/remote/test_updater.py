@@ -66,7 +66,7 @@ def test_a_python_tuf_that_keeps_its_clock_elsewhere_is_refused(
         reference_time = None
 
     monkeypatch.setattr(
-        "trustkit.remote.updater.Updater", lambda *args, **options: type("U", (), {"_trusted_set": Moved})()
+        "trustkit.remote.updater._Updater", lambda *args, **options: type("U", (), {"_trusted_set": Moved})()
     )
     with pytest.raises(StateError, match="python-tuf"):
         open_updater(tmp_path, None, bootstrap=publisher.files["root"], now=NOW)  # type: ignore[arg-type]
@@ -76,7 +76,7 @@ def test_a_python_tuf_that_reads_its_files_elsewhere_is_refused(
     publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "trustkit.remote.updater.Updater",
+        "trustkit.remote.updater._Updater",
         lambda *args, **options: type("U", (), {"_trusted_set": type("T", (), {"reference_time": NOW})()})(),
     )
     with pytest.raises(StateError, match="python-tuf"):
@@ -156,3 +156,45 @@ def test_only_a_root_that_is_not_there_ends_the_walk(
     else:
         with pytest.raises(raised):
             refresh()
+
+
+def standing(folder: Path) -> dict[str, tuple[int, int]]:
+    """What lies there: a file or link that is written anew is another one."""
+    found = {path: path.lstat() for path in sorted(folder.rglob("*"))}
+    return {path.relative_to(folder).as_posix(): (seen.st_ino, seen.st_ctime_ns) for path, seen in found.items()}
+
+
+def test_a_refresh_that_finds_nothing_new_writes_nothing(publisher: Publisher, tmp_path: Path) -> None:
+    root, fetch = publisher.files["root"], serving(publisher)
+    refresh_folder(tmp_path, fetch, bootstrap=root, now=NOW)
+    before = standing(tmp_path)
+    assert {"root.json", "root_history/1.root.json", "timestamp.json"} <= set(before)
+    refresh_folder(tmp_path, fetch, bootstrap=root, now=NOW)
+    assert standing(tmp_path) == before
+
+
+def _other_bytes(folder: Path) -> None:
+    (folder / "root_history" / "1.root.json").write_bytes(b"{}")
+
+
+def _no_link(folder: Path) -> None:
+    (folder / "root.json").unlink()
+    (folder / "root.json").write_bytes(b"{}")
+
+
+def _link_elsewhere(folder: Path) -> None:
+    (folder / "root.json").unlink()
+    (folder / "root.json").symlink_to("timestamp.json")
+
+
+@pytest.mark.parametrize("spoil", [_other_bytes, _no_link, _link_elsewhere])
+def test_a_root_that_does_not_stand_there_as_it_should_is_put_there(
+    spoil: Callable[[Path], None], publisher: Publisher, tmp_path: Path
+) -> None:
+    """python-tuf writes it at each start; ours only then.  What lies there decides nothing: the anchor does."""
+    root, fetch = publisher.files["root"], serving(publisher)
+    refresh_folder(tmp_path, fetch, bootstrap=root, now=NOW)
+    spoil(tmp_path)
+    refresh_folder(tmp_path, fetch, bootstrap=root, now=NOW)
+    assert (tmp_path / "root.json").is_symlink()
+    assert (tmp_path / "root.json").read_bytes() == (tmp_path / "root_history" / "1.root.json").read_bytes() == root

@@ -21,7 +21,7 @@ SYSTEM = Path("/usr/local/lib/docker/cli-plugins")
 """Where administrators put plugins for everybody (docker/cli, ``docs/extend/cli_plugins.md``)."""
 MARK = "# made by trustkit install docker-plugin"
 _METADATA = "-EPc 'from trustkit.hooks.docker_metadata import main; main()'"
-_RUN = "-EPc 'from trustkit.cli.docker import main; main()'"
+_RUN = "-EPc 'from trustkit.cli import docker_plugin; docker_plugin()'"
 _MAX_SCRIPT = 64 * 1024
 _ALIAS = """\
 # docker pull, run, create and build by trustkit's policy where DOCKER_CONTENT_TRUST is set; for bash and sh.

@@ -1,0 +1,104 @@
+"""Modules that others load and a command mostly does without: each is loaded when something of it is used.
+
+A verifier is a process for each pull, and much of what it would load is there for what it never does: ``inspect`` for
+the help of commands, ``traceback`` for what nobody catches, python-tuf's own way to fetch, which ours replaces.
+Whoever uses something of such a module gets the real one's, at that moment and without noticing.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+MODULES: dict[str, tuple[str, ...]] = {
+    # cryptography exports them beside what loads keys; no key of ours is one of OpenSSH's
+    "cryptography.hazmat.primitives.serialization.ssh": (
+        *("SSHCertPrivateKeyTypes", "SSHCertPublicKeyTypes", "SSHCertificate", "SSHCertificateBuilder"),
+        *("SSHCertificateType", "SSHPrivateKeyTypes", "SSHPublicKeyTypes", "load_ssh_private_key"),
+        *("load_ssh_public_identity", "load_ssh_public_key", "ssh_key_fingerprint"),
+    ),
+    "importlib.metadata": ("version",),  # urllib3, for HTTP/2
+    "inspect": (),  # click and dataclasses
+    # securesystemslib's Ed25519 in Python, for where cryptography isn't installed
+    "securesystemslib._vendor.ed25519.ed25519": ("SignatureMismatch", "checkvalid"),
+    "shutil": (),  # python-tuf, tempfile
+    "tempfile": (),  # python-tuf
+    "traceback": (),  # logging
+    "tuf.ngclient.urllib3_fetcher": ("Urllib3Fetcher",),  # python-tuf, for who gives it no fetcher
+}
+"""Each with what others import from it by name, which has to be called, if anything, before it is good for anything.
+Every other name, as another version of a library may ask for, loads the module."""
+
+
+def put_off() -> None:
+    """Makes this process load these when something of them is used; what is loaded already stays as it is."""
+    for name, called in MODULES.items():
+        if name not in sys.modules:
+            sys.modules[name] = _Waiting(name, called)
+
+
+class _Waiting(ModuleType):
+    """Stands where a module will be; whoever holds on to it has everything of that one through it, then and later."""
+
+    def __init__(self, name: str, called: tuple[str, ...]) -> None:
+        super().__init__(name)
+        vars(self).update({each: _calling(self, each) for each in called})
+        if name == "inspect":
+            vars(self).update(cleandoc=_cleaning(self), signature=_signing(self))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _ASKED_OF_ALL:
+            raise AttributeError(name)
+        return getattr(_loaded(self), name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(_loaded(self), name, value)
+
+    def __dir__(self) -> list[str]:
+        return dir(_loaded(self))
+
+
+_ASKED_OF_ALL = frozenset({"__path__", "__file__", "__wrapped__"})
+"""What is asked of any module, by who means none."""
+
+
+def _loaded(waiting: ModuleType) -> ModuleType:
+    """The real module, which stands in its place from now on."""
+    if sys.modules.get(waiting.__name__) is waiting:
+        del sys.modules[waiting.__name__]
+    for name in [name for name in vars(waiting) if not name.startswith("__")]:
+        del vars(waiting)[name]
+    return import_module(waiting.__name__)
+
+
+def _calling(waiting: ModuleType, name: str) -> Any:
+    def call(*args: Any, **values: Any) -> Any:
+        return getattr(_loaded(waiting), name)(*args, **values)
+
+    call.__name__ = call.__qualname__ = name
+    return call
+
+
+def _cleaning(waiting: ModuleType) -> Any:
+    """``inspect.cleandoc``, which click has look at the help of each option: of one line, there is nothing to it."""
+    clean = _calling(waiting, "cleandoc")
+
+    def cleandoc(doc: str) -> Any:
+        return clean(doc) if "\n" in doc else doc.expandtabs().lstrip()
+
+    return cleandoc
+
+
+def _signing(waiting: ModuleType) -> Any:
+    """``inspect.signature``, of which dataclasses makes a docstring for each class that has none.  It can do without,
+    and does where this raises ValueError."""
+    sign = _calling(waiting, "signature")
+
+    def signature(of: Any, **options: Any) -> Any:
+        if sys._getframe(1).f_globals.get("__name__") == "dataclasses":  # noqa: SLF001 - nothing else says who asks
+            raise ValueError("not needed")
+        return sign(of, **options)
+
+    return signature
