@@ -66,6 +66,30 @@ def test_a_bundle_of_dockers_format_is_verified_and_pulled_with_the_network_cut(
     assert_done(cold("verify", *of_newer))
 
 
+@pytest.mark.real
+def test_a_bundle_of_what_was_converted_is_followed_with_the_network_cut(
+    service: RunningService, carol: Person, cut: Cut, tmp_path: Path
+) -> None:
+    """By the id of the root certificate, on a machine that has never seen the collection."""
+    gun, fern = f"{service.host}/air/converted", service.principal("fern", "AcrPush", "AcrImageSigner")
+    fern.push(f"{gun}:v1")
+    root = assert_done(fern("init", gun, "--format", "docker")).out.strip()
+    assert_done(fern("sign", f"{gun}:v1"))
+    assert_done(fern("convert", gun, "--to", "tuf"))
+    assert_done(fern("convert", gun, "--end-docker"))
+    for name in ("carol", "erin"):
+        who = carol if name == "carol" else Person(name, tmp_path / name)
+        assert_done(who("pin", "add", gun, "--format", "docker", "--root-key", root))
+    file = create(carol, tmp_path / "app.tkb", f"{gun}:v1")
+    offline = ("verify", "--bundle", str(file), "--max-age", "1d", f"{gun}:v1")
+    told = cut(who, *offline)
+    assert (told.status, told.out) == (0, assert_done(carol("verify", f"{gun}:v1")).out), told.err
+    assert f"{gun} was converted to format tuf by the pinned root key" in told.err
+    assert cut(who, *offline).err == ""
+    listed = assert_done(who("pin", "list")).out.splitlines()
+    assert [line.split()[1] for line in listed if line.startswith(gun)] == ["tuf"]
+
+
 def test_images_are_mirrored_and_trust_data_that_nobody_reads_from_files_is_not(
     service: RunningService, alice: Person, carol: Person, root: str, tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from trustkit.core.view import SignedView
     from trustkit.engines.bundle import Bundle
     from trustkit.remote.bundled import Judge
+    from trustkit.remote.updater import Fetch
 
 
 @click.group("bundle")
@@ -68,12 +69,17 @@ def create(click_context: click.Context, refs: tuple[str, ...], to: Path, *, ima
 
 
 def _create(ctx: Context) -> CreateBundle:
+    from trustkit.cli.convert import conversions
     from trustkit.cli.publishing import notary
     from trustkit.client.bundle import CreateBundle
-    from trustkit.client.collecting import Collect
+    from trustkit.client.collecting import Collect, FormerRoots
 
     return CreateBundle(
-        ctx.verify(), Collect(consumer(ctx), ctx.service, lambda: notary(ctx)), ctx.registry, clock=ctx.now
+        ctx.verify(),
+        Collect(consumer(ctx), ctx.service, lambda: notary(ctx)),
+        ctx.registry,
+        clock=ctx.now,
+        former=FormerRoots(conversions(ctx), ctx.notary_source.served_roots),
     )
 
 
@@ -175,7 +181,6 @@ def _offline(
     from trustkit.home.metadata import MetadataFolders
     from trustkit.home.policy import PolicyPins
     from trustkit.remote.bundled import BundledFormats, BundledNotary, BundledTuf
-    from trustkit.remote.notary_folder import kept_roots
     from trustkit.remote.notary_source import NotarySource
     from trustkit.remote.source import UpdaterSource
 
@@ -194,25 +199,26 @@ def _offline(
             fetcher=bundle.fetcher, folder=lambda _gun, _pin: nullcontext(folder), seen=_unseen, sleep=_no_wait
         )
 
-    def docker(folder: Path) -> NotarySource:
+    def docker(
+        folder: Callable[[Gun, Pin], AbstractContextManager[Path]], fetcher: Callable[[Gun], Fetch]
+    ) -> NotarySource:
         return NotarySource(
-            fetcher=bundle.docker_fetcher,
-            folder=lambda _gun, _pin: nullcontext(folder),
+            fetcher=fetcher,
+            folder=folder,
             seen=_unseen,
             seen_as_tuf=ctx.home.metadata.seen_as_tuf,
             now=ctx.now,
             sleep=_no_wait,
         )
 
-    def docker_roots(gun: Gun, pin: Pin) -> Iterator[bytes]:
-        with folders.locked(gun, pin) as folder:
-            return iter(kept_roots(folder))
+    def docker_in(folder: Path) -> NotarySource:
+        return docker(lambda _gun, _pin: nullcontext(folder), bundle.docker_fetcher)
 
     source = BundledFormats(
         BundledTuf(tuf, folders.locked, judge(TUF)),
-        BundledNotary(docker, folders.locked, judge(DOCKER)),
+        BundledNotary(docker_in, folders.locked, judge(DOCKER)),
         tuf_roots=lambda gun: tuf(Path()).tuf_roots(gun),
-        docker_roots=docker_roots,
+        docker_roots=docker(folders.locked, bundle.former_fetcher).docker_roots,
     )
     trust = AgedTrust(
         PolicyPins(ctx.home.pins, rules),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -17,6 +17,7 @@ from trustkit.core.offline import evaluate_aged
 from trustkit.core.ports.bundles import BlobFolder, BundledImages
 from trustkit.core.ports.images import ManifestBytes
 from trustkit.core.ports.remote import ImageRegistry, MetadataSource, Pin, PinStore
+from trustkit.core.rules import TUF
 from trustkit.errors import DigestMismatch, TagMoved
 
 Ask = Callable[[str], bool]
@@ -31,6 +32,7 @@ class CreateBundle:
         verify: says what any consumer here may use as signed, policies included.
         collect: gives whole collections.
         registry: where manifests and layers come from.
+        former: gives the roots in format ``docker`` of a collection that was converted.
     """
 
     def __init__(
@@ -40,9 +42,11 @@ class CreateBundle:
         registry: ImageRegistry,
         *,
         clock: Callable[[], datetime],
+        former: Callable[[Gun], Mapping[str, bytes]],
     ) -> None:
         self._verify = verify
         self._collect = collect
+        self._former = former
         self._registry = registry
         self._clock = clock
 
@@ -70,7 +74,8 @@ class CreateBundle:
                     raise TagMoved(f"{ref} was signed anew while the bundle was made.", hint="Make it again.")
                 name = replace(ref, gun=gun)  # by its home name, wherever it is fetched from
                 listed[str(name)] = self._image(ref.gun, each, into, images=images)
-            collections[gun] = _put_collection(collected, into)
+            former = self._former(gun) if collected.current.pin.format == TUF else {}
+            collections[gun] = _put_collection(collected, former, into)
         return Contents(collections, listed)
 
     def _image(self, gun: Gun, trusted: Trusted, into: BlobFolder, *, images: bool) -> Descriptor:
@@ -171,9 +176,10 @@ def _among(found: dict[Digest, Descriptor], trusted: Trusted) -> Descriptor:
         raise DigestMismatch(f"{trusted.by.digest} doesn't list {trusted.digest}, which is signed with it.") from None
 
 
-def _put_collection(collected: Collected, into: BlobFolder) -> Descriptor:
-    manifest = collection_manifest(collected.files, collected.current.pin.format)
-    for data in collected.files.values():
+def _put_collection(collected: Collected, former: Mapping[str, bytes], into: BlobFolder) -> Descriptor:
+    files = {**collected.files, **former}
+    manifest = collection_manifest(files, collected.current.pin.format)
+    for data in files.values():
         into.add(Descriptor("", Digest.of(data), len(data)), [data])
     into.add(EMPTY_BLOB, [EMPTY_BYTES])
     into.add(descriptor_of(manifest), [manifest.data])

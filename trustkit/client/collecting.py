@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -10,11 +10,13 @@ from typing import Protocol
 from tuf.api.metadata import Root
 
 from trustkit.client.trust import Current, Trust
+from trustkit.core.bundles import FORMER
 from trustkit.core.formats.tuf1 import MAX_BYTES, read, role_kind
 from trustkit.core.names import Gun, Tag
+from trustkit.core.ports.converting import DockerSides
 from trustkit.core.roots import check_gun, check_root_keys, check_threshold
 from trustkit.core.rules import DOCKER
-from trustkit.errors import Expired, NotFound, Rejected, WrongRoot
+from trustkit.errors import Expired, NotFound, Rejected, TrustDisabled, WrongRoot
 
 _TOP = ("root", "timestamp", "snapshot", "targets")
 
@@ -33,6 +35,35 @@ class Collected:
 
     current: Current
     files: Mapping[str, bytes]
+
+
+class FormerRoots:
+    """The roots in format ``docker`` of a collection that was converted, for whoever has pinned a certificate there.
+
+    Args:
+        sides: says which collections were.
+        served: the roots in format ``docker`` that a service has.
+    """
+
+    def __init__(self, sides: DockerSides, served: Callable[[Gun], Iterator[bytes]]) -> None:
+        self._sides = sides
+        self._served = served
+
+    def __call__(self, gun: Gun) -> Mapping[str, bytes]:
+        """By their names in a bundle; nothing of them is verified, as a certificate that fits its id is that one.
+
+        Raises:
+            NotAllowed, CouldNotCheck.
+        """
+        from trustkit.core.formats.docker import files as docker
+
+        if self._sides.docker_side(gun) is None:
+            return {}
+        try:
+            roots = list(self._served(gun))
+        except TrustDisabled:
+            return {}  # Notary's API is off, so nobody follows by it either
+        return {f"{FORMER}{docker.read(data, Root).signed.version}.root.json": data for data in roots}
 
 
 class Collect:

@@ -22,7 +22,7 @@ from trustkit.core.ports.proposing import ProposalService
 from trustkit.core.ports.remote import PinStore, TrustService
 from trustkit.core.proposals import Proposal
 from trustkit.core.rules import TUF, Formats
-from trustkit.errors import NoCollection, NotFound, TrustkitError
+from trustkit.errors import TrustkitError
 
 
 class Grade(enum.Enum):
@@ -138,12 +138,9 @@ class Status:
             return {}, (), [f"Keys that wait and proposals can't be told: {error.message}"]
 
     def _side(self, gun: Gun) -> tuple[DockerSide | None, list[str]]:
-        """What docker reads; whoever has a collection's files alone has nothing to say of it, and answers 404."""
         try:
             return self._sides.docker_side(gun), []
         except TrustkitError as error:
-            if isinstance(error, NotFound | NoCollection) or error.context.get("status") == 404:
-                return None, []
             return None, [f"Whether docker reads something of it can't be told: {error.message}"]
 
 

@@ -3,8 +3,9 @@
 A collection is an OCI artifact with one layer a metadata file, as docker/attest lays TUF metadata out in a registry:
 ``application/vnd.tuf.metadata+json``, with the file's name in the annotation ``tuf.io/filename``.  An image is listed
 by the whole reference that it is signed for.  The files of a collection in format ``docker`` have a media type of
-their own, and are named by their roles.  All of it is read strictly, and none of it is believed: files count by their
-signatures, manifests by the digests that those name.
+their own, and are named by their roles; so are the roots of one that was converted, which lie under ``docker/``
+beside the files that count, for whoever has pinned a certificate that is in them.  All of it is read strictly, and
+none of it is believed: files count by their signatures, manifests by the digests that those name.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ GUN_NAME = "vnd.trustkit.gun"
 REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_NAME = "io.containerd.image.name"
 MAX_INDEX = MAX_MANIFEST
-MAX_FILES = 512 + 2**MAX_BITS
-"""256 roots, the top-level roles, every delegation that a client follows, and the hash bins."""
+MAX_FILES = 768 + 2**MAX_BITS
+"""256 roots of each format, the top-level roles, every delegation that a client follows, and the hash bins."""
+FORMER = "docker/"
+"""What the roots in format ``docker`` of a collection in format ``tuf`` are named after."""
 _EMPTY_DATA = b"{}"
 _ROLE = r"[a-z0-9][a-z0-9_-]{0,127}"
 _FILE = re.compile(rf"(?:timestamp|[1-9][0-9]{{0,9}}\.{_ROLE})\.json\Z")
+_FORMER_FILE = re.compile(rf"{FORMER}[1-9][0-9]{{0,9}}\.root\.json\Z")
 _NOTARY_FILE = re.compile(r"(?:timestamp|snapshot|targets(?:/[-a-z0-9_]{1,248})*|[1-9][0-9]{0,9}\.root)\.json\Z")
 
 EMPTY_BLOB = Descriptor(EMPTY, Digest.of(_EMPTY_DATA), len(_EMPTY_DATA))
@@ -83,10 +87,9 @@ class Contents:
 
 
 def collection_manifest(files: Mapping[str, bytes], wire: str = TUF) -> ManifestBytes:
-    """The artifact that holds a collection's files, by their names, in its format."""
-    media_type = METADATA if wire == TUF else NOTARY_METADATA
+    """The artifact that holds a collection's files, by their names, in its format, and roots of its former one."""
     layers = [
-        _entry(Descriptor(media_type, Digest.of(data), len(data)), {FILE_NAME: name})
+        _entry(Descriptor(_media_type(name, wire), Digest.of(data), len(data)), {FILE_NAME: name})
         for name, data in sorted(files.items())
     ]
     data = serialise(
@@ -114,15 +117,24 @@ def read_collection(data: bytes) -> tuple[str, Mapping[str, Descriptor]]:
     if len(layers) > MAX_FILES:
         raise BadBundle(f"A collection in the bundle has more than {MAX_FILES} files.")
     wire = DOCKER if layers and _descriptor(layers[0], what).media_type == NOTARY_METADATA else TUF
-    its_name, its_type = (_NOTARY_FILE, NOTARY_METADATA) if wire == DOCKER else (_FILE, METADATA)
     for entry in layers:
         name, descriptor = _notes(entry).get(FILE_NAME, ""), _descriptor(entry, what)
-        if not its_name.match(name) or descriptor.media_type != its_type:
+        if not _is_name(name, wire) or descriptor.media_type != _media_type(name, wire):
             raise BadBundle(f"A collection in the bundle has the file {shown(name)}, which is no TUF metadata.")
         if descriptor.size > max(MAX_BYTES.values()):
             raise BadBundle(f"The bundle's {name} has {descriptor.size} bytes, more than any metadata file.")
         _put(files, name, descriptor)
     return wire, files
+
+
+def _media_type(name: str, wire: str) -> str:
+    return METADATA if wire == TUF and not name.startswith(FORMER) else NOTARY_METADATA
+
+
+def _is_name(name: str, wire: str) -> bool:
+    if wire == DOCKER:
+        return _NOTARY_FILE.match(name) is not None
+    return (_FILE.match(name) or _FORMER_FILE.match(name)) is not None
 
 
 def first_root(files: Iterable[str]) -> int:

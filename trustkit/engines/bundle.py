@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from trustkit.core.bundles import MAX_INDEX, Contents, read_collection
+from trustkit.core.bundles import FORMER, MAX_INDEX, Contents, read_collection
 from trustkit.core.manifests import Descriptor, media_type_of
 from trustkit.core.names import Digest, Gun, ImageRef, Tag
 from trustkit.core.ports.images import MAX_MANIFEST, ManifestBytes
@@ -65,12 +65,22 @@ class Bundle:
     def docker_fetcher(self, gun: Gun) -> Callable[[str, int], bytes]:
         """As ``fetcher``, of a collection in format ``docker``, as a Notary API would give its files."""
         files = self._in_format(gun, DOCKER)
+        return self._docker_files(gun, files, whole=["root.json", "snapshot.json", "targets.json", "timestamp.json"])
 
+    def former_fetcher(self, gun: Gun) -> Callable[[str, int], bytes]:
+        """As ``docker_fetcher``, of the roots that a collection in format ``tuf`` had before its conversion."""
+        files = self._in_format(gun, TUF)
+        roots = {name.removeprefix(FORMER): file for name, file in files.items() if name.startswith(FORMER)}
+        return self._docker_files(gun, roots, whole=())
+
+    def _docker_files(
+        self, gun: Gun, files: Mapping[str, Descriptor], *, whole: Collection[str]
+    ) -> Callable[[str, int], bytes]:
         def fetch(name: str, max_length: int) -> bytes:
             role = _BY_HASH.sub(".json", name)  # whoever asks by a hash holds the bytes against it
             if name == "root.json":
                 role = max((each for each in files if each.endswith(".root.json")), key=_version, default=name)
-            if role not in files and not role.endswith(".root.json") and "/" not in role:
+            if role not in files and role in whole:
                 raise BadBundle(f"{self._path} has no {role} of {gun}.", hint="It is not whole; make it anew.")
             if role not in files:
                 raise NotFound(f"The bundle has no {name}.")
@@ -88,7 +98,14 @@ class Bundle:
             self._files[gun] = self._collection(gun)
         there, files = self._files[gun]
         if there != wire:
-            raise NoCollection(f"{self._path} has {gun} in format {there}, not in format {wire}.", format=there)
+            raise NoCollection(
+                f"{self._path} has {gun} in format {there}, not in format {wire}.",
+                hint="If its publisher has converted it, ask for the new root key ids over another channel, and pin "
+                f"them: trustkit pin add {gun} --root-key ID --replace"
+                if there == TUF
+                else "",
+                format=there,
+            )
         return files
 
     def named(self, ref: ImageRef) -> Digest | None:

@@ -118,7 +118,7 @@ class BundledFormats:
 
     Args:
         tuf_roots: the roots of a collection in format ``tuf`` in the bundle.
-        docker_roots: those in format ``docker`` that were verified here under a pin, online.
+        docker_roots: those in format ``docker``: what was verified here under a pin, online, then the bundle's.
     """
 
     def __init__(

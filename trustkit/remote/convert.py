@@ -11,7 +11,7 @@ from trustkit.core.names import Gun, Host
 from trustkit.core.ports.converting import Conversion, DockerSide
 from trustkit.core.publickeys import check_keys
 from trustkit.core.roots import ONLINE
-from trustkit.errors import Garbage, KeyUnsupported
+from trustkit.errors import Garbage, KeyUnsupported, NoCollection, NotFound, TrustkitError
 from trustkit.remote.auth import Session, json_object, scope
 from trustkit.remote.messages import Response
 from trustkit.remote.notary import HttpNotary
@@ -58,8 +58,17 @@ class HttpConversions:
         return self._notary.fetch(gun, f"{role}.json", most)
 
     def docker_side(self, gun: Gun) -> DockerSide | None:
-        """As ``DockerSides.docker_side``; raises Garbage for an answer that says something else."""
-        return _told(_docker_side, self._ask(gun, "GET", "/docker", actions=("pull",)), gun)
+        """As ``DockerSides.docker_side``; raises Garbage for an answer that says something else.
+
+        Whoever serves the files of a collection alone knows nothing of it, and answers 404.
+        """
+        try:
+            answer = self._ask(gun, "GET", "/docker", actions=("pull",))
+        except TrustkitError as error:
+            if isinstance(error, NotFound | NoCollection) or error.context.get("status") == 404:
+                return None
+            raise
+        return _told(_docker_side, answer, gun)
 
     def end_docker(self, gun: Gun) -> DockerSide:
         """As ``ConversionService.end_docker``; raises Garbage where what ended isn't told."""

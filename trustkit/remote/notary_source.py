@@ -101,6 +101,14 @@ class NotarySource:
         with self._folder(gun, pin) as folder:
             roots = kept_roots(folder)
         yield from roots
+        yield from self.served_roots(gun)
+
+    def served_roots(self, gun: Gun) -> Iterator[bytes]:
+        """Those of ``docker_roots`` that are served; none where there are none.
+
+        Raises:
+            NotAllowed, CouldNotCheck.
+        """
         try:
             yield from Walk(gun, in_time(self._fetcher(gun), gun, self._clock), {}, self._reader()).served_roots()
         except (NotFound, NoCollection):

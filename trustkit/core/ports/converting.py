@@ -83,5 +83,5 @@ class DockerSides(Protocol):
     """What a service says to whoever may read a collection.  Errors as of ``TrustService``."""
 
     def docker_side(self, gun: Gun) -> DockerSide | None:
-        """What docker reads of a collection; None where it was never converted."""
+        """What docker reads of a collection; None where it was never converted, or nobody there knows of that."""
         ...
