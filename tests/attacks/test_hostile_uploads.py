@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from securesystemslib.signer import Key
@@ -404,6 +404,37 @@ def test_what_never_ends_is_cut_before_anybody_is_known(mallory: Upstairs, what:
         sock.sendall(start.format(path=mallory.path).encode())
         with pytest.raises(ConnectionError):
             _send(sock, more.encode(), 6_400)
+
+
+ASKED = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
+FORM = b"POST /oauth2/token HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\n"
+
+
+def test_requests_that_wait_for_no_answer_are_cut_before_anybody_is_known(mallory: Upstairs) -> None:
+    """Twelve million would come on one connection; each that waits takes a hundred times its bytes."""
+    name, _, port = mallory.service.host.rpartition(":")
+    with socket.create_connection((name, int(port)), QUICKLY) as sock, pytest.raises(ConnectionError):
+        _send(sock, ASKED * 2_000, 6_400)
+
+
+def test_a_few_requests_may_wait_and_are_answered_in_their_order(mallory: Upstairs) -> None:
+    """The body of the last one comes when nobody waits any more."""
+    name, _, port = mallory.service.host.rpartition(":")
+    with socket.create_connection((name, int(port)), QUICKLY) as sock, sock.makefile("rb") as said:
+        sock.sendall(ASKED * 15 + FORM)
+        statuses = [_status(said) for _ in range(15)]
+        sock.sendall(b"some text")
+        assert [*statuses, _status(said)] == [401] * 15 + [400]
+
+
+def _status(said: BinaryIO) -> int:
+    """Of the next reply, which is read to its end."""
+    status, length = int(said.readline().split()[1]), 0
+    while line := said.readline().strip():
+        field, _, value = line.partition(b":")
+        length = int(value) if field.lower() == b"content-length" else length
+    said.read(length)
+    return status
 
 
 def _send(sock: socket.socket, data: bytes, times: int) -> None:

@@ -13,6 +13,8 @@ MAX_HEAD = 64 * 1024
 comes on top."""
 HEAD_SECONDS = 20.0
 """Seconds that a connection may take until a request's head is whole."""
+MAX_WAITING = 16
+"""Requests that may wait on a connection for the answer to one before them.  Each takes 3 KiB and needs 30 bytes."""
 
 
 class StrictProtocol(HttpToolsProtocol):
@@ -23,6 +25,8 @@ class StrictProtocol(HttpToolsProtocol):
     - A request target that isn't a path (absolute-form, ``*``) or has a fragment: its raw path wouldn't be what was
       sent (TRUST 1.2; RFC 9112, 3.2).
     - Two Host headers, or none in HTTP/1.1 (RFC 9112, 3.2).
+    - More than ``MAX_WAITING`` requests before the first is answered.  The connection is closed, since an answer to
+      one of them could be taken for that of another (RFC 9112, 9.3.2: a client asks again).
     """
 
     _idle = 0
@@ -74,6 +78,9 @@ class StrictProtocol(HttpToolsProtocol):
             raise ValueError("the target is not a path")
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             raise ValueError("not one Host")
+        if len(self.pipeline) >= MAX_WAITING:
+            self.transport.close()
+            raise ValueError("too many requests wait")
         if self.at_once():
             return
         super().on_headers_complete()
@@ -85,11 +92,16 @@ class StrictProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
-        if self.pipeline:
+        if self.pipeline:  # nothing more is read while requests wait that were read before
             self._start_asgi_task(*self.pipeline.pop())
         else:
+            self.flow.resume_reading()
             self.rest()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuses what can't be read, unless the connection ends anyway."""
+        if not self.transport.is_closing():
+            super().send_400_response(msg)
 
     def rest(self) -> None:
         """Nothing is asked; the connection is closed unless something is within the time that it is kept alive."""
