@@ -18,6 +18,7 @@ from tests.postgres import Postgres
 from trustkit.authority.kekrotation import KekRotation
 from trustkit.authority.keks import Keks
 from trustkit.authority.sealedkeys import SealedKeys
+from trustkit.authority.sealedplaces import InService
 from trustkit.authority.sealing import Sealer
 from trustkit.authority.tokenkeys import TokenKeys
 from trustkit.core.names import Gun
@@ -58,7 +59,7 @@ class Service:
         return Keks(KekFolder(self.folder)).sealer(create=create)
 
     def rotation(self) -> KekRotation:
-        return KekRotation(self.store, self.files, actor="operator:root", clock=lambda: NOW, grace=0.0)
+        return KekRotation([InService(self.store)], self.files, actor="operator:root", clock=lambda: NOW, grace=0.0)
 
     async def require(self, sealer: Sealer) -> int:
         """How many values open under this; raises StateError for one that doesn't."""

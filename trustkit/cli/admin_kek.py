@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,8 +14,8 @@ from trustkit.cli.kek_options import kek_options, required_wrapper
 from trustkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from trustkit.authority.kekrotation import Rotated
     from trustkit.authority.keks import Check, Keks
-    from trustkit.core.ports.resealing import ResealingStore
     from trustkit.core.ports.service import Store
 
 
@@ -104,22 +104,22 @@ def kek_unwrap(service: Service, kek_file: Path | None, kek_uri: str | None, kek
 def kek_rotate(service: Service, kek_file: Path | None, *, stage: bool) -> None:
     """Make a new key-encryption key, and seal everything under it while the service goes on.
 
-    The old one leaves its file at the end; backups from before open with it only.
+    The old one leaves its file at the end; backups from before open with it only. DIR may be the data folder of a
+    separate signer, too, which goes on as well.
     """
-    from trustkit.authority.kekrotation import KekRotation, Rotated
-    from trustkit.server.kek import require_data_dir
+    from trustkit.authority.kekrotation import KekRotation
+    from trustkit.server.kek import require_data_dir, sealed_places
     from trustkit.store.kek import KekFolder
 
     require_data_dir(service.data_dir, service.database)
-    if not service.database.exists:
-        raise UsageError("This is the data folder of a separate signer.", hint="Rotate its online keys.")
     files = KekFolder(service.data_dir, kek_file)
 
-    async def change(store: Store) -> Rotated:
-        rotation = KekRotation(cast("ResealingStore", store), files, actor=service.actor, clock=now)
-        return await (rotation.stage() if stage else rotation.rotate())
+    async def change() -> Rotated:
+        async with sealed_places(service.data_dir, service.database) as places:
+            rotation = KekRotation(places, files, actor=service.actor, clock=now)
+            return await (rotation.stage() if stage else rotation.rotate())
 
-    done = service.run(change)
+    done = asyncio.run(change())
     if stage:
         output.data(f"{files.plain}: {done.new} before {done.old}")
         output.note("Bring this file to every process that reads another copy; then: trustkit admin kek rotate")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from trustkit.authority.keks import Keks
 from trustkit.authority.sealedkeys import SealedKeys
+from trustkit.authority.sealedplaces import InService, InSigner, SealedPlace
 from trustkit.authority.sealing import Sealer
 from trustkit.authority.tokenkeys import TokenKeys
 from trustkit.core.names import Gun
+from trustkit.core.ports.resealing import ResealingStore
 from trustkit.core.ports.service import SealedKey
 from trustkit.core.ports.wrapping import KeyWrapper
 from trustkit.errors import StateError
@@ -42,6 +46,22 @@ def require_data_dir(data_dir: Path, database: Database) -> None:
     """Returns for a data folder of a service or a signer; raises StateError, and makes nothing."""
     if not database.exists and not (data_dir / SIGNER).exists():
         raise StateError(f"{data_dir} is no data folder of a service or a signer.", hint="Correct --data-dir.")
+
+
+@asynccontextmanager
+async def sealed_places(data_dir: Path, database: Database) -> AsyncIterator[tuple[SealedPlace, ...]]:
+    """Everything in a data folder that its key-encryption key seals, opened; raises StateError."""
+    async with AsyncExitStack() as stack:
+        places = list[SealedPlace]()
+        if database.exists:
+            store = await database.open()
+            stack.push_async_callback(store.close)
+            places.append(InService(cast("ResealingStore", store)))
+        if (data_dir / SIGNER).exists():
+            ledger = SqliteLedger.open(data_dir / SIGNER)
+            stack.callback(ledger.close)
+            places.append(InSigner(ledger))
+        yield tuple(places)
 
 
 async def require_ours(data_dir: Path, kek: bytes, database: Database | None = None) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from trustkit.asgi.listen import Tls, bind, serve
 from trustkit.authority.sealedkeys import SealedKeys
-from trustkit.authority.sealing import Sealer
 from trustkit.authority.signing import Signing
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
@@ -72,8 +71,8 @@ class SignerService:
         try:
             ledger = SqliteLedger.open(settings.data_dir / DATABASE)
             try:
-                kek = settings.kek.of(settings.data_dir).open(create=ledger.empty())
-                keys = SealedKeys(Sealer(kek), settings.forge, settings.places)
+                sealer = settings.kek.of(settings.data_dir).sealer(create=ledger.empty())
+                keys = SealedKeys(sealer, settings.forge, settings.places)
                 require_signers(ledger, keys.signer)
                 if settings.forge:
                     settings.forge.check()

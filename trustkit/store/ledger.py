@@ -16,12 +16,24 @@ from typing import Any
 
 from trustkit.core.names import Gun
 from trustkit.core.onlinejudge import Record
+from trustkit.core.ports.resealing import SealedRow
 from trustkit.core.ports.service import AuditRow, SealedKey
 from trustkit.errors import StateError
 from trustkit.store.foreign import mapped
 from trustkit.store.privatefile import private_file, private_folder
 
 BUSY_SECONDS = 30.0
+_SEALED = {
+    "keys": (
+        "SELECT gun, role, key_id, public, sealed FROM keys ORDER BY gun, role",
+        "UPDATE keys SET sealed = ? WHERE gun = ? AND role = ?",
+    ),
+    "pending_keys": (
+        "SELECT gun, role, key_id, public, sealed FROM pending_keys ORDER BY gun, role",
+        "UPDATE pending_keys SET sealed = ? WHERE gun = ? AND role = ?",
+    ),
+}
+"""How all sealed values of a table are read, and how one is put into its place."""
 _PAYLOADS = ("snapshot", "released", "timestamp")
 _STEPS = (
     """
@@ -111,6 +123,12 @@ class SqliteLedger:
             yield SqliteEntry(self._connection, gun)
 
     @contextmanager
+    def sealed(self) -> Iterator[SqliteSealed]:
+        """As ``core.ports.resealing.ResealingLedger``."""
+        with self._transaction():
+            yield SqliteSealed(self._connection)
+
+    @contextmanager
     def _transaction(self) -> Iterator[None]:
         with self._turn, mapped():
             self._connection.execute("BEGIN IMMEDIATE")
@@ -176,17 +194,7 @@ class SqliteEntry:
 
     def note(self, row: AuditRow) -> None:
         """Adds an event; nobody changes or removes one."""
-        values = (
-            int(row.at.timestamp()),
-            row.actor,
-            row.source,
-            row.action,
-            row.subject,
-            json.dumps(dict(row.detail)),
-        )
-        self._connection.execute(
-            "INSERT INTO events (at, actor, source, action, subject, detail) VALUES (?, ?, ?, ?, ?, ?)", values
-        )
+        _note(self._connection, row)
 
     def record(self) -> Record:
         """What was signed last."""
@@ -214,6 +222,37 @@ class SqliteEntry:
 
     def _rows(self, statement: str) -> list[Any]:
         return self._connection.execute(statement, (self._gun,)).fetchall()
+
+
+class SqliteSealed:
+    """Every sealed key within a transaction; satisfies ``core.ports.resealing.LedgerRows``."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def all(self) -> list[SealedRow]:
+        """Those in use, then those that wait for a root."""
+        found = list[SealedRow]()
+        for place, (read, _) in _SEALED.items():
+            for gun, *values in self._connection.execute(read).fetchall():
+                found += [SealedRow(place, Gun.parse(gun), key) for key in _keys([values]).values()]
+        return found
+
+    def replace(self, row: SealedRow, sealed: bytes) -> None:
+        """Puts another sealed form of the same key into its place."""
+        _, write = _SEALED[row.place]
+        self._connection.execute(write, (sealed, str(row.gun), row.key.role))
+
+    def note(self, row: AuditRow) -> None:
+        """Adds an event."""
+        _note(self._connection, row)
+
+
+def _note(connection: sqlite3.Connection, row: AuditRow) -> None:
+    detail = json.dumps(dict(row.detail))
+    values = (int(row.at.timestamp()), row.actor, row.source, row.action, row.subject, detail)
+    statement = "INSERT INTO events (at, actor, source, action, subject, detail) VALUES (?, ?, ?, ?, ?, ?)"
+    connection.execute(statement, values)
 
 
 def _keys(rows: Iterable[Any]) -> Mapping[str, SealedKey]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from trustkit.core.names import Gun
-from trustkit.core.ports.service import SealedKey, Transaction
+from trustkit.core.ports.service import AuditRow, SealedKey, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +47,23 @@ class ResealingStore(Protocol):
     def read(self) -> AbstractAsyncContextManager[ResealingTransaction]: ...
 
     def write(self) -> AbstractAsyncContextManager[ResealingTransaction]: ...
+
+
+class LedgerRows(Protocol):
+    """Every sealed online key of a separate signer, within a transaction during which nobody else writes."""
+
+    def all(self) -> Sequence[SealedRow]: ...
+
+    def replace(self, row: SealedRow, sealed: bytes) -> None:
+        """Puts another sealed form of the same key into its place."""
+        ...
+
+    def note(self, row: AuditRow) -> None:
+        """Adds an event."""
+        ...
+
+
+class ResealingLedger(Protocol):
+    """A separate signer's store; a block that raises changes nothing."""
+
+    def sealed(self) -> AbstractContextManager[LedgerRows]: ...
