@@ -34,7 +34,12 @@ _plain = click.option(
 
 def database_options(command: Command) -> Command:
     """--database, --database-password-file and --unsafe-plain-database."""
-    return _url(_password(_plain(command)))
+    return _url(access_options(command))
+
+
+def access_options(command: Command) -> Command:
+    """--database-password-file and --unsafe-plain-database."""
+    return _password(_plain(command))
 
 
 def database_source(url: str | None, password_file: Path | None, *, unsafe_plain: bool) -> DatabaseSource:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from trustkit.cli.database_options import database_options, database_source
+from trustkit.cli.database_options import access_options, database_options, database_source
 from trustkit.cli.db_backup import backup
 from trustkit.cli.output import data, note
 from trustkit.errors import StateError, UsageError
@@ -21,7 +23,28 @@ if TYPE_CHECKING:
 _data_dir = click.option(
     "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="The service's data folder."
 )
-_from = click.option("--from", "source", required=True, metavar="URL", help="The database to copy: sqlite:///FILE.")
+
+
+def _both_ends(target: str) -> Callable[[Callable[[Path, Database], None]], Callable[..., None]]:
+    """The options of what goes from a file to PostgreSQL, which is called with both.
+
+    Args:
+        target: what --to is.
+    """
+
+    def take(act: Callable[[Path, Database], None]) -> Callable[..., None]:
+        @click.option("--from", "source", required=True, metavar="URL", help="The database to copy: sqlite:///FILE.")
+        @click.option("--to", "target", required=True, metavar="URL", help=target)
+        @access_options
+        @wraps(act)
+        def command(
+            source: str, target: str, database_password_file: Path | None, *, unsafe_plain_database: bool
+        ) -> None:
+            act(*_ends(source, target, database_password_file, unsafe_plain=unsafe_plain_database))
+
+        return command
+
+    return take
 
 
 @click.group("db")
@@ -71,20 +94,14 @@ def upgrade(
 
 
 @command.command("copy")
-@_from
-@click.option("--to", "target", required=True, metavar="URL", help="An empty database: postgresql://USER@HOST/DB.")
-@click.option(
-    "--database-password-file", type=click.Path(dir_okay=False, path_type=Path), help="A file with its password."
-)
-@click.option("--unsafe-plain-database", is_flag=True, help="Take a server that TLS doesn't vouch for.")
-def copy(source: str, target: str, database_password_file: Path | None, *, unsafe_plain_database: bool) -> None:
+@_both_ends("An empty database: postgresql://USER@HOST/DB.")
+def copy(path: Path, there: Database) -> None:
     """Copy a service's database from a file to PostgreSQL, compare both, and close the file.
 
     The service has to be stopped. All or nothing is copied; every collection is verified there.
     """
     from trustkit.store.postgres.copying import copy as copied
 
-    path, there = _ends(source, target, database_password_file, unsafe_plain=unsafe_plain_database)
     rows = copied(path, _address(there), say=lambda table, count: note(f"{table}: {count}"))
     asyncio.run(_collections(there))
     data(f"copied {sum(rows.values())} rows to {_address(there).shown}")
@@ -93,17 +110,11 @@ def copy(source: str, target: str, database_password_file: Path | None, *, unsaf
 
 
 @command.command("reopen")
-@_from
-@click.option("--to", "target", required=True, metavar="URL", help="The database that it was being copied to.")
-@click.option(
-    "--database-password-file", type=click.Path(dir_okay=False, path_type=Path), help="A file with its password."
-)
-@click.option("--unsafe-plain-database", is_flag=True, help="Take a server that TLS doesn't vouch for.")
-def reopen(source: str, target: str, database_password_file: Path | None, *, unsafe_plain_database: bool) -> None:
+@_both_ends("The database that it was being copied to.")
+def reopen(path: Path, there: Database) -> None:
     """Open a file again whose copy was broken off, while nothing of it is in the other database."""
     from trustkit.store.postgres.copying import open_again
 
-    path, there = _ends(source, target, database_password_file, unsafe_plain=unsafe_plain_database)
     open_again(path, _address(there))
     data(f"{path} is open again")
 
