@@ -15,6 +15,8 @@ import pytest
 
 from tests.authority.conftest import NOW, Play, Scene
 from tests.simulator import OCI, Publisher
+from trustkit.authority.freshness import Freshness
+from trustkit.authority.login import TokenRequest, TokenService
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import Publishing, Requester
 from trustkit.authority.sealing import Sealer
@@ -24,14 +26,14 @@ from trustkit.authority.views import OF_A_VIEW, Views
 from trustkit.core.access import Role
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.manifests import OCI_INDEX
-from trustkit.core.names import Digest, Gun, PrincipalName, Repository
+from trustkit.core.names import Digest, Gun, Host, PrincipalName, Repository
 from trustkit.core.ports.images import ManifestBytes
 from trustkit.gateway.held import OVERHEAD, HeldManifests
 from trustkit.gateway.layout import Indexes, Layout
 from trustkit.gateway.reach import Reach
 from trustkit.gateway.uploads import RunningHashes
 
-HOME = "registry.example.com"
+HOME, PASSWORD = "registry.example.com", "correct horse battery"
 ALICE = PrincipalName("alice")
 APP = Repository("team/app")
 
@@ -75,6 +77,27 @@ def test_tokens_with_as_many_scopes_as_a_token_has(play: Play) -> None:
             sizes.append(verifier.size)
         assert sizes[:2] == [33, 66]
         assert max(sizes) == sizes[-1] == 198
+
+    play(scene)
+
+
+def test_what_refresh_tokens_get_for_scopes_with_as_many_actions_as_fit(play: Play) -> None:
+    async def scene(it: Scene) -> None:
+        await it.person("alice", Role.ACR_PULL, password=PASSWORD)
+        keys = await TokenKeys.open(it.store, Sealer(b"k" * 32), issuer=HOME, now=it.now)
+        issuer, hosts, limit = TokenIssuer(keys, issuer=HOME), (Host.parse(HOME),), 1_000_000
+        parts = {"hosts": hosts, "clock": it.clock, "fresh": Freshness(clock=it.clock), "limit": limit}
+        service = TokenService(it.store, issuer, it.passwords, services={HOME: False}, **parts)  # type: ignore[arg-type]  # one of each
+        login = await service.by_password(TokenRequest(HOME, offline=True), "alice", PASSWORD)
+        assert login.refresh_token is not None
+        words = ",".join(f"{number:03}" for number in range(240))
+        sizes = []
+        for number in range(20):
+            scopes = tuple(f"repository:made-up/{number}-{each}:{words}" for each in range(32))
+            await service.by_refresh(TokenRequest(HOME, scopes), login.refresh_token)
+            sizes.append(service.size)
+        assert sizes[0] > 700_000, "nearly what Python takes for 32 sets of 240 words"
+        assert max(sizes) <= limit
 
     play(scene)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from trustkit.authority.ratelimit import LoginLimiter
 from trustkit.authority.scopes import Granting, Scope, parse_scopes
 from trustkit.authority.sharedlimit import SharedLimiter
 from trustkit.authority.tokens import Access, IssuedToken, TokenIssuer
+from trustkit.core.bounded import Bounded
 from trustkit.core.names import Host, PrincipalName
 from trustkit.core.ports.failures import Failures
 from trustkit.core.ports.service import PrincipalRecord, RefreshRecord, Store, Transaction
@@ -26,7 +26,8 @@ REFRESH_PREFIX = "tkr_"
 """What a refresh token begins with, so that scanners for leaked secrets know one."""
 
 MAX_REFRESH = 256
-KEEP = 4096
+KEEP_BYTES = 16 * 1024 * 1024
+"""What may be remembered of what refresh tokens get."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class TokenService:
         hosts: the service's public names, which scopes may carry.
         fresh: says how long what a refresh token gets is remembered; None remembers nothing.
         failures: where failed logins are counted beside other processes; None where there is this one alone.
+        limit: bytes that are remembered of what refresh tokens get.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class TokenService:
         limiter: LoginLimiter | None = None,
         fresh: Freshness | None = None,
         failures: Failures | None = None,
+        limit: int = KEEP_BYTES,
     ) -> None:
         self._store = store
         self._issuer = issuer
@@ -95,7 +98,12 @@ class TokenService:
         self._limiter = limiter or LoginLimiter()
         self._shared = SharedLimiter(failures, self._limiter) if failures else None
         self._fresh = fresh
-        self._decided: OrderedDict[tuple[bytes, str, tuple[Scope, ...]], _Decided] = OrderedDict()
+        self._decided: Bounded[tuple[bytes, str, tuple[Scope, ...]], _Decided] = Bounded(limit)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are remembered, nearly."""
+        return self._decided.size
 
     async def by_password(self, request: TokenRequest, name: str, password: str) -> Granted:
         """Tokens for a name and its password.
@@ -148,10 +156,7 @@ class TokenService:
             access = await granting.grant(tx, record.name, scopes)
         decided = _Decided(record.name, access, found.expires, stamp)
         if self._fresh:
-            self._decided[key] = decided
-            self._decided.move_to_end(key)
-            while len(self._decided) > KEEP:
-                self._decided.popitem(last=False)
+            self._decided.keep(key, decided, _size(scopes))
         return decided
 
     def _read(self, request: TokenRequest) -> tuple[Granting, tuple[Scope, ...]]:
@@ -210,6 +215,11 @@ class TokenService:
             RefreshRecord(_hashed(text), record.name, request.service, record.epoch, now + REFRESH_LIFE)
         )
         return text
+
+
+def _size(scopes: tuple[Scope, ...]) -> int:
+    """What an answer for these takes; whoever asks decides how many actions each has, and what they are called."""
+    return 512 + sum(512 + len(scope.name) + 96 * len(scope.actions) for scope in scopes)
 
 
 def _hashed(refresh_token: str) -> bytes:
