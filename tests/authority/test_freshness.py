@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Set
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,8 +15,8 @@ from trustkit.authority import freshness
 from trustkit.authority.freshness import FRESH, Freshness
 from trustkit.authority.reads import Found, Reads
 from trustkit.core.names import Gun
-from trustkit.core.ports.changes import Changed
-from trustkit.core.ports.service import StoredFile, Transaction
+from trustkit.core.ports.changes import Changed, Listener
+from trustkit.core.ports.service import AuditRow, StoredFile, Transaction
 from trustkit.core.stamps import both
 from trustkit.errors import NoCollection, NotFound, StateError, TrustkitError
 from trustkit.store.database import SqlStore
@@ -89,6 +92,9 @@ class Silent:
             raise StateError("It is down.")
         return Changed("1", frozenset({OTHER}) if mark else None)
 
+    def tell_own(self, listener: Listener) -> bool:
+        return False
+
 
 def test_while_the_database_says_nothing_stamps_lapse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(freshness, "EVERY_SECONDS", 0.0)
@@ -142,6 +148,136 @@ def test_a_commit_of_another_process_is_known_by_the_next_question(tmp_path: Pat
         finally:
             await ours.close()
             await theirs.close()
+
+    asyncio.run(main())
+
+
+def test_own_commits_are_told_at_once_by_name_and_others_by_the_next_question(tmp_path: Path) -> None:
+    async def main() -> None:
+        path = tmp_path / "d" / "trustkit.db"
+        ours, theirs = await SqlStore.open(path), await SqlStore.open(path)
+        told: list[Set[Gun] | None] = []
+        try:
+            assert ours.tell_own(told.append)
+            async with ours.write() as tx:
+                await tx.settings.put("content-trust", "enabled")
+            assert told == [None], "a switch is of every collection"
+            told.clear()
+            mark = (await ours.changed_since("")).mark
+            async with ours.write(ONE) as tx:
+                await tx.collections.found(ONE, NOW)
+                first = await ours.changed_since(mark)
+                assert first.guns == frozenset(), "nothing is committed yet"
+            assert told == [frozenset({ONE})]
+            mine = await ours.changed_since(mark)
+            assert mine.guns == frozenset(), "it was told"
+            async with ours.write(ONE) as tx:
+                await tx.audit.append(AuditRow(NOW, "alice", "here", "looked", str(ONE), {}))
+            assert told.pop() == frozenset(), "nobody remembers what the audit says"
+            with suppress(KeyError):
+                async with ours.write(ONE) as tx:
+                    await tx.collections.add_files(ONE, [file()], NOW)
+                    raise KeyError
+            assert told == [frozenset({ONE})]
+            assert (await ours.changed_since(mine.mark)).guns in (frozenset(), None), "a rollback may be told"
+            mark = (await ours.changed_since(mine.mark)).mark
+            async with theirs.write(OTHER) as tx:
+                await tx.collections.found(OTHER, NOW)
+            async with ours.write(ONE) as tx:
+                await tx.collections.add_files(ONE, [file()], NOW)
+                seen = await ours.changed_since(mark)
+                assert seen.guns is None, "theirs, asked for in the midst of ours"
+            assert (await ours.changed_since(seen.mark)).guns == frozenset()
+            async with theirs.write(OTHER) as tx:
+                await tx.collections.add_files(OTHER, [file()], NOW)
+            assert (await ours.changed_since(seen.mark)).guns is None
+        finally:
+            await ours.close()
+            await theirs.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.timeout(60)
+def test_no_commit_of_others_is_missed_among_many_of_ours(tmp_path: Path) -> None:
+    """Another process commits, and has then to be told of, whatever of ours begins and ends meanwhile."""
+    other = """
+import sqlite3, sys
+there = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
+for line in sys.stdin:
+    there.execute("UPDATE collections SET generation = generation + 1 WHERE gun = ?", (line.strip(),))
+    print(flush=True)
+"""
+
+    async def main() -> None:
+        path = tmp_path / "d" / "trustkit.db"
+        ours = await SqlStore.open(path)
+        told: list[Set[Gun] | None] = []
+        ours.tell_own(told.append)
+        async with ours.write() as tx:
+            for gun in (ONE, OTHER):
+                await tx.collections.found(gun, NOW)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", other, str(path), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        busy = True
+
+        async def write() -> None:
+            while busy:
+                async with ours.write(ONE) as tx:
+                    await tx.collections.add_files(ONE, [], NOW)
+                await asyncio.sleep(0.002)
+
+        writers = [asyncio.create_task(write()) for _ in range(3)]
+        mark, quiet = (await ours.changed_since("")).mark, 0
+        for _ in range(20):
+            process.stdin.write(f"{OTHER}\n".encode())
+            await process.stdout.readline()
+            changed = await ours.changed_since(mark)
+            assert changed.guns is None, "it was committed before the question"
+            mark = changed.mark
+            for _ in range(5):
+                changed = await ours.changed_since(mark)
+                quiet += changed.guns == frozenset()
+                mark = changed.mark
+                await asyncio.sleep(0)
+        busy = False
+        await asyncio.gather(*writers)
+        process.stdin.close()
+        await process.wait()
+        await ours.close()
+        assert set(told[1:]) == {frozenset({ONE})}
+        assert quiet > 70, "our own commits alone are no news"
+
+    asyncio.run(main())
+
+
+def test_a_writer_that_is_cancelled_leaves_the_connection_to_the_next_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        ours = await SqlStore.open(tmp_path / "d" / "trustkit.db")
+        told: list[Set[Gun] | None] = []
+        ours.tell_own(told.append)
+
+        async def found(name: str) -> None:
+            async with ours.write() as tx:
+                await tx.collections.found(Gun.parse(f"h.example/{name}"), NOW)
+
+        for number in range(60):  # wherever it is when it is cancelled: waiting, beginning, committing
+            task = asyncio.create_task(found(f"app{number}"))
+            for _ in range(number % 12):
+                await asyncio.sleep(0.0001 * (number % 5))
+            told.clear()
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            async with asyncio.timeout(5), ours.read() as tx:
+                there = await tx.collections.get(Gun.parse(f"h.example/app{number}"))
+            assert there is None or task.cancelled() is False or told, "what is in the file was told"
+        async with asyncio.timeout(5):
+            await found("last")
+        await ours.close()
 
     asyncio.run(main())
 

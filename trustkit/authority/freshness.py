@@ -1,16 +1,15 @@
 """How long what was read from the database counts: until something is committed, or nobody can say (TRUST 7.1, 8.4).
 
-What this process commits is told at once (``forget``).  What others commit, another replica or ``trustkit admin``, is
-asked for four times a second; what was read counts for half a second after the last answer that there is nothing new.
-So a change counts within a second, whether the database answers or not, and nothing is read again while nobody
-writes.
+What this process commits is told at once.  What others commit, another replica or ``trustkit admin``, is asked for
+four times a second; what was read counts for half a second after the last answer that there is nothing new.  So a
+change counts within a second, whether the database answers or not, and nothing is read again while nobody writes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from datetime import datetime, timedelta
 
 from trustkit.core.names import Gun, Repository
@@ -37,6 +36,8 @@ class Freshness:
         self._epoch = 0
         self._moves: dict[Repository, int] = {}
         self._asked: datetime | None = None
+        self.told = False
+        """Whether the database tells what this process commits, so that nobody else has to."""
 
     def stamp(self, repository: Repository | None = None) -> Stamp:
         """For what is about to be read; of this repository's collection, whatever its name, or of anything else."""
@@ -54,7 +55,7 @@ class Freshness:
         return _NONE <= now - since < FRESH
 
     def forget(self, gun: Gun) -> None:
-        """This process has changed this collection: nothing that was read of it before counts."""
+        """This collection was changed: nothing that was read of it before counts."""
         self._moves[gun.repository] = self._moves.get(gun.repository, 0) + 1
 
     def forget_everything(self) -> None:
@@ -62,9 +63,18 @@ class Freshness:
         self._epoch += 1
         self._moves.clear()  # stamps of an earlier epoch never count again
 
+    def forget_these(self, guns: Set[Gun] | None) -> None:
+        """These were changed; None where it may be anything."""
+        if guns is None:
+            self.forget_everything()
+        else:
+            for gun in guns:
+                self.forget(gun)
+
     async def follow(self, changes: Changes) -> None:
         """Asks what was committed until cancelled.  While the database can't be asked, stamps lapse."""
         mark, failing = "", False
+        self.told = changes.tell_own(self.forget_these)
         while True:
             began = self._clock()
             try:
@@ -75,10 +85,6 @@ class Freshness:
                 failing = True
             else:
                 failing = False
-                if changed.guns is None:
-                    self.forget_everything()
-                else:
-                    for gun in changed.guns:
-                        self.forget(gun)
+                self.forget_these(changed.guns)
                 mark, self._asked = changed.mark, began
             await asyncio.sleep(EVERY_SECONDS)

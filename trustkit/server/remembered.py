@@ -48,7 +48,8 @@ class Remembered:
 
     def changed(self, gun: Gun) -> None:
         """What is remembered of a collection counts no more."""
-        self.fresh.forget(gun)
+        if not self.fresh.told:
+            self.fresh.forget(gun)
         self.views.forget(gun)
         self.expiries.forget(gun)
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
-from trustkit.core.ports.changes import Changed
+from trustkit.core.ports.changes import Changed, Listener
 from trustkit.core.ports.failures import Failures
 from trustkit.core.ports.service import Scope
 from trustkit.errors import InvalidSetting
@@ -24,13 +24,12 @@ from trustkit.store.privatefile import locked, private_file, private_folder
 from trustkit.store.statements import SqliteStatements, in_thread
 from trustkit.store.transaction import SqlTransaction
 from trustkit.store.upgrade import upgrade
-from trustkit.store.watching import Watch
+from trustkit.store.writing import Writer, commit
 
 BUSY_SECONDS = 30
 """How long a writer waits for another process's write transaction before it gives up."""
 
 READERS = 8
-_WRITE = "trustkit_write"
 
 
 class SqlStore:
@@ -41,12 +40,11 @@ class SqlStore:
     in order; writers of other processes wait for each other up to ``BUSY_SECONDS``.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, path: Path) -> None:
+        self._engine = _engine(path, READERS)
         self._threads = ThreadPoolExecutor(READERS + 1, thread_name_prefix="store")
         self._readers = asyncio.Semaphore(READERS)
-        self._turn = asyncio.Lock()
-        self._watch = Watch(Path(engine.url.database or ""))
+        self._writer = Writer(_engine(path, 1, begin="BEGIN IMMEDIATE"), path, self._threads)
         self.failures: Failures | None = None
 
     def __repr__(self) -> str:
@@ -67,7 +65,7 @@ class SqlStore:
         """
         path = file_of(path_or_url)
         private_folder(path.parent)
-        store = cls(_engine(path))
+        store = cls(path)
         try:
             await in_thread(store._threads, _prepare, path)
             await in_thread(store._threads, store._upgrade)
@@ -78,7 +76,7 @@ class SqlStore:
 
     async def close(self) -> None:
         """Closes every connection; the store can't be used afterwards."""
-        self._watch.close()
+        await self._writer.close()
         await in_thread(self._threads, self._engine.dispose)
         self._threads.shutdown(wait=False)
 
@@ -96,48 +94,30 @@ class SqlStore:
     @asynccontextmanager
     async def write(self, of: Scope = None) -> AsyncIterator[SqlTransaction]:  # noqa: ARG002 - a file has one lock
         """Holds the write lock from before its first statement; commits at the end, rolls back on any error."""
-        async with self._turn:
-            connection = await in_thread(self._threads, self._connect_to_write)
-            try:
-                yield SqlTransaction(SqliteStatements(connection, self._threads))
-                await in_thread(self._threads, _commit, connection)
-            finally:
-                with mapped():
-                    connection.close()
+        async with self._writer.transaction() as connection:
+            yield SqlTransaction(SqliteStatements(connection, self._threads))
 
     async def changed_since(self, mark: str) -> Changed:
         """As ``core.ports.changes.Changes``."""
-        return self._watch.changed_since(mark)
+        return await self._writer.changed_since(mark)
+
+    def tell_own(self, listener: Listener) -> bool:
+        """As ``core.ports.changes.Changes``."""
+        return self._writer.tell_own(listener)
 
     def _connect(self) -> Connection:
         with mapped():
             return self._engine.connect()
 
-    def _connect_to_write(self) -> Connection:
-        with mapped():
-            connection = self._engine.connect()
-            try:
-                connection = connection.execution_options(**{_WRITE: True})
-                connection.begin()
-            except BaseException:
-                connection.close()
-                raise
-            return connection
-
     def _upgrade(self) -> None:
-        connection = self._connect_to_write()
+        connection = self._writer.begin_unnoted()
         try:
             with mapped():
                 upgrade(connection)
                 require_here(connection)
-            _commit(connection)
+            commit(connection)
         finally:
             connection.close()
-
-
-def _commit(connection: Connection) -> None:
-    with mapped():
-        connection.commit()
 
 
 def file_of(path_or_url: Path | str) -> Path:
@@ -167,16 +147,16 @@ def _prepare(path: Path) -> None:
             connection.close()
 
 
-def _engine(path: Path) -> Engine:
+def _engine(path: Path, connections: int, *, begin: str = "BEGIN") -> Engine:
     engine = create_engine(
         f"sqlite+pysqlite:///{path}",
         connect_args={"isolation_level": None, "timeout": BUSY_SECONDS},
         poolclass=QueuePool,
-        pool_size=READERS + 1,
+        pool_size=connections,
         max_overflow=0,
     )
     event.listen(engine, "connect", _on_connect)
-    event.listen(engine, "begin", _on_begin)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 
 
@@ -185,8 +165,3 @@ def _on_connect(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLA
     for pragma in ("foreign_keys=ON", "synchronous=FULL", "trusted_schema=OFF"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def _on_begin(connection: Connection) -> None:
-    write = connection.get_execution_options().get(_WRITE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from trustkit.core.names import Gun
 
@@ -22,6 +22,10 @@ class Changed:
     guns: Set[Gun] | None = frozenset()
 
 
+Listener: TypeAlias = Callable[[Set[Gun] | None], None]
+"""Is told the collections that were changed, where nothing else was; None where anything may have been."""
+
+
 class Changes(Protocol):
     """Tells of commits, whoever made them.
 
@@ -34,5 +38,13 @@ class Changes(Protocol):
 
         Raises:
             StateError: the database can't be asked; nothing is known then.
+        """
+        ...
+
+    def tell_own(self, listener: Listener) -> bool:
+        """Has this process's own commits told to a listener, before whoever committed goes on.
+
+        Returns:
+            True: and ``changed_since`` leaves them out.  False: it doesn't; they are told with everybody's.
         """
         ...

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCursor, errors
 from psycopg.pq import TransactionStatus
 
-from trustkit.core.ports.changes import Changed
+from trustkit.core.ports.changes import Changed, Listener
 from trustkit.core.ports.service import Scope
 from trustkit.errors import DatabaseUnavailable, OutcomeUnknown, StateError
 from trustkit.store.postgres.address import Address
@@ -114,6 +114,10 @@ class PostgresStore:
     async def changed_since(self, mark: str) -> Changed:
         """As ``core.ports.changes.Changes``."""
         return await self._moves.changed_since(mark)
+
+    def tell_own(self, listener: Listener) -> bool:  # noqa: ARG002 - triggers note everybody's changes alike
+        """As ``core.ports.changes.Changes``."""
+        return False
 
     async def _connect(self) -> AsyncConnection[Any]:
         """Once the service runs, why not is for its log alone: what is refused is told to anybody who asks."""
