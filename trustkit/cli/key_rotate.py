@@ -14,8 +14,8 @@ from trustkit.cli.key_rotate_online import ROLES, rotate_online
 from trustkit.cli.options import passphrase_options, trust_dir_option
 from trustkit.cli.output import note
 from trustkit.cli.publickeys import public_key
-from trustkit.cli.rotating import after, chosen_guns, each, key_here, of_both, rotate_with, rotation_options
-from trustkit.core.names import Gun, SignerName
+from trustkit.cli.rotating import Asked, after, chosen_guns, each, key_here, of_both, rotate_with, rotation_options
+from trustkit.core.names import Gun
 from trustkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def rotate(
     root key, too.
     """
     ctx: Context = click_context.obj
-    _check(role, name, public, revoke, old, remove_old=remove_old)
+    asked = Asked(role, name, key, public, revoke, old, remove_old=remove_old, yes=yes)
+    _check(asked)
     named = chosen_guns(ctx, guns, everything=everything)
     if revoke and len(named) > 1:
         raise UsageError("--revoke goes with one repository.")
@@ -86,72 +87,46 @@ def rotate(
         )
 
     def in_docker() -> None:
-        rotate_docker(
-            click_context, stores, docker, role, name, key, public, revoke, old, remove_old=remove_old, yes=yes
-        )
+        rotate_docker(click_context, stores, docker, asked)
 
     def in_tuf() -> None:
         if role in ROLES:
             rotate_online(click_context, tuf, role, passphrase_file, passphrase_fd, yes=yes)
             return
-        made = rotate_with(ctx, passphrase_file, passphrase_fd)
-        _rotate(click_context, made, tuf, role, name, key, public, revoke, old, remove_old=remove_old, yes=yes)
+        _rotate(click_context, rotate_with(ctx, passphrase_file, passphrase_fd), tuf, asked)
 
     of_both(click_context, [each for guns, each in ((tuf, in_tuf), (docker, in_docker)) if guns])
 
 
-def _rotate(
-    click_context: click.Context,
-    rotation: Rotate,
-    named: Sequence[Gun],
-    role: str,
-    name: str | None,
-    key: str | None,
-    public: Path | None,
-    revoke: Sequence[str],
-    old: str | None,
-    *,
-    remove_old: bool,
-    yes: bool,
-) -> None:
+def _rotate(click_context: click.Context, rotation: Rotate, named: Sequence[Gun], asked: Asked) -> None:
     """Rotates in collections of format ``tuf``."""
     ctx: Context = click_context.obj
-    new = public_key(public) if public else key_here(ctx, key, role)
-    agree = ctx.agreeing(yes=yes)
-    if role == "repository":
-        done = each(
-            click_context, named, lambda gun: rotation.repository(gun, new=new, old=old, revoke=revoke, agree=agree)
-        )
-    elif role == "root":
-        done = each(click_context, named, lambda gun: rotation.root(gun, new=new, old=old, agree=agree))
-    else:
-        signer = SignerName.parse(name or "")
-        done = each(click_context, named, lambda gun: rotation.signer(gun, signer, new=new, agree=agree))
+    new = public_key(asked.public) if asked.public else key_here(ctx, asked.key, asked.role)
+    done = each(click_context, named, asked.by(rotation, new, ctx.agreeing(yes=asked.yes)))
     after(done)
-    _old_keys(ctx, done, remove=remove_old, yes=yes)
+    _old_keys(ctx, done, remove=asked.remove_old, yes=asked.yes)
 
 
-def _check(
-    role: str, name: str | None, public: Path | None, revoke: Sequence[str], old: str | None, *, remove_old: bool
-) -> None:
+def _check(asked: Asked) -> None:
     """Raises UsageError for options that don't go together."""
-    if role in ROLES and (name or public or revoke or old or remove_old):
+    role, named = asked.role, asked.name is not None
+    if role in ROLES and (asked.name or asked.public or asked.revoke or asked.old or asked.remove_old):
         raise UsageError(
             f"The service makes and keeps its {role} keys; there is nothing to name, bring or remove.",
             hint=f"trustkit key rotate GUN --role {role}",
         )
-    if (role == "signer") != (name is not None):
+    if (role == "signer") != named:
         raise UsageError("--name goes with --role signer.", hint="It says whose key is replaced.")
-    if role == "signer" and old is not None:
+    if role == "signer" and asked.old is not None:
         raise UsageError("A signer has one key, so --replace has nothing to choose from.")
-    if role == "repository" and public is not None:
+    if role == "repository" and asked.public is not None:
         raise UsageError(
             "The new repository key has to sign the tags, so its private half has to be here.",
             hint="For one that is elsewhere: trustkit root propose --repository-key FILE.",
         )
-    if role != "repository" and revoke:
+    if role != "repository" and asked.revoke:
         raise UsageError("--revoke goes with --role repository.")
-    if role == "root" and remove_old:
+    if role == "root" and asked.remove_old:
         raise UsageError(
             "The old root key may still be needed for other collections.",
             hint="When none has it any more: trustkit key remove ID",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -11,8 +11,8 @@ import click
 
 from trustkit.cli.output import data, note
 from trustkit.cli.publickeys import public_key
-from trustkit.cli.rotating import each
-from trustkit.core.names import Gun, SignerName
+from trustkit.cli.rotating import Asked, each
+from trustkit.core.names import Gun
 from trustkit.errors import KeyMissing, UsageError
 
 if TYPE_CHECKING:
@@ -21,12 +21,9 @@ if TYPE_CHECKING:
     from trustkit.cli.context import Context
     from trustkit.client.docker_rotate import DockerRotate
     from trustkit.client.either import EitherPublisher
-    from trustkit.client.rotate import Rotated
-    from trustkit.core.difference import Difference
+    from trustkit.client.rotate import Agree, Rotated
     from trustkit.core.ports.keys import KeyInfo, KeyStore
     from trustkit.keys.store import FileKeyStore
-
-    Agree = Callable[[Difference], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,45 +54,21 @@ class Stores:
         return cls(home, docker, made, trust_dir is None)
 
 
-def rotate_docker(
-    click_context: click.Context,
-    stores: Stores,
-    guns: Sequence[Gun],
-    role: str,
-    name: str | None,
-    key: str | None,
-    public: Path | None,
-    revoke: Sequence[str],
-    old: str | None,
-    *,
-    remove_old: bool,
-    yes: bool,
-) -> None:
+def rotate_docker(click_context: click.Context, stores: Stores, guns: Sequence[Gun], asked: Asked) -> None:
     """Rotates in each collection, as ``trustkit key rotate`` does in the other format."""
     from trustkit.client.docker_rotate import DockerRotate
 
     ctx: Context = click_context.obj
-    agree = ctx.agreeing(yes=yes)
+    agree, role = ctx.agreeing(yes=asked.yes), asked.role
     rotation = DockerRotate(stores.either.docker, stores.docker, ctx.home.rotations, clock=ctx.now, say=note)
     if role not in ("repository", "root", "signer"):
         _online(rotation, guns, role, agree)
         return
-    if public is not None and role == "root":
+    if asked.public is not None and role == "root":
         raise UsageError("In format docker the new root key signs a certificate of its own, so it has to be here.")
-    new = public_key(public) if public else _named(stores.docker, key, role)
-    if role == "repository":
-        done = each(
-            click_context,
-            guns,
-            lambda gun: rotation.repository(gun, new=new, old=old, revoke=revoke, agree=agree),
-            _tell,
-        )
-    elif role == "root":
-        done = each(click_context, guns, lambda gun: rotation.root(gun, new=new, old=old, agree=agree), _tell)
-    else:
-        signer = SignerName.parse(name or "")
-        done = each(click_context, guns, lambda gun: rotation.signer(gun, signer, new=new, agree=agree), _tell)
-    _old_keys(stores, done, remove=remove_old)
+    new = public_key(asked.public) if asked.public else _named(stores.docker, asked.key, role)
+    done = each(click_context, guns, asked.by(rotation, new, agree), _tell)
+    _old_keys(stores, done, remove=asked.remove_old)
     _tell(done)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,15 +12,48 @@ import click
 
 from trustkit.cli.context import Context
 from trustkit.cli.output import data, note
-from trustkit.core.names import Gun
+from trustkit.core.names import Gun, SignerName
 from trustkit.errors import TrustkitError, UsageError
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Key
 
-    from trustkit.client.rotate import Rotate, Rotated
+    from trustkit.client.docker_rotate import DockerRotate
+    from trustkit.client.rotate import Agree, Rotate, Rotated
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which key is to be replaced and by which, in either format, as it was asked for.
+
+    Attributes:
+        role: ``repository``, ``root``, ``signer``, or of the service's ``snapshot``, ``timestamp`` and ``online``.
+        name: whose, of a signer's.
+        key, public: the new key: its id where it is here, or a file of one that is elsewhere; made where None.
+        revoke: tags to withdraw in the same publish.
+        old: the key to replace, where there are several.
+        remove_old: whether its file is removed.
+        yes: whether nothing is asked.
+    """
+
+    role: str
+    name: str | None
+    key: str | None
+    public: Path | None
+    revoke: Sequence[str]
+    old: str | None
+    remove_old: bool = field(kw_only=True)
+    yes: bool = field(kw_only=True)
+
+    def by(self, rotation: Rotate | DockerRotate, new: Key | None, agree: Agree) -> Callable[[Gun], Rotated]:
+        """What rotates in one collection; raises InvalidName for a signer that has none."""
+        if self.role == "repository":
+            return partial(rotation.repository, new=new, old=self.old, revoke=self.revoke, agree=agree)
+        if self.role == "root":
+            return partial(rotation.root, new=new, old=self.old, agree=agree)
+        return partial(rotation.signer, name=SignerName.parse(self.name or ""), new=new, agree=agree)
 
 
 def rotation_options(command: Command) -> Command:
