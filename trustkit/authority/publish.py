@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,11 +18,13 @@ from trustkit.authority.admission import admit_publisher as admit_publisher
 from trustkit.authority.admission import closed as closed
 from trustkit.authority.admission import require_tuf as require_tuf
 from trustkit.authority.admission import rightful as rightful
+from trustkit.authority.ahead import AHEAD_TRIES, Ahead, Moved, is_large
 from trustkit.authority.dropping import require_free, use_up
 from trustkit.authority.former import end_if_taken_back
 from trustkit.authority.founders import require_founder
 from trustkit.authority.lastviews import LIMIT, LastViews
-from trustkit.authority.onlinekeys import OnlineKeys, slow
+from trustkit.authority.onlinekeys import JudgedSigner, OnlineKeys, slow
+from trustkit.authority.publishaudit import publish_row
 from trustkit.authority.resign import resign_snapshot, resign_timestamp, stored
 from trustkit.authority.stored import judged, looks_at, state_of
 from trustkit.core.bins import prefix_of
@@ -31,7 +34,7 @@ from trustkit.core.formats.tuf1 import read
 from trustkit.core.judge import FOUNDING, Accepted, State, judge
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
-from trustkit.core.ports.service import TUF, AuditRow, Store, StoredFile, Transaction
+from trustkit.core.ports.service import TUF, AuditRow, CollectionRecord, Store, StoredFile, Transaction
 from trustkit.core.readings import Reader, Readings
 from trustkit.core.roots import ONLINE, SoundRoots, check_root_keys
 from trustkit.core.view import SignedTarget, SignedView
@@ -107,7 +110,39 @@ class Publishing:
             FounderNotAllowed: a first root that no listed key signed (TRUST 3.8).
             RoleMissing, NameTaken, TrustDisabled: as ``online_keys``.
         """
+        if is_large(upload):
+            for _ in range(AHEAD_TRIES):
+                if (ahead := await self._ahead(gun, upload, who)) is None:
+                    break
+                with suppress(Moved):
+                    return await self.transact(
+                        gun, partial(self.accept, gun=gun, upload=upload, who=who, ahead=ahead)
+                    )
         return await self.transact(gun, lambda tx: self.accept(tx, gun, upload, who))
+
+    async def _ahead(self, gun: Gun, upload: Mapping[str, bytes], who: Requester) -> Ahead[_Made] | None:
+        """A large upload to a collection that is there, judged and signed while nobody waits for it.
+
+        The transaction looks again at all that it was judged against.  None where it can't be: a separate signer that
+        has signed a state takes no other one in its place.
+        """
+        async with self._store.read() as tx:
+            record, now = await admit_publisher(tx, gun, who), self._clock()
+            if record is None or record.closed is not None or await self._keys.are_elsewhere(tx, gun):
+                return None
+            await require_free(tx, gun, upload)
+            signers = await self._keys.signers(tx, gun)
+            current = await tx.collections.current(gun, bins=looks_at(upload))
+            waiting = await self._keys.pending_signers(tx, gun) if "root" in upload else {}
+            if any(isinstance(signer, JudgedSigner) for signer in waiting.values()):
+                return None
+            online, pending, whole = _public(signers), _public(waiting), looks_at(upload) is None
+            state = await state_of(tx, gun, record, current, online=online, pending=pending, whole=whole)
+        before = self._views.find(gun, {role: file.data for role, file in current.items()})
+        made = await asyncio.to_thread(
+            self._prepare, state, current, upload, signers, waiting, now, before, anew=False
+        )
+        return Ahead(record, current, state, made)
 
     async def transact(self, gun: Gun, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Runs, in one write transaction, what may give the collection a new state."""
@@ -117,18 +152,25 @@ class Publishing:
         return done
 
     async def accept(
-        self, tx: Transaction, gun: Gun, upload: Mapping[str, bytes], who: Requester
+        self,
+        tx: Transaction,
+        gun: Gun,
+        upload: Mapping[str, bytes],
+        who: Requester,
+        ahead: Ahead[_Made] | None = None,
     ) -> Mapping[str, int]:
-        """``publish``, inside a write transaction."""
+        """``publish``, inside a write transaction.
+
+        Args:
+            ahead: the upload as it was judged before the transaction began; raises Moved where that holds no more.
+        """
         record = await admit_publisher(tx, gun, who)
         now = self._clock()
         seen = looks_at(upload)
-        current = await tx.collections.current(gun, bins=seen)
+        known = ahead.files_of(record) if ahead is not None else None
+        current = known if known is not None else await tx.collections.current(gun, bins=seen)
         if record is not None and record.closed is not None:
-            if not set(upload) >= FOUNDING:
-                raise closed(record)
-            for proposal in await tx.proposals.list(gun):
-                await use_up(tx, gun, proposal, current)
+            await _founded_anew(tx, record, upload, current)
         await require_free(tx, gun, upload)
         if "root" in upload and (record is None or record.closed is not None):
             await require_founder(
@@ -142,7 +184,9 @@ class Publishing:
         before = self._views.find(gun, {role: file.data for role, file in current.items()})
         prepare = partial(self._prepare, state, current, upload, signers, waiting, now, before, anew=anew)
         size = sum(map(len, upload.values())) + sum(map(len, state.files.values()))
-        if size > IN_LOOP_BYTES or slow(signers) or slow(waiting):
+        if ahead is not None:
+            made = ahead.made_of(state)
+        elif size > IN_LOOP_BYTES or slow(signers) or slow(waiting):
             made = await asyncio.to_thread(prepare)
         else:
             made = prepare()
@@ -161,7 +205,7 @@ class Publishing:
         await end_if_taken_back(tx, self._keys, accepted, state.files, gun, now)
         now_there = {**{role: file for role, file in current.items() if not prefix_of(role)}, **_by_role(files)}
         versions = {role: file.version for role, file in now_there.items()}
-        await tx.audit.append(_row(gun, who, accepted, versions, now, adopted))
+        await tx.audit.append(publish_row(gun, who, accepted, versions, now, adopted))
         self._views.keep(gun, made.after, made.view)  # of these very bytes, whether they come to be stored or not
         return versions
 
@@ -233,6 +277,16 @@ class Publishing:
         return _Made(accepted, files, after, view)
 
 
+async def _founded_anew(
+    tx: Transaction, record: CollectionRecord, upload: Mapping[str, bytes], current: Mapping[str, StoredFile]
+) -> None:
+    """Uses up what was proposed before a reset; raises CollectionReset for anything but a first upload."""
+    if not set(upload) >= FOUNDING:
+        raise closed(record)
+    for proposal in await tx.proposals.list(record.gun):
+        await use_up(tx, record.gun, proposal, current)
+
+
 def _public(signers: Mapping[str, Signer]) -> dict[str, Key]:
     return {role: signer.public_key for role, signer in signers.items()}
 
@@ -262,26 +316,3 @@ def _said(last: SignedView | None, accepted: Accepted) -> dict[str, SignedTarget
 
 def _by_role(files: Sequence[StoredFile]) -> dict[str, StoredFile]:
     return {file.role: file for file in files}
-
-
-def _row(
-    gun: Gun,
-    who: Requester,
-    accepted: Accepted,
-    versions: Mapping[str, int],
-    now: datetime,
-    adopted: Mapping[str, Signer],
-) -> AuditRow:
-    detail: dict[str, object] = {
-        "versions": dict(versions),
-        "tags": {tag: str(target.digest) if target else None for tag, target in accepted.changed.items()},
-        "roles": sorted(accepted.uploaded),
-    }
-    if "root" in accepted.uploaded:
-        detail["root_keys"] = accepted.root.signed.roles["root"].keyids
-    if adopted:
-        detail["online_keys"] = {role: signer.public_key.keyid for role, signer in adopted.items()}
-    if accepted.jumped:
-        detail["jumped"] = sorted(accepted.jumped)
-    action = "collection-founded" if accepted.founding else "published"
-    return AuditRow(now, str(who.principal), who.source, action, str(gun), detail)

@@ -38,6 +38,10 @@ _MOVE_HEAD = (
 )
 
 
+MANY = 64
+"""More files than these, as all hash bins are, are added off the event loop."""
+
+
 def files_of(owned: ColumnElement[bool], owner: FromClause) -> Select[Any]:
     """The files that a table with a column ``gun`` says are a GUN's.
 
@@ -96,7 +100,8 @@ class SqlFiles:
                 )
             last[file.role] = place
         if ordered:
-            await self._run(_ADD, [_file_values(collection, *each, now) for each in ordered])
+            many = len(ordered) > MANY
+            await self._run(_ADD, [_file_values(collection, *each, now) for each in ordered], scans=many)
         newest = {file.role: (file, place) for file, place in ordered}
         moved = [_move_values(collection, *each) for role, each in newest.items() if role in heads_]
         new = [_head_values(collection, *each) for role, each in newest.items() if role not in heads_]
