@@ -15,7 +15,7 @@ import pytest
 
 from tests.authority.conftest import NOW, Play, Scene
 from tests.simulator import OCI, Publisher
-from trustkit.authority.freshness import Freshness
+from trustkit.authority.freshness import MOST_MOVES, Freshness
 from trustkit.authority.login import TokenRequest, TokenService
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import Publishing, Requester
@@ -100,6 +100,22 @@ def test_what_refresh_tokens_get_for_scopes_with_as_many_actions_as_fit(play: Pl
         assert max(sizes) <= limit
 
     play(scene)
+
+
+def test_names_of_collections_that_somebody_makes_and_changes() -> None:
+    """Nothing that was read before its collection changed counts, however many change."""
+    fresh = Freshness(clock=lambda: NOW)
+    names = [Gun.parse(f"{HOME}/made-up/app{number}") for number in range(MOST_MOVES + 2)]
+    fresh.forget(names[0])
+    before = {name: fresh.stamp(name.repository) for name in (*names[:2], names[-1])}
+    assert all(fresh.counts(stamp, NOW) for stamp in before.values())
+    for name in names:
+        fresh.forget(name)
+        assert fresh.size <= MOST_MOVES
+    assert not any(fresh.counts(stamp, NOW) for stamp in before.values())
+    after = fresh.stamp(names[1].repository)
+    fresh.forget(names[1])
+    assert not fresh.counts(after, NOW)
 
 
 def test_manifests_that_are_next_to_nothing() -> None:

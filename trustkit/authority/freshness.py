@@ -21,6 +21,8 @@ log = logging.getLogger("trustkit.service")
 
 FRESH = timedelta(milliseconds=500)
 EVERY_SECONDS = 0.25
+MOST_MOVES = 10_000
+"""Collections that are told apart by how often they changed; with one more, everything is read again once."""
 _NONE = timedelta(0)
 
 
@@ -56,7 +58,16 @@ class Freshness:
 
     def forget(self, gun: Gun) -> None:
         """This collection was changed: nothing that was read of it before counts."""
-        self._moves[gun.repository] = self._moves.get(gun.repository, 0) + 1
+        moves = self._moves.get(gun.repository, 0)
+        if not moves and len(self._moves) >= MOST_MOVES:
+            self.forget_everything()
+        else:
+            self._moves[gun.repository] = moves + 1
+
+    @property
+    def size(self) -> int:
+        """How many collections it knows of that have changed."""
+        return len(self._moves)
 
     def forget_everything(self) -> None:
         """Something was changed, whatever it is."""

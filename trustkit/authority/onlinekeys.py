@@ -16,6 +16,7 @@ from trustkit.authority.judgedsigner import JudgedSigner as JudgedSigner
 from trustkit.authority.notary_keys import is_docker
 from trustkit.authority.sealedkeys import DeviceSigner, SealedKeys, on_device, public_half
 from trustkit.authority.sealing import Sealer
+from trustkit.core.bounded import Bounded
 from trustkit.core.names import Gun
 from trustkit.core.ports.forging import KeyForge
 from trustkit.core.ports.places import KeyPlaces
@@ -26,6 +27,8 @@ from trustkit.errors import ConsentMissing, StateError
 
 ELSEWHERE = b""
 """What stands for the private half of a key that a separate signer holds."""
+KEEP_USED = 4096
+"""Collections whose separate signer has signed ahead, as far as that is remembered; else it says so again."""
 
 
 class OnlineKeys:
@@ -46,7 +49,7 @@ class OnlineKeys:
     ) -> None:
         self._sealed = SealedKeys(sealer, forge, places)
         self._separate = separate
-        self._used: dict[Gun, Mapping[str, int]] = {}
+        self._used: Bounded[Gun, Mapping[str, int]] = Bounded(KEEP_USED)
 
     async def public(self, tx: Transaction, gun: Gun) -> Mapping[str, Key]:
         """The public halves by role; empty where none were made yet."""
@@ -220,9 +223,10 @@ class OnlineKeys:
 
     def note_used(self, gun: Gun, versions: Mapping[str, int]) -> None:
         """Remembers which versions a separate signer has used up; an empty mapping forgets."""
-        self._used.pop(gun, None)
         if versions:
-            self._used[gun] = versions
+            self._used.keep(gun, versions)
+        else:
+            self._used.drop(gun)
 
     async def _made(self, tx: Transaction, gun: Gun, now: datetime) -> Mapping[str, SealedKey]:
         there = await tx.collections.online_keys(gun)
@@ -261,7 +265,7 @@ class OnlineKeys:
             return self._sealed.signer(gun, sealed)
         if self._separate is None:
             raise _without_signer(gun)
-        used = self._used.get(gun, {}).get(sealed.role, 0)
+        used = (self._used.get(gun) or {}).get(sealed.role, 0)
         return JudgedSigner(self._separate, gun, sealed.role, public_half(sealed), used=used)
 
 
