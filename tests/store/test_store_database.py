@@ -258,7 +258,7 @@ def _subclasses(kind: type[BaseException]) -> list[type[BaseException]]:
 
 @pytest.mark.parametrize("kind", _subclasses(sqlite3.Error), ids=lambda kind: kind.__name__)
 def test_every_error_of_the_driver_becomes_ours(kind: type[Exception]) -> None:
-    with pytest.raises(StateError), mapped():
+    with pytest.raises(Conflict if kind is sqlite3.IntegrityError else StateError), mapped():
         raise kind("whatever")
 
 
@@ -267,6 +267,7 @@ def test_every_error_of_the_driver_becomes_ours(kind: type[Exception]) -> None:
     [
         (exc.IntegrityError("s", {}, sqlite3.IntegrityError("UNIQUE constraint failed")), Conflict),
         (exc.IntegrityError("s", {}, sqlite3.IntegrityError("audit is append-only")), StateError),
+        (sqlite3.IntegrityError("audit is append-only"), StateError),
         (exc.OperationalError("s", {}, sqlite3.OperationalError("database is locked")), StateError),
         (exc.OperationalError("s", {}, sqlite3.OperationalError("database or disk is full")), StateError),
         (exc.OperationalError("s", {}, sqlite3.OperationalError("attempt to write a readonly database")), StateError),

@@ -20,6 +20,7 @@ _COLUMNS = (
     changefeed.c.category,
     changefeed.c.id,
 )
+_ADD = insert(changefeed)
 
 
 class SqlChangefeed:
@@ -30,7 +31,7 @@ class SqlChangefeed:
 
     async def append(self, change: Change) -> None:
         values = {"at": change.at, "gun": str(change.gun), "version": change.version}
-        await self._run(insert(changefeed), values | {"sha256": change.sha256, "category": change.category})
+        await self._run(_ADD, values | {"sha256": change.sha256, "category": change.category})
 
     async def after(self, change_id: int, limit: int, gun: Gun | None = None) -> Sequence[Change]:
         statement = _of(gun).where(changefeed.c.id > change_id).order_by(changefeed.c.id)

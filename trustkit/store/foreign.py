@@ -48,8 +48,10 @@ def mapped() -> Iterator[None]:
     """Maps what the database raises: IntegrityError to Conflict, everything else to StateError."""
     try:
         yield
-    except IntegrityError as error:
-        raise _known(str(error.orig)) or Conflict("The database holds a row of this name already.") from error
+    except (IntegrityError, sqlite3.IntegrityError) as error:
+        raise _known(str(getattr(error, "orig", error))) or Conflict(
+            "The database holds a row of this name already."
+        ) from error
     except (SQLAlchemyError, sqlite3.Error) as error:
         text = str(getattr(error, "orig", None) or error)
         raise _known(text) or StateError(f"The database failed: {type(error).__name__}.") from error

@@ -24,7 +24,7 @@ from trustkit.store.postgres.locks import TO_READ, TURN_SECONDS, name_of, to_wri
 from trustkit.store.postgres.moves import Moves
 from trustkit.store.postgres.pool import Pool, close
 from trustkit.store.postgres.session import Patience, Unconnected, connect, deadline, require_same_time
-from trustkit.store.postgres.statements import Compiler, PostgresStatements
+from trustkit.store.postgres.statements import PostgresStatements, compiler
 from trustkit.store.postgres.tables import prepare
 from trustkit.store.transaction import SqlTransaction
 
@@ -47,7 +47,7 @@ class PostgresStore:
         self._address = address
         self._patience = patience
         self._serving = self._trouble = False
-        self._compiler = Compiler()
+        self._compiler = compiler()
         self._pool = Pool(self._connect, CONNECTIONS, patience.connection)
         self._moves = Moves(self._connect)
         self.failures = PostgresFailures(self._in_transaction, self._commit, patience)
