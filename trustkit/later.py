@@ -92,13 +92,13 @@ def _cleaning(waiting: ModuleType) -> Any:
 
 
 def _signing(waiting: ModuleType) -> Any:
-    """``inspect.signature``, of which dataclasses makes a docstring for each class that has none.  It can do without,
-    and does where this raises ValueError."""
+    """``inspect.signature``, of which dataclasses makes a docstring for each class that has none, and of whose result
+    it takes the text alone.  (Raising ValueError would do, but for Debian 12's Python 3.11.2, which lets it pass.)"""
     sign = _calling(waiting, "signature")
 
     def signature(of: Any, **options: Any) -> Any:
         if sys._getframe(1).f_globals.get("__name__") == "dataclasses":  # noqa: SLF001 - nothing else says who asks
-            raise ValueError("not needed")
+            return ""
         return sign(of, **options)
 
     return signature
