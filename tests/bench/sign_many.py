@@ -23,6 +23,7 @@ from pathlib import Path
 from tests.e2e.registry_view import Own
 from tests.service import Person, RunningService
 from trustkit.cli.context import Context
+from trustkit.cli.publishing import signing_with
 from trustkit.client.resolve import Resolved
 from trustkit.core.names import ImageRef
 
@@ -44,7 +45,7 @@ def one(alice: Person, refs: list[ImageRef]) -> Run:
     """Signs all of them with nothing but a token known from before."""
     context = Context(home_flag=None, environ={**os.environ, **alice.environment()})
     began = time.perf_counter()
-    signing = context.signing()
+    signing = signing_with(context)
     resolved = [outcome for outcome in signing.resolve(refs) if isinstance(outcome, Resolved)]
     between = time.perf_counter()
     signed = [tag for published in signing.publish(resolved) for tag in published]

@@ -15,6 +15,8 @@ from tests.e2e.test_push_sign import Release, make
 from tests.service import Person, RunningService
 from trustkit.cli.context import Context
 from trustkit.cli.demo_images import write_image
+from trustkit.cli.moving import layout_image
+from trustkit.cli.publishing import signing_with
 from trustkit.client.push import push_signed
 from trustkit.client.sign import Sign, SignedTag
 from trustkit.core.names import Digest, Gun, ImageRef, Tag
@@ -50,10 +52,10 @@ class Stage:
         context = Context(home_flag=None, environ={**os.environ, **self.alice.environment()})
         folder, _, tag = self.release.layout.removeprefix("oci:").rpartition(":")
         push_signed(
-            _Source(context.layout_image(Path(folder), tag), after),
+            _Source(layout_image(context, Path(folder), tag), after),
             ImageRef.parse(f"{self.release.own.gun}:v1"),
             _Registry(context.registry, before_tag),  # type: ignore[arg-type] # the one method that is used
-            _Sign(context.signing(), signed),  # type: ignore[arg-type] # the three methods that are used
+            _Sign(signing_with(context), signed),  # type: ignore[arg-type] # the three methods that are used
             say=self.said.append,
         )
 

@@ -6,21 +6,23 @@ versions keeps them apart (TRUST 3.1).
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
-import multiprocessing
 import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.service import Person, RunningService
+from tests.service import Person, Result, RunningService, run
 from trustkit.cli.context import Context
+from trustkit.cli.publishing import signing_with
 from trustkit.core.names import Digest, ImageRef
 
 PROCESSES = 8
 TAGS = 50
+SECONDS = 800.0
 
 
 def put_manifests(person: Person, host: str, manifest: dict[str, object], tags: list[str]) -> dict[str, str]:
@@ -38,12 +40,18 @@ def put_manifests(person: Person, host: str, manifest: dict[str, object], tags: 
     return digests
 
 
-def sign_each(environ: dict[str, str], gun: str, tags: list[str], log: Path) -> None:
+def sign_each(environ: Mapping[str, str], gun: str, tags: list[str]) -> None:
     """What one process does: unlocks its key, and signs tag after tag, each in a publish of its own."""
-    with log.open("w") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-        signing = Context(home_flag=None, environ=environ).signing()
-        for tag in tags:
-            signing.sign([ImageRef.parse(f"{gun}:{tag}")])
+    signing = Context(home_flag=None, environ=environ).signing()
+    for tag in tags:
+        signing.sign([ImageRef.parse(f"{gun}:{tag}")])
+
+
+def signs_each(person: Person, gun: str, tags: list[str]) -> Result:
+    """The same in a process of its own, which ends as ``trustkit --version`` does."""
+    name = sign_each.__name__
+    first = f"import os\nfrom {__name__} import {name}\n{name}(os.environ, {gun!r}, {tags!r})"
+    return run(["--version"], person.environment(), first=first, seconds=SECONDS)
 
 
 def with_own_home(person: Person, home: Path) -> Person:
@@ -69,16 +77,10 @@ def test_all_four_hundred_are_there(tmp_path: Path) -> None:
         digests = put_manifests(alice, service.host, manifest, [tag for share in shares for tag in share])
 
         machines = [with_own_home(alice, tmp_path / f"machine{number}") for number in range(PROCESSES)]
-        spawn = multiprocessing.get_context("spawn")
-        workers = [
-            spawn.Process(target=sign_each, args=(machine.environment(), gun, share, tmp_path / f"{number}.log"))
-            for number, (machine, share) in enumerate(zip(machines, shares, strict=True))
-        ]
-        for worker in workers:
-            worker.start()
-        for number, worker in enumerate(workers):
-            worker.join(800)
-            assert worker.exitcode == 0, (tmp_path / f"{number}.log").read_text()[-2000:]
+        with ThreadPoolExecutor(PROCESSES) as all_at_once:
+            ended = all_at_once.map(lambda machine, share: signs_each(machine, gun, share), machines, shares)
+            for result in ended:
+                assert result.status == 0, result.err[-2000:]
 
         carol = service.principal("carol", "AcrPull")
         assert carol("pin", "add", gun, "--root-key", alice.root_key()).status == 0

@@ -11,6 +11,7 @@ from trustkit.cli.agree import show
 from trustkit.cli.context import Context
 from trustkit.cli.options import passphrase_options
 from trustkit.cli.output import data, note
+from trustkit.cli.publishing import approvals
 from trustkit.core.names import Gun
 from trustkit.errors import UsageError
 
@@ -45,7 +46,7 @@ def command(
         if not ctx.ask("Sign it"):
             raise click.Abort
 
-    done = ctx.approvals(passphrase_file, passphrase_fd).approve(Gun.parse(gun), identifier, agree)
+    done = approvals(ctx, passphrase_file, passphrase_fd).approve(Gun.parse(gun), identifier, agree)
     if done.proposal is None:
         note(f"Proposal {identifier} is current now.")
         for line in changed:

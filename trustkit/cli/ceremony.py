@@ -10,6 +10,7 @@ import click
 from trustkit.cli.context import Context
 from trustkit.cli.options import passphrase_options
 from trustkit.cli.output import data, note
+from trustkit.cli.publishing import tuf_publisher
 
 if TYPE_CHECKING:
     from trustkit.client.ceremony import Ceremonies
@@ -185,7 +186,7 @@ def _ceremonies(ctx: Context, passphrase_file: Path | None, passphrase_fd: int |
 
     store = ctx.key_store(passphrase_file, passphrase_fd)
     return Ceremonies(
-        ctx.publisher(store=store),
+        tuf_publisher(ctx, store),
         store,
         lifetimes=lifetimes(ctx.environ).value,
         clock=ctx.now,

@@ -17,21 +17,15 @@ from trustkit.config import FIRST_USE, home_folder
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trustkit.client.either import EitherPublisher
     from trustkit.client.enforce import Enforce
     from trustkit.client.formats import FormatLooking, FormatSource
-    from trustkit.client.proposals import Proposals
-    from trustkit.client.publish import Publisher
-    from trustkit.client.sign import Sign
     from trustkit.client.trust import Trust
     from trustkit.client.verify import Trusted
     from trustkit.core.difference import Difference
     from trustkit.core.names import Gun, Host, ImageRef
     from trustkit.core.policy import Demand, Policy
-    from trustkit.core.ports.engines import Engine
     from trustkit.core.ports.keys import KeyInfo
     from trustkit.core.readings import Readings
-    from trustkit.engines.oci import LayoutImage
     from trustkit.home import Home
     from trustkit.home.policy import PolicyPins
     from trustkit.keys.passphrase import PassphraseSource
@@ -298,117 +292,3 @@ class Context:
             superseded=False,
             run=self.readings,
         )
-
-    def signing(
-        self,
-        passphrase_file: Path | None = None,
-        passphrase_fd: int | None = None,
-        *,
-        trust_dir: Path | None = None,
-        wanted: str | None = None,
-    ) -> Sign:
-        """The sign, revoke and init use cases.
-
-        Args:
-            trust_dir, wanted: as for ``either``.
-        """
-        from trustkit.cli.output import note
-        from trustkit.cli.progress import resolving
-        from trustkit.client.sign import Sign
-
-        publisher = self.either(passphrase_file, passphrase_fd, trust_dir=trust_dir, wanted=wanted)
-        return Sign(self.registry, publisher, say=note, watch=resolving)
-
-    def either(
-        self,
-        passphrase_file: Path | None = None,
-        passphrase_fd: int | None = None,
-        *,
-        trust_dir: Path | None = None,
-        wanted: str | None = None,
-    ) -> EitherPublisher:
-        """What publishes changes to collections of either format.
-
-        Args:
-            trust_dir: Docker's own trust folder, whose keys sign in the place of the home's.
-            wanted: the format of what is made; as the service says where None.
-        """
-        from trustkit.cli.publishing import either
-
-        return either(self, self.passphrases(passphrase_file, passphrase_fd), trust_dir=trust_dir, wanted=wanted)
-
-    def publisher(
-        self,
-        passphrase_file: Path | None = None,
-        passphrase_fd: int | None = None,
-        *,
-        store: FileKeyStore | None = None,
-    ) -> Publisher:
-        """What publishes changes to collections, signed by the keys under the home folder.
-
-        Args:
-            store: the keys, where the caller has them open; passphrases are then asked for once.
-        """
-        import time
-
-        from trustkit.cli.output import note
-        from trustkit.client.publish import Publisher
-        from trustkit.config import growth, lifetimes
-        from trustkit.core.ports.keys import KeyRole
-
-        keys = store or self.key_store(passphrase_file, passphrase_fd)
-        trust = self.trust(lambda: [info.id for info in keys.list() if info.role is KeyRole.ROOT])
-        return Publisher(
-            self.service,
-            keys,
-            self.home.pins,
-            trust,
-            proposals=self.proposals,
-            lifetimes=lifetimes(self.environ).value,
-            clock=self.now,
-            sleep=time.sleep,
-            say=note,
-            growth=growth(self.environ).value,
-        )
-
-    def approvals(self, passphrase_file: Path | None = None, passphrase_fd: int | None = None) -> Proposals:
-        """What lists, shows, approves and drops proposals."""
-        from trustkit.cli.output import note
-        from trustkit.client.proposals import Proposals
-        from trustkit.config import lifetimes
-
-        keys = self.key_store(passphrase_file, passphrase_fd)
-        return Proposals(
-            self.proposals,
-            keys,
-            self.trust(looking=self.looking),
-            self.publisher(store=keys),
-            lifetimes=lifetimes(self.environ).value,
-            clock=self.now,
-            say=note,
-        )
-
-    def engine(self, to: str) -> Engine:
-        """The engine that ``--to`` names: ``docker``, ``podman``, ``skopeo:DEST`` or ``oci:DIR``."""
-        from trustkit.engines import engine
-        from trustkit.remote.tls import docker_folder
-
-        logins = docker_folder(self.environ) / "config.json"
-        return engine(
-            to,
-            registry=self.registry,
-            environ=self.environ,
-            plain_http=self.plain_http,
-            logins=logins if self.environ.get("DOCKER_CONFIG") and logins.exists() else None,
-        )
-
-    def plain_http(self, host: Host) -> bool:
-        """Whether the port of a loopback host speaks no TLS."""
-        return self.http(host).origin.scheme == "http"
-
-    def layout_image(self, folder: Path, tag: str) -> LayoutImage:
-        """What an OCI layout has under a tag, to be pushed."""
-        from trustkit.engines.layout import Layout
-        from trustkit.engines.oci import LayoutImage
-
-        return LayoutImage(Layout(folder), tag, self.registry)

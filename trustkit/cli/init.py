@@ -9,6 +9,7 @@ import click
 from trustkit.cli.context import Context
 from trustkit.cli.options import passphrase_options, root_key_option, trust_dir_option
 from trustkit.cli.output import data, note
+from trustkit.cli.publishing import signing_with
 from trustkit.core.names import Gun
 
 
@@ -38,7 +39,7 @@ def command(
     Prints the ids of its root keys: what consumers pin. With --format docker it is one that docker and notary sign,
     too, and that is what docker trust inspect shows as its root key.
     """
-    signing = ctx.signing(passphrase_file, passphrase_fd, trust_dir=trust_dir, wanted=wanted)
+    signing = signing_with(ctx, passphrase_file, passphrase_fd, trust_dir=trust_dir, wanted=wanted)
     view = signing.init(Gun.parse(gun), root_key=root_key)
     how = " --format docker" if view.format == "docker" else ""
     note(f"Founded {gun}. Consumers pin it with: trustkit pin add {gun}{how} --root-key {view.root_keys[0]}")

@@ -9,6 +9,7 @@ import click
 
 from trustkit.cli.context import Context
 from trustkit.cli.output import data, note
+from trustkit.cli.publishing import tuf_publisher
 from trustkit.core.names import Gun
 from trustkit.errors import TrustkitError
 
@@ -35,7 +36,7 @@ def rotate_online(
 
     ctx: Context = click_context.obj
     store = ctx.key_store(passphrase_file, passphrase_fd)
-    rotate = RotateOnline(ctx.publisher(store=store), ctx.service, store)
+    rotate = RotateOnline(tuf_publisher(ctx, store), ctx.service, store)
     failed: list[TrustkitError] = []
     for gun in guns:
         try:

@@ -10,6 +10,7 @@ import click
 from trustkit.cli.context import Context
 from trustkit.cli.options import format_option
 from trustkit.cli.output import data, data_json, note, table
+from trustkit.cli.publishing import approvals
 from trustkit.core.names import Gun
 from trustkit.core.proposals import Proposal
 
@@ -31,7 +32,7 @@ def command() -> None:
 @click.pass_obj
 def list_proposals(ctx: Context, gun: str, output: str) -> None:
     """List the open proposals of GUN, the oldest first."""
-    found = ctx.approvals().list(Gun.parse(gun))
+    found = approvals(ctx).list(Gun.parse(gun))
     if output == "json":
         data_json([document(each) for each in found])
         return
@@ -59,7 +60,7 @@ def list_proposals(ctx: Context, gun: str, output: str) -> None:
 @click.pass_obj
 def show(ctx: Context, gun: str, identifier: str, output: str) -> None:
     """Show what proposal ID would change of the current state of GUN, and who has to sign it yet."""
-    shown = ctx.approvals().show(Gun.parse(gun), identifier)
+    shown = approvals(ctx).show(Gun.parse(gun), identifier)
     if output == "json":
         data_json({**document(shown.proposal, shown.names), "changes": _changes(shown.difference)})
         return
@@ -80,7 +81,7 @@ def show(ctx: Context, gun: str, identifier: str, output: str) -> None:
 @click.pass_obj
 def drop(ctx: Context, gun: str, identifier: str, output: str) -> None:
     """Drop proposal ID of GUN: the signatures that it has can't be used any more."""
-    dropped = ctx.approvals().drop(Gun.parse(gun), identifier)
+    dropped = approvals(ctx).drop(Gun.parse(gun), identifier)
     if output == "json":
         data_json(document(dropped))
     note(f"Dropped {identifier}.")

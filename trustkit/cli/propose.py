@@ -8,6 +8,7 @@ import click
 
 from trustkit.cli.context import Context
 from trustkit.cli.options import passphrase_options
+from trustkit.cli.publishing import signing_with
 from trustkit.client.outcome import Leave
 from trustkit.client.resolve import Resolved, Unresolved
 from trustkit.core.names import ImageRef
@@ -26,7 +27,7 @@ def command(
     Nothing becomes current, also where the keys here would do; the proposal's id, and who else can sign it, are said
     on stderr. Where one signature is enough there is nobody to ask: use trustkit sign.
     """
-    signing = ctx.signing(passphrase_file, passphrase_fd)
+    signing = signing_with(ctx, passphrase_file, passphrase_fd)
     outcomes = signing.resolve([ImageRef.parse(ref) for ref in refs], recursive=recursive)
     for outcome in outcomes:
         if isinstance(outcome, Unresolved):

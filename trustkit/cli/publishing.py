@@ -1,4 +1,4 @@
-"""What publishes, wired: the publishers of both formats over one store of keys."""
+"""What publishes, wired: the publishers of both formats over one store of keys, and what uses them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,33 @@ if TYPE_CHECKING:
     from trustkit.cli.context import Context
     from trustkit.client.docker_publish import DockerPublisher
     from trustkit.client.either import EitherPublisher
+    from trustkit.client.proposals import Proposals
+    from trustkit.client.publish import Publisher
+    from trustkit.client.sign import Sign
     from trustkit.core.ports.keys import KeyStore
     from trustkit.keys.passphrase import PassphraseSource
     from trustkit.keys.store import FileKeyStore
     from trustkit.remote.notary import HttpNotary
+
+
+def signing_with(
+    ctx: Context,
+    passphrase_file: Path | None = None,
+    passphrase_fd: int | None = None,
+    *,
+    trust_dir: Path | None = None,
+    wanted: str | None = None,
+) -> Sign:
+    """The sign, revoke and init use cases.
+
+    Args:
+        trust_dir, wanted: as for ``either``.
+    """
+    from trustkit.cli.progress import resolving
+    from trustkit.client.sign import Sign
+
+    publisher = either(ctx, ctx.passphrases(passphrase_file, passphrase_fd), trust_dir=trust_dir, wanted=wanted)
+    return Sign(ctx.registry, publisher, say=note, watch=resolving)
 
 
 def either(
@@ -27,7 +50,13 @@ def either(
     store: FileKeyStore | None = None,
     docker_keys: KeyStore | None = None,
 ) -> EitherPublisher:
-    """As ``Context.either``; with ``store`` and ``docker_keys`` where the caller has the keys open."""
+    """What publishes changes to collections of either format.
+
+    Args:
+        trust_dir: Docker's own trust folder, whose keys sign in the place of the home's.
+        wanted: the format of what is made; as the service says where None.
+        store, docker_keys: the keys of both formats, where the caller has them open.
+    """
     from trustkit.client.either import EitherPublisher
 
     own = store or ctx.key_store(passphrases=passphrases)
@@ -36,12 +65,49 @@ def either(
         return docker_publisher(ctx, docker_keys or docker_store(passphrases, own, trust_dir))
 
     return EitherPublisher(
-        ctx.publisher(store=own),
+        tuf_publisher(ctx, own),
         docker,
         ctx.trust(only=None),
         clock=ctx.now,
         wanted=wanted,
         only=trust_dir is not None,
+    )
+
+
+def tuf_publisher(ctx: Context, keys: FileKeyStore) -> Publisher:
+    """What publishes to collections in format ``tuf``."""
+    from trustkit.client.publish import Publisher
+    from trustkit.config import growth, lifetimes
+    from trustkit.core.ports.keys import KeyRole
+
+    return Publisher(
+        ctx.service,
+        keys,
+        ctx.home.pins,
+        ctx.trust(lambda: [info.id for info in keys.list() if info.role is KeyRole.ROOT]),
+        proposals=ctx.proposals,
+        lifetimes=lifetimes(ctx.environ).value,
+        clock=ctx.now,
+        sleep=time.sleep,
+        say=note,
+        growth=growth(ctx.environ).value,
+    )
+
+
+def approvals(ctx: Context, passphrase_file: Path | None = None, passphrase_fd: int | None = None) -> Proposals:
+    """What lists, shows, approves and drops proposals."""
+    from trustkit.client.proposals import Proposals
+    from trustkit.config import lifetimes
+
+    keys = ctx.key_store(passphrase_file, passphrase_fd)
+    return Proposals(
+        ctx.proposals,
+        keys,
+        ctx.trust(looking=ctx.looking),
+        tuf_publisher(ctx, keys),
+        lifetimes=lifetimes(ctx.environ).value,
+        clock=ctx.now,
+        say=note,
     )
 
 

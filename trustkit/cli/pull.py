@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from trustkit.cli.context import Context
+from trustkit.cli.moving import engine_of, plain_http
 from trustkit.cli.options import bundle_options, policy_option
 from trustkit.cli.verify import each_reference, told, told_verdict
 from trustkit.client.pull import pull
@@ -35,7 +36,7 @@ def command(
     ctx: Context = click_context.obj
     if bundle is not None or max_age is not None:
         click_context.exit(_bundled(ctx, refs, to, bundle, max_age, policy))
-    engine = ctx.engine(to)
+    engine = engine_of(ctx, to)
     enforce = ctx.enforce(policy)
 
     def one(ref: ImageRef) -> None:
@@ -51,7 +52,7 @@ def _bundled(
     from trustkit.engines.bundled import bundled_engine
 
     with verifying(ctx, bundle, max_age, policy) as offline:
-        engine = bundled_engine(to, offline.bundle, offline.types, environ=ctx.environ, plain_http=ctx.plain_http)
+        engine = bundled_engine(to, offline.bundle, offline.types, environ=ctx.environ, plain_http=plain_http(ctx))
 
         def one(ref: ImageRef) -> None:
             trusted = offline.trusted(ref)

@@ -7,8 +7,10 @@ from pathlib import Path
 import click
 
 from trustkit.cli.context import Context
+from trustkit.cli.moving import layout_image
 from trustkit.cli.options import passphrase_options, root_key_option, trust_dir_option
 from trustkit.cli.output import data, note
+from trustkit.cli.publishing import signing_with
 from trustkit.client.push import push, push_signed
 from trustkit.core.names import ImageRef
 from trustkit.errors import InvalidReference, UsageError
@@ -44,9 +46,9 @@ def command(
     target = ImageRef.parse(ref)
     name = f"{target.gun}:{target.required_tag}"
     folder, tag = _layout(source)
-    image = ctx.layout_image(folder, tag)
+    image = layout_image(ctx, folder, tag)
     if signing:
-        sign = ctx.signing(passphrase_file, passphrase_fd, trust_dir=trust_dir)
+        sign = signing_with(ctx, passphrase_file, passphrase_fd, trust_dir=trust_dir)
         signed = push_signed(image, target, ctx.registry, sign, say=note, root_key=root_key, recursive=recursive)
         if signed is None:
             return

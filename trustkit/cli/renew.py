@@ -13,7 +13,7 @@ from trustkit.cli.app import report
 from trustkit.cli.context import Context
 from trustkit.cli.options import passphrase_options, trust_dir_option
 from trustkit.cli.output import data, note
-from trustkit.cli.publishing import docker_publisher, docker_store
+from trustkit.cli.publishing import docker_publisher, docker_store, tuf_publisher
 from trustkit.cli.status import DONE, exit_status
 from trustkit.core.names import Gun
 from trustkit.core.rules import DOCKER
@@ -130,7 +130,7 @@ class Renewing:
 
         ctx, store = self._ctx, self._home
         trust = ctx.trust(lambda: [info.id for info in store.list() if info.role is KeyRole.ROOT], ctx.looking)
-        publisher, life = ctx.publisher(store=store), lifetimes(ctx.environ).value
+        publisher, life = tuf_publisher(ctx, store), lifetimes(ctx.environ).value
         return Renew(publisher, trust, store, ctx.proposals, lifetimes=life, clock=ctx.now)
 
     @cached_property

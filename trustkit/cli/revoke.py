@@ -9,6 +9,7 @@ import click
 from trustkit.cli.context import Context
 from trustkit.cli.options import passphrase_options, trust_dir_option
 from trustkit.cli.output import note
+from trustkit.cli.publishing import signing_with
 from trustkit.core.names import ImageRef
 
 
@@ -29,6 +30,6 @@ def command(
     The image stays in the registry. The digest, and those it superseded under this tag, are refused at once wherever
     signatures are demanded, unless another signed tag has them.
     """
-    signing = ctx.signing(passphrase_file, passphrase_fd, trust_dir=trust_dir)
+    signing = signing_with(ctx, passphrase_file, passphrase_fd, trust_dir=trust_dir)
     for ref in signing.revoke([ImageRef.parse(ref) for ref in refs]):
         note(f"Revoked {ref}.")

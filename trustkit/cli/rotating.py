@@ -12,6 +12,7 @@ import click
 
 from trustkit.cli.context import Context
 from trustkit.cli.output import data, note
+from trustkit.cli.publishing import tuf_publisher
 from trustkit.core.names import Gun, SignerName
 from trustkit.errors import TrustkitError, UsageError
 
@@ -85,7 +86,7 @@ def rotate_with(ctx: Context, passphrase_file: Path | None, passphrase_fd: int |
     from trustkit.client.rotate import Rotate
 
     store = ctx.key_store(passphrase_file, passphrase_fd)
-    return Rotate(ctx.publisher(store=store), store, ctx.home.rotations, say=note)
+    return Rotate(tuf_publisher(ctx, store), store, ctx.home.rotations, say=note)
 
 
 def key_here(ctx: Context, key_id: str | None, role: str) -> Key | None:

@@ -12,6 +12,7 @@ from trustkit.cli.app import report
 from trustkit.cli.context import Context
 from trustkit.cli.options import passphrase_options, root_key_option, trust_dir_option
 from trustkit.cli.output import data, note
+from trustkit.cli.publishing import signing_with
 from trustkit.cli.reports import Report, report_option, reporting
 from trustkit.cli.status import DONE, exit_status
 from trustkit.client.outcome import Outcome
@@ -71,7 +72,7 @@ def command(
         raise UsageError("Only one of the lists, or the passphrase, can come from stdin.")
     with reporting("sign", report_file, ctx.now) as made:
         named = _named(refs, files, builds)
-        signing = ctx.signing(passphrase_file, passphrase_fd, trust_dir=trust_dir)
+        signing = signing_with(ctx, passphrase_file, passphrase_fd, trust_dir=trust_dir)
         if found := _resolved(signing, named, made, recursive=recursive):
             _publish(signing, found, root_key, made, forget=forget_previous)
             made.status = DONE

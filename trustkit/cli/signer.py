@@ -12,6 +12,7 @@ from trustkit.cli.context import Context
 from trustkit.cli.options import format_option, passphrase_options, trust_dir_option
 from trustkit.cli.output import data, data_json, note, table
 from trustkit.cli.publickeys import public_key
+from trustkit.cli.publishing import either
 from trustkit.core.names import Gun, SignerName
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _signers(
 ) -> Signers:
     from trustkit.client.signers import Signers
 
-    return Signers(ctx.either(passphrase_file, passphrase_fd, trust_dir=trust_dir), say=note)
+    return Signers(either(ctx, ctx.passphrases(passphrase_file, passphrase_fd), trust_dir=trust_dir), say=note)
 
 
 def _show(gun: Gun, difference: Difference) -> None:

@@ -9,6 +9,7 @@ import click
 from trustkit.cli.context import Context
 from trustkit.cli.options import format_option, passphrase_options
 from trustkit.cli.output import data, data_json, note, table
+from trustkit.cli.publishing import tuf_publisher
 from trustkit.core.names import Gun
 
 
@@ -66,7 +67,10 @@ def set_number(
     """
     from trustkit.client.thresholds import Thresholds
 
-    named, thresholds = Gun.parse(gun), Thresholds(ctx.publisher(passphrase_file, passphrase_fd), say=note)
+    named, thresholds = (
+        Gun.parse(gun),
+        Thresholds(tuf_publisher(ctx, ctx.key_store(passphrase_file, passphrase_fd)), say=note),
+    )
     if dry_run:
         difference = thresholds.preview(named, role, number, withdraw=withdraw)
         for line in difference.lines() or ["nothing would change"]:
