@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
-import urllib3.exceptions
 
 from tests.remote.conftest import Authority, Handler, Serve
 from trustkit.core.names import Host
 from trustkit.errors import CouldNotCheck, Garbage, InvalidSetting, TimedOut, TrustkitError, Unreachable
+from trustkit.remote.connections import NoConnection
 from trustkit.remote.foreign import FOREIGN, as_ours
 from trustkit.remote.http import HttpClient, Limits
 from trustkit.remote.messages import Origin
@@ -315,7 +315,7 @@ def test_a_body_in_chunks_has_its_length(serve: Serve, tmp_path: Path) -> None:
 
 
 def foreign_types() -> list[type[BaseException]]:
-    modules = (urllib3.exceptions, http.client, ssl)
+    modules = (http.client, ssl)
     found = {t for m in modules for _, t in inspect.getmembers(m, inspect.isclass) if issubclass(t, Exception)}
     return sorted(found, key=lambda t: f"{t.__module__}.{t.__qualname__}")
 
@@ -332,11 +332,12 @@ def test_every_foreign_exception_has_a_leaf(kind: type[Exception]) -> None:
 @pytest.mark.parametrize(
     ("error", "leaf"),
     [
-        (urllib3.exceptions.ProtocolError("x", ConnectionResetError(104, "reset")), Unreachable),
-        (urllib3.exceptions.ProtocolError("x", http.client.RemoteDisconnected("gone")), Unreachable),
-        (urllib3.exceptions.ProtocolError("x", http.client.BadStatusLine("?")), Garbage),
-        (urllib3.exceptions.ProtocolError("x", TimeoutError()), TimedOut),
-        (urllib3.exceptions.IncompleteRead(1, 2), Garbage),
+        (ConnectionResetError(104, "reset"), Unreachable),
+        (NoConnection(111, "Connection refused"), Unreachable),
+        (http.client.RemoteDisconnected("gone"), Unreachable),
+        (http.client.BadStatusLine("?"), Garbage),
+        (http.client.IncompleteRead(b"", 2), Garbage),
+        (ssl.SSLError(1, "wrong version number"), Unreachable),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), Garbage),
         (TimeoutError(), TimedOut),
         (ConnectionRefusedError(111, "Connection refused"), Unreachable),

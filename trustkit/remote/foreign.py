@@ -1,4 +1,4 @@
-"""The one place where errors of urllib3, ssl, http.client and the system become ours."""
+"""The one place where errors of ssl, http.client and the system become ours."""
 
 from __future__ import annotations
 
@@ -7,19 +7,14 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import urllib3.exceptions as foreign
-
 from trustkit.errors import CouldNotCheck, Garbage, TimedOut, Unreachable
 
-FOREIGN = (foreign.HTTPError, foreign.HTTPWarning, http.client.HTTPException, OSError, ValueError, EOFError)
+FOREIGN = (http.client.HTTPException, OSError, ValueError, EOFError)
 """Everything that a request can raise."""
 
-# The first row that the innermost telling cause belongs to counts; NewConnectionError is one of urllib3's timeouts.
+# The first row that an error belongs to counts; http.client.RemoteDisconnected is a ConnectionError.
 _ROWS: tuple[tuple[tuple[type[BaseException], ...], type[CouldNotCheck]], ...] = (
-    ((foreign.NewConnectionError, foreign.NameResolutionError), Unreachable),
-    ((foreign.TimeoutError, foreign.TimeoutStateError, TimeoutError), TimedOut),
-    ((foreign.SSLError, foreign.ProxyError, foreign.PoolError, foreign.ProxySchemeUnsupported), Unreachable),
-    ((foreign.IncompleteRead, foreign.DecodeError, foreign.ResponseError, foreign.InvalidHeader), Garbage),
+    ((TimeoutError,), TimedOut),
     ((OSError, EOFError), Unreachable),
 )
 
@@ -41,17 +36,16 @@ def translated(where: str) -> Iterator[None]:
 
 def as_ours(error: BaseException, where: str) -> CouldNotCheck:
     """The leaf for a foreign error.  Its text is never passed on whole: it may hold a URL with a token."""
-    cause = _cause(error)
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        why = getattr(cause, "verify_message", "") or "it does not verify"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = getattr(error, "verify_message", "") or "it does not verify"
         return Unreachable(
             f"The certificate of {where} is not accepted: {why}.",
             hint="Put its authority into Docker's certs.d folder for this host, or name it in SSL_CERT_FILE.",
         )
-    if isinstance(cause, ssl.CertificateError | ssl.SSLError) or isinstance(error, foreign.SSLError):
-        return Unreachable(f"No TLS connection to {where}: {_reason(cause)}.")
-    leaf = next((leaf for types, leaf in _ROWS if isinstance(cause, types)), Garbage)
-    return leaf(_SENTENCES[leaf].format(where=where, reason=_reason(cause)))
+    if isinstance(error, ssl.SSLError):
+        return Unreachable(f"No TLS connection to {where}: {_reason(error)}.")
+    leaf = next((leaf for types, leaf in _ROWS if isinstance(error, types)), Garbage)
+    return leaf(_SENTENCES[leaf].format(where=where, reason=_reason(error)))
 
 
 _SENTENCES: dict[type[CouldNotCheck], str] = {
@@ -61,26 +55,12 @@ _SENTENCES: dict[type[CouldNotCheck], str] = {
 }
 
 
-def _cause(error: BaseException) -> BaseException:
-    """The error inside urllib3's wrappers, which says by itself what happened."""
-    for _ in range(8):
-        inner = next((a for a in error.args if isinstance(a, BaseException)), None) or getattr(error, "reason", None)
-        wrapper = isinstance(error, foreign.MaxRetryError | foreign.SSLError | foreign.ProxyError)
-        if not isinstance(inner, BaseException) or not (wrapper or type(error) is foreign.ProtocolError):
-            break
-        error = inner
-    return error
-
-
-def _reason(cause: BaseException) -> str:
-    if isinstance(cause, ssl.SSLError) and (reason := getattr(cause, "reason", "")):
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLError) and (reason := getattr(error, "reason", "")):
         return str(reason).replace("_", " ").lower()
-    inner = cause.__cause__ if isinstance(cause, foreign.NewConnectionError) else cause
-    if isinstance(inner, OSError) and inner.strerror:
-        return inner.strerror.lower()
-    if isinstance(cause, foreign.NameResolutionError):
-        return "its name can't be resolved"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
     return {
         "RemoteDisconnected": "it closed the connection",
         "IncompleteRead": "it broke off",
-    }.get(type(cause).__name__, type(cause).__name__)
+    }.get(type(error).__name__, type(error).__name__)

@@ -14,24 +14,21 @@ from dataclasses import field, replace
 from threading import Lock
 from urllib.parse import urlencode, urljoin, urlsplit
 
-import urllib3
-
 from trustkit import __version__
 from trustkit.core.names import Host
 from trustkit.core.records import dataclass
 from trustkit.errors import Garbage
+from trustkit.remote.connections import Answer, Connections, Seconds
 from trustkit.remote.foreign import translated
 from trustkit.remote.inflate import GZIP, unpacked
 from trustkit.remote.messages import Body, Headers, Origin, Response, Stream
-from trustkit.remote.sockets import Speed, connection_classes
+from trustkit.remote.sockets import Speed
 from trustkit.remote.tls import client_context, speaks_tls
 
 log = logging.getLogger(__name__)
 
 MAX_BODY = 1024 * 1024
 CHUNK = 128 * 1024
-CONNECTIONS = 16
-"""How many are kept open to one origin; a thread more opens one of its own for each request."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 4
 LARGE = 1_000_000
@@ -82,7 +79,7 @@ class HttpClient:
         self._lock = Lock()
         self._asking = Lock()
         self._origin: Origin | None = None
-        self._pools: dict[tuple[Origin, Speed], urllib3.HTTPConnectionPool] = {}
+        self._pools: dict[tuple[Origin, Speed], Connections] = {}
         if unsafe_plain_http and not host.loopback:
             log.warning("unsafe_plain_http: %s may be talked to without TLS; anybody on the way can read it", host)
 
@@ -155,12 +152,12 @@ class HttpClient:
         for _ in range(_MAX_REDIRECTS):
             answer = self._send(origin, method, target, sent, body, total)
             try:
-                location = answer.headers.get("location", "")
+                location = Headers(answer.headers).get("location")
                 if not (follow and answer.status in _REDIRECTS and location and method in _REPEATABLE):
                     yield self._stream(origin, answer, sent)
                     return
             finally:
-                _discard(answer)
+                answer.done()
             origin, target = _elsewhere(origin, target, location)
             if origin != self.origin:
                 sent = {
@@ -184,7 +181,7 @@ class HttpClient:
 
     def _send(
         self, origin: Origin, method: str, target: str, headers: Mapping[str, str], body: Body, total: float | None
-    ) -> urllib3.BaseHTTPResponse:
+    ) -> Answer:
         sent = {"Accept-Encoding": "identity", "User-Agent": f"trustkit/{__version__}", **headers}
         seconds = self.limits.total if total is None else total
         large = isinstance(body, bytes) and len(body) > LARGE
@@ -194,29 +191,23 @@ class HttpClient:
         started = self._clock()
         with translated(str(origin.host)):
             for last in (method not in _REPEATABLE, True):
-                left = seconds - (self._clock() - started)
+                left = max(seconds - (self._clock() - started), 0.001)
                 try:
-                    return self._pool(origin, speed).urlopen(
+                    return self._pool(origin, speed).request(
                         method,
                         target,
                         body=body,
                         headers=sent,
-                        retries=False,
-                        redirect=False,
-                        timeout=urllib3.Timeout(
-                            connect=min(self.limits.connect, max(left, 0.001)), read=max(left, 0.001)
-                        ),
-                        preload_content=False,
-                        decode_content=False,
+                        seconds=Seconds(min(self.limits.connect, left), left),
                     )
-                except urllib3.exceptions.ProtocolError as error:
+                except ConnectionError:
                     # A kept connection that the server closed meanwhile; asking again is harmless.
-                    if last or not isinstance(error.args[-1], ConnectionError):
+                    if last:
                         raise
         raise AssertionError("unreachable")
 
-    def _stream(self, origin: Origin, answer: urllib3.BaseHTTPResponse, sent: Mapping[str, str]) -> Stream:
-        headers = Headers(answer.headers.items())
+    def _stream(self, origin: Origin, answer: Answer, sent: Mapping[str, str]) -> Stream:
+        headers = Headers(answer.headers)
         coding = headers.get("content-encoding", "identity").strip().lower()
         if coding == GZIP["Accept-Encoding"] and GZIP.items() <= sent.items():
             return Stream(answer.status, headers, unpacked(_chunks(answer, str(origin.host)), str(origin.host)))
@@ -224,24 +215,15 @@ class HttpClient:
             raise Garbage(f"{origin.host} sends a {coding[:20]!r} encoded answer, which was not asked for.")
         return Stream(answer.status, headers, _chunks(answer, str(origin.host)))
 
-    def _pool(self, origin: Origin, speed: Speed) -> urllib3.HTTPConnectionPool:
+    def _pool(self, origin: Origin, speed: Speed) -> Connections:
         with self._lock:
             if (origin, speed) not in self._pools:
-                self._pools[origin, speed] = self._make_pool(origin, speed)
+                context = None
+                if origin.scheme == "https":
+                    host = self.host if origin == self.origin else origin.host
+                    context = client_context(host, self._environ)
+                self._pools[origin, speed] = Connections(origin, context, speed, self._clock)
             return self._pools[origin, speed]
-
-    def _make_pool(self, origin: Origin, speed: Speed) -> urllib3.HTTPConnectionPool:
-        plain, tls = connection_classes(self._clock, speed)
-        pool: urllib3.HTTPConnectionPool
-        if origin.scheme == "https":
-            host = self.host if origin == self.origin else origin.host
-            context = client_context(host, self._environ)
-            pool = urllib3.HTTPSConnectionPool(origin.name, origin.port, maxsize=CONNECTIONS, ssl_context=context)
-            pool.ConnectionCls = tls
-        else:
-            pool = urllib3.HTTPConnectionPool(origin.name, origin.port, maxsize=CONNECTIONS)
-            pool.ConnectionCls = plain
-        return pool
 
 
 def _elsewhere(origin: Origin, base: str, location: str, *, anywhere: bool = False) -> tuple[Origin, str]:
@@ -257,17 +239,10 @@ def _elsewhere(origin: Origin, base: str, location: str, *, anywhere: bool = Fal
     return found, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def _chunks(answer: urllib3.BaseHTTPResponse, where: str) -> Iterator[bytes]:
+def _chunks(answer: Answer, where: str) -> Iterator[bytes]:
     while True:
         with translated(where):
-            chunk = answer.read1(CHUNK, decode_content=False)
+            chunk = answer.piece(CHUNK)
         if not chunk:
             return
         yield chunk
-
-
-def _discard(answer: urllib3.BaseHTTPResponse) -> None:
-    """Gives the connection back where the body was read to its end, and closes it where it wasn't."""
-    if isinstance(answer, urllib3.HTTPResponse) and not answer.isclosed():
-        answer.close()
-    answer.release_conn()

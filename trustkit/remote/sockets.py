@@ -1,9 +1,7 @@
 """Sockets with a budget: a deadline for everything that follows, and a smallest speed (TRUST 6.2).
 
 A socket's own timeout starts anew with every byte, so a slow drip never meets it.  Here ``settimeout`` grants one
-budget: every read and write until the next ``settimeout`` draws on it.  urllib3 calls it once before it sends a
-request and once before it reads the answer, so the public ``Timeout(connect=, read=)`` of urllib3 carries the
-deadline and nothing private of it is touched.
+budget: every read and write until the next ``settimeout`` draws on it.
 """
 
 from __future__ import annotations
@@ -13,8 +11,6 @@ import socket
 from collections.abc import Callable
 from dataclasses import field
 from typing import Any
-
-import urllib3.connection
 
 from trustkit.core.records import dataclass
 
@@ -123,25 +119,17 @@ class BudgetSocket:
         return getattr(self._sock, name)
 
 
-def _budgeted(sock: Any, clock: Callable[[], float], speed: Speed, timeout: object) -> Any:
-    budget = Budget(clock, speed)
-    budget.grant(timeout if isinstance(timeout, int | float) else None)
-    return BudgetSocket(sock, budget)
+def budgeted(sock: socket.socket, speed: Speed, clock: Callable[[], float]) -> Any:
+    """The socket on a budget, of which nothing is granted yet; it does what ``http.client`` asks of a socket."""
+    return BudgetSocket(sock, Budget(clock, speed))
 
 
-def connection_classes(
-    clock: Callable[[], float], speed: Speed
-) -> tuple[type[urllib3.connection.HTTPConnection], type[urllib3.connection.HTTPSConnection]]:
-    """urllib3's connections with budgets on their sockets, for ``ConnectionCls`` of a pool."""
+def connected(name: str, port: int, seconds: float) -> socket.socket:
+    """A connection; raises OSError.
 
-    class PlainConnection(urllib3.connection.HTTPConnection):
-        def connect(self) -> None:
-            super().connect()
-            self.sock = _budgeted(self.sock, clock, speed, self.timeout)
-
-    class TlsConnection(urllib3.connection.HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            self.sock = _budgeted(self.sock, clock, speed, self.timeout)
-
-    return PlainConnection, TlsConnection
+    Args:
+        name: a host that was parsed, so of ASCII: as bytes it goes to the resolver as it is, and no tables of
+            international names are loaded for it.
+    """
+    address: Any = (name.encode("ascii"), port)
+    return socket.create_connection(address, seconds)

@@ -8,13 +8,13 @@ configuration folder are authorities for that host alone, ``X.cert`` with ``X.ke
 from __future__ import annotations
 
 import contextlib
-import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from trustkit.core.names import Host
 from trustkit.errors import InvalidSetting
+from trustkit.remote.sockets import connected
 
 SYSTEM_FOLDER = Path("/etc/docker")
 _TLS_RECORDS = frozenset({0x14, 0x15, 0x16, 0x17})
@@ -36,6 +36,7 @@ def client_context(host: Host, environ: Mapping[str, str]) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
     _load_authorities(context, environ)
     for folder in _folders(host, environ):
         _load_folder(context, folder)
@@ -96,7 +97,7 @@ def speaks_tls(host: Host, timeout: float) -> bool:
     Raises:
         OSError: no connection.
     """
-    with socket.create_connection((host.name.strip("[]"), host.port or 443), timeout) as sock:
+    with connected(host.name.strip("[]"), host.port or 443, timeout) as sock:
         sock.sendall(_hello())
         try:
             answer = sock.recv(2)
