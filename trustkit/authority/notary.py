@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import datetime
 
 from tuf.api.metadata import Root
@@ -75,7 +75,12 @@ class Notary:
                 return before
             return Found(await self._open_file(tx, gun, role, version, digest), record.generation)
 
-        return await self._reads.get(("docker", gun, role, version, digest), gun, find)
+        return await self._reads.get(_key(gun, role, version, digest), gun, find)
+
+    def served(self, gun: Gun, generation: int, files: Iterable[StoredFile]) -> None:
+        """Keeps what a publish has just made current, under what its readers will ask for: see ``Reads.keep``."""
+        found = ((_keys(gun, file), file) for file in files)
+        self._reads.keep(gun, generation, found)
 
     async def _open_file(self, tx: Transaction, gun: Gun, role: str, version: int | None, digest: str) -> StoredFile:
         if len(digest) == 64:
@@ -181,6 +186,14 @@ class Notary:
             if records < 0:
                 return await tx.changefeed.before(change_id or None, limit, gun)
             return await tx.changefeed.after(change_id or 0, limit, gun)
+
+
+def _key(gun: Gun, role: str, version: int | None = None, digest: str = "") -> Hashable:
+    return ("docker", gun, role, version, digest)
+
+
+def _keys(gun: Gun, file: StoredFile) -> list[Hashable]:
+    return [_key(gun, file.role), _key(gun, file.role, digest=Digest.of(file.data).hex)]
 
 
 def _is_open(record: CollectionRecord | None) -> bool:

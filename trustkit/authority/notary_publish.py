@@ -4,8 +4,8 @@ transaction; for collections in format ``docker`` what ``authority.publish`` is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from securesystemslib.signer import Signer
@@ -15,7 +15,7 @@ from trustkit.authority import arrivals
 from trustkit.authority.former import require_unconverted
 from trustkit.authority.founders import require_founder_key
 from trustkit.authority.lastviews import LIMIT, LastViews, digests
-from trustkit.authority.notary_resign import change_of, resigned, stored
+from trustkit.authority.notary_resign import change_of, further, numbered, resigned, stored, with_roots
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import IN_LOOP_BYTES, Requester, rightful
 from trustkit.authority.settings import require_notary_api
@@ -50,6 +50,7 @@ class NotaryPublishing:
 
     Args:
         changed: called after a commit with the GUN whose generation moved.
+        served: called after that, in the same moment, with the generation that was made and its files.
     """
 
     def __init__(
@@ -60,12 +61,14 @@ class NotaryPublishing:
         lifetimes: Lifetimes,
         clock: Callable[[], datetime],
         changed: Callable[[Gun], None] = lambda _: None,
+        served: Callable[[Gun, int, Iterable[StoredFile]], None] = lambda *_: None,
     ) -> None:
         self._store = store
         self._keys = keys
         self._lifetimes = lifetimes
         self._clock = clock
         self._changed = changed
+        self._served = served
         self._read = Readings(read, kept=LIMIT)
         self._views = LastViews()
 
@@ -92,9 +95,10 @@ class NotaryPublishing:
                 await arrivals.use(tx, gun, record, self._clock())
             if not upload and record is not None and record.closed is None:
                 return {role: file.version for role, file in (await tx.collections.current(gun)).items()}
-            made, versions = await self._accept(tx, gun, record, files, former, who)
+            made, versions, state = await self._accept(tx, gun, record, files, former, who)
         self._views.keep(gun, made.after, made.view)
         self._changed(gun)
+        self._served(gun, *state)
         return {**made.view.versions, **versions}
 
     async def _accept(
@@ -105,7 +109,8 @@ class NotaryPublishing:
         upload: Mapping[str, bytes],
         former: Former,
         who: Requester,
-    ) -> tuple[_Made, Mapping[str, int]]:
+    ) -> tuple[_Made, Mapping[str, int], tuple[int, Iterable[StoredFile]]]:
+        """What came of it, the versions of new files, and the generation with the files that are current."""
         now = self._clock()
         begins = record is None or record.closed is not None
         if begins:
@@ -131,7 +136,7 @@ class NotaryPublishing:
             else:
                 await tx.collections.set_format(gun, DOCKER)
                 await tx.upkeep.close(gun, None)
-        await tx.collections.add_files(gun, made.files, now)
+        generation = await tx.collections.add_files(gun, made.files, now)
         if adopted := [role for role in waiting if _names(accepted, role, waiting[role])]:
             await self._keys.adopt(tx, gun, adopted, now)
         if not accepted.ours and _named_before(state, signers[SNAPSHOT], reader):
@@ -142,7 +147,8 @@ class NotaryPublishing:
             before = await asyncio.to_thread(_view, state, last, now, reader)
         versions = {file.role: file.version for file in made.files}
         await tx.audit.append(_row(who, now, made, before, versions, adopted, sorted(former.get(ROOT, ()))))
-        return made, versions
+        there = {**current, **{file.role: file for file in made.files}}
+        return made, versions, (generation, [there[role] for role in made.after if role in there])
 
     def _make(
         self,
@@ -169,12 +175,12 @@ class NotaryPublishing:
             raise
         check_goes_on(accepted.root.signed)
         files = [
-            _numbered(stored(role, upload[role], reader), current, anew=accepted.founding or role in accepted.begins)
+            numbered(stored(role, upload[role], reader), current, anew=accepted.founding or role in accepted.begins)
             for role in sorted(upload)
         ]
         if former:
-            files = _with_roots(files, former[ROOT], current, reader)
-            current = _further(current, versions_left(former), now)
+            files = with_roots(files, former[ROOT], current, reader)
+            current = further(current, versions_left(former), now)
         signers, waiting = keys
         adopted = {role: signer for role, signer in waiting.items() if _names(accepted, role, signer)}
         signers = {**signers, **adopted}
@@ -234,29 +240,6 @@ def _named_before(state: State, signer: Signer, reader: Reader) -> bool:
     root = state.files.get("root")
     named = reader(root, Root).signed.roles[SNAPSHOT].keyids if root else ()
     return signer.public_key.keyid in named
-
-
-def _numbered(file: StoredFile, current: Mapping[str, StoredFile], *, anew: bool) -> StoredFile:
-    """A file with its series: a new one where its versions begin anew at a number that was used."""
-    head = current.get(file.role)
-    if head is None or not anew or file.version > head.version:
-        return file
-    return replace(file, series=(head.series or 0) + 1)
-
-
-def _further(current: Mapping[str, StoredFile], left: Mapping[str, int], now: datetime) -> dict[str, StoredFile]:
-    """The last files, as if those of the service had come to these versions; what came further stays."""
-    there = {role: current[role].version if role in current else 0 for role in left}
-    return {**current, **{role: StoredFile(role, max(left[role], there[role]), b"", now) for role in left}}
-
-
-def _with_roots(
-    files: list[StoredFile], former: Mapping[int, bytes], current: Mapping[str, StoredFile], reader: Reader
-) -> list[StoredFile]:
-    """The files and the former roots before them: all roots in one series, which is new where one was before."""
-    series = (current["root"].series or 0) + 1 if "root" in current else 0
-    roots = [stored("root", former[version], reader) for version in sorted(former)]
-    return [replace(f, series=series) if f.role == "root" else f for f in [*roots, *files]]
 
 
 def _view(state: State, last: Mapping[str, bytes], now: datetime, reader: Reader) -> SignedView | None:

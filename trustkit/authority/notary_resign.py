@@ -1,9 +1,10 @@
-"""The service's own roles in format ``docker``: the timestamp, and the snapshot where its key is the service's."""
+"""What a publish in format ``docker`` stores: the uploaded files in their series, and the service's own roles."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -116,3 +117,26 @@ def _next(role: str, current: Mapping[str, StoredFile], ahead: int) -> int:
 def _signed(role: str, signed: Any, signer: Signer) -> StoredFile:
     data = sign(signed, [(signer.public_key, signer)])
     return StoredFile(role, signed.version, data, signed.expires)
+
+
+def numbered(file: StoredFile, current: Mapping[str, StoredFile], *, anew: bool) -> StoredFile:
+    """A file with its series: a new one where its versions begin anew at a number that was used."""
+    head = current.get(file.role)
+    if head is None or not anew or file.version > head.version:
+        return file
+    return replace(file, series=(head.series or 0) + 1)
+
+
+def further(current: Mapping[str, StoredFile], left: Mapping[str, int], now: datetime) -> dict[str, StoredFile]:
+    """The last files, as if those of the service had come to these versions; what came further stays."""
+    there = {role: current[role].version if role in current else 0 for role in left}
+    return {**current, **{role: StoredFile(role, max(left[role], there[role]), b"", now) for role in left}}
+
+
+def with_roots(
+    files: list[StoredFile], former: Mapping[int, bytes], current: Mapping[str, StoredFile], reader: Reader
+) -> list[StoredFile]:
+    """The files and the former roots before them: all roots in one series, which is new where one was before."""
+    series = (current["root"].series or 0) + 1 if "root" in current else 0
+    roots = [stored("root", former[version], reader) for version in sorted(former)]
+    return [replace(f, series=series) if f.role == "root" else f for f in [*roots, *files]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -127,6 +127,22 @@ class Reads:
             served = Served(found, stamp, _etag(found.file.data))
         self._keep(key, stamp, served)
         return served
+
+    def keep(self, gun: Gun, generation: int, files: Iterable[tuple[Sequence[Hashable], StoredFile]]) -> None:
+        """Remembers what this process has just committed, before anything else goes on; ``get`` then needn't read it.
+
+        It does so only where the database has told that commit already, so that whatever it tells later came later.
+
+        Args:
+            files: each with the keys under which it is found now.
+        """
+        if not self._fresh.told:
+            return
+        stamp = self._fresh.stamp(gun.repository)
+        for keys, file in files:
+            served = Served(Found(file, generation), stamp, _etag(file.data))
+            for key in keys:
+                self._keep(key, stamp, served)
 
     def _keep(self, key: Hashable, stamp: Stamp, known: Served | Missing) -> None:
         before = self._entries.pop(key, None)

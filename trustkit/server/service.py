@@ -237,12 +237,12 @@ class Service:
     ) -> NotaryRoutes:
         store, keys = kept.store, online.keys
         resetting = Resetting(store, keys, clock=clock, changed=kept.memory.changed)
+        lifetimes, changed = self._settings.lifetimes, kept.memory.changed
+        notary = Notary(store, keys, resetting, clock=clock, reads=kept.memory.reads)
         return NotaryRoutes(
             store,
-            NotaryPublishing(
-                store, keys, lifetimes=self._settings.lifetimes, clock=clock, changed=kept.memory.changed
-            ),
-            Notary(store, keys, resetting, clock=clock, reads=kept.memory.reads),
+            NotaryPublishing(store, keys, lifetimes=lifetimes, clock=clock, changed=changed, served=notary.served),
+            notary,
             uploads=uploads,
             quick=kept.memory.quick,
             challenge=challenges,
