@@ -182,18 +182,23 @@ def start(arguments: list[str], environ: Mapping[str, str], stderr: IO[str]) -> 
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=whole)
 
 
-def run(arguments: list[str], environ: dict[str, str], *, feed: str = "", first: str = "") -> Result:
-    """Runs ``trustkit`` as a process of its own, with nobody at a terminal; ``first`` as for ``Person``."""
+def run(
+    arguments: list[str], environ: dict[str, str], *, feed: str = "", first: str = "", seconds: float = SECONDS
+) -> Result:
+    """Runs ``trustkit`` as a process of its own, with nobody at a terminal; ``first`` as for ``Person``.
+
+    It is killed after so many seconds.
+    """
     whole = {**os.environ, **environ}
     if first or FORKS.fits(whole):
-        return Result(*FORKS.run(arguments, whole, feed, SECONDS, first=first))
+        return Result(*FORKS.run(arguments, whole, feed, seconds, first=first))
     done = subprocess.run(
         [sys.executable, "-m", "trustkit", *arguments],
         env=whole,
         input=feed,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=seconds,
         check=False,
     )
     return Result(done.returncode, done.stdout, done.stderr)

@@ -42,7 +42,7 @@ def put_manifests(person: Person, host: str, manifest: dict[str, object], tags: 
 
 def sign_each(environ: Mapping[str, str], gun: str, tags: list[str]) -> None:
     """What one process does: unlocks its key, and signs tag after tag, each in a publish of its own."""
-    signing = Context(home_flag=None, environ=environ).signing()
+    signing = signing_with(Context(home_flag=None, environ=environ))
     for tag in tags:
         signing.sign([ImageRef.parse(f"{gun}:{tag}")])
 
