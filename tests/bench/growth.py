@@ -30,6 +30,7 @@ from unittest.mock import patch
 from tests.e2e.registry_view import Own
 from tests.service import Person, RunningService
 from trustkit.cli.context import Context
+from trustkit.cli.publishing import signing_with, tuf_publisher
 from trustkit.client.change import Change
 from trustkit.client.resolve import Resolved
 from trustkit.core.manifests import OCI_MANIFEST
@@ -138,7 +139,8 @@ def make(person: Person, gun: Gun, tags: int) -> float:
     """Signs so many tags in one publish; seconds."""
     images = {Tag(f"release-{number}"): _image(number) for number in range(tags - 1)}
     began = time.perf_counter()
-    publisher = fresh(person).publisher()
+    context = fresh(person)
+    publisher = tuf_publisher(context, context.key_store())
     publisher.publish(gun, Change())
     with patch.object(trust, "PUBLISH_SECONDS", 900.0):
         publisher.publish(gun, Change(put=images))  # nobody else signs 100,000 tags at once, on busy cores
@@ -154,7 +156,7 @@ def _image(number: int) -> ManifestBytes:
 
 def sign(person: Person, ref: ImageRef) -> float:
     """Seconds to sign one tag."""
-    signing = fresh(person).signing()
+    signing = signing_with(fresh(person))
     began = time.perf_counter()
     resolved = [found for found in signing.resolve([ref]) if isinstance(found, Resolved)]
     done = [tag for published in signing.publish(resolved) for tag in published]

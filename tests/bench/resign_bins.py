@@ -22,6 +22,7 @@ from unittest.mock import patch
 
 from tests.bench.growth import fresh, make
 from tests.service import Person, RunningService
+from trustkit.cli.publishing import tuf_publisher
 from trustkit.client.change import Change
 from trustkit.core.manifests import OCI_MANIFEST
 from trustkit.core.names import Digest, Gun, Tag
@@ -36,7 +37,8 @@ class Publishing:
     """Publishes one tag after the other, and notes how long the service takes for each."""
 
     def __init__(self, person: Person, gun: Gun) -> None:
-        self._publisher = fresh(person).publisher()
+        context = fresh(person)
+        self._publisher = tuf_publisher(context, context.key_store())
         self._gun = gun
         self._count = 0
         self.took: list[float] = []

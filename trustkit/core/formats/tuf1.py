@@ -20,6 +20,7 @@ from tuf.api.metadata import Delegations, Metadata, MetaFile, Role, Root, Signed
 from tuf.api.serialization import SerializationError
 from tuf.api.serialization.json import CanonicalJSONSerializer
 
+from trustkit.core.formats.snapshots import without_versions
 from trustkit.core.names import Gun
 from trustkit.core.strictjson import parse, serialise
 from trustkit.errors import InvalidName, Malformed
@@ -66,14 +67,16 @@ def read(data: bytes, kind: type[S], what: str = "") -> Metadata[S]:
         Malformed, TooLarge: anything but the canonical serialisation of a file of this type.
     """
     what = what or f"{_TYPES[kind]}.json"
+    taken = without_versions(data) if kind is Snapshot and len(data) <= MAX_BYTES["snapshot"] else None
+    if taken is not None:
+        rest = read(taken[0], kind, what)
+        assert isinstance(rest.signed, Snapshot)  # noqa: S101 - that is what was read
+        rest.signed.meta = taken[1]
+        return rest
     value = parse(data, max_bytes=MAX_BYTES[_TYPES[kind]], what=what, repeated=True)
     try:
-        versions: dict[str, Any] = _bare_versions(value) if kind is Snapshot else {}
         metadata = cast("Metadata[S]", Metadata.from_dict(value))
         again = serialise(metadata.to_dict())
-        if versions and isinstance(metadata.signed, Snapshot):
-            metadata.signed.meta = {name: MetaFile(entry["version"]) for name, entry in versions.items()}
-            again = again.replace(b'"meta":{}', b'"meta":' + serialise(versions), 1)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RepositoryError) as error:
         raise Malformed(f"{what} is not TUF 1.0 metadata: {_cause(error)}.") from error
     if type(metadata.signed) is not kind:
@@ -84,23 +87,6 @@ def read(data: bytes, kind: type[S], what: str = "") -> Metadata[S]:
     _check_members(metadata, what)
     _check_types(metadata, what)
     return metadata
-
-
-def _bare_versions(value: dict[str, Any]) -> dict[str, Any]:
-    """Takes the entries out of a snapshot that say a version and no more, as all of ours do; none, where any does.
-
-    Of hash bins there are a thousand: python-tuf would take, and give back, one after the other.
-    """
-    signed = value.get("signed")
-    meta = signed.get("meta") if isinstance(signed, dict) and signed.get("_type") == "snapshot" else None
-    if not isinstance(signed, dict) or not isinstance(meta, dict):
-        return {}
-    if not all(
-        type(entry) is dict and len(entry) == 1 and type(entry.get("version")) is int for entry in meta.values()
-    ):
-        return {}
-    signed["meta"] = {}
-    return meta
 
 
 def _cause(error: Exception) -> str:
