@@ -1,6 +1,6 @@
 """Memory of one ``trustkit serve`` that has ten thousand collections, under everything that comes to it in an hour.
 
-    python -m tests.bench.memory [--collections 10000] [--minutes 5] [--postgresql] [--keep FOLDER] [--out memory.json]
+    python -m tests.bench.memory [--collections 10000] [--minutes 5] [--postgresql] [--keep FOLDER] [--out FILE]
 
 The collections, of both formats, are made first (see ``tests.bench.memory_made``); ``--keep`` keeps them for another
 time.  Four processes then ask for whatever there is, as fast as they are answered (``tests.bench.memory_load``), and
@@ -171,10 +171,8 @@ async def _due(there: Made, url: str | None) -> int:
     store = await DatabaseSource(url).of(there.data).open()
     try:
         async with store.read() as tx:
-            now, life = datetime.now(UTC), LIFE.default["timestamp"]
-            return len(
-                await tx.collections.expiring(role="timestamp", before=now + life - DAY, beyond=now + 2 * life)
-            )
+            before = datetime.now(UTC) + LIFE.default["timestamp"] - DAY
+            return len(await tx.collections.expiring(role="timestamp", before=before))
     finally:
         await store.close()
 

@@ -1,4 +1,4 @@
-"""What comes to a service in an hour, as fast as it takes it: readers, publishers, engines, and whoever makes up names.
+"""What comes to a service in an hour, as fast as it takes it: readers, publishers, engines, whoever makes up names.
 
 Each process has one connection at a time and begins a new one now and then.  What is asked for is chosen by weight,
 of all collections alike.  An answer that a request of its kind can't have ends the measurement.
@@ -9,48 +9,27 @@ from __future__ import annotations
 import asyncio
 import base64
 import functools
-import http.client
-import json
 import random
-import string
 import time
 import urllib.parse
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from hashlib import sha256
-from typing import Any
 
+from tests.bench.memory_client import FORM, Client, Surprise, Token
 from tests.bench.memory_made import EMPTY, MIDDLE, NAME, OCI, Made, admitted, gun_of, image, is_docker, tags_of
 from tests.bench.publishers import BOUNDARY
 from tests.service import PASSWORD
 from trustkit.core.names import Digest
 from trustkit.server.database import DatabaseSource
 
-FORM = "application/x-www-form-urlencoded"
 BLOB = 64 * 1024 * 1024
 BLOB_AT = "blobs/large"
-REQUESTS_OF_A_CONNECTION = 40
-TOKENS = 1_500
-"""That each process keeps in use; the oldest makes room for the newest."""
 FEW = frozenset({"login", "principal", "blob", "catalog"})
 """Kinds that take so long that there is one in so many seconds and not a share of all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """An access token and the collections that it is for."""
-
-    text: str
-    numbers: tuple[int, ...]
-    ends: float
-
-
-class Surprise(Exception):
-    """An answer that wasn't expected."""
-
-
-class Load:
+class Load(Client):
     """One client.
 
     Args:
@@ -60,13 +39,8 @@ class Load:
     """
 
     def __init__(self, made: Made, port: int, place: int, of: int, database: str | None = None) -> None:
-        self._made, self._port, self._place = made, port, place
-        self._context = made.context
-        self._random = random.Random(place)
-        self._connection: http.client.HTTPSConnection | None = None
-        self._left = 0
-        self._refresh = made.refresh_tokens()
-        self._tokens: deque[Token] = deque(maxlen=TOKENS)
+        super().__init__(made, port, place)
+        self._place = place
         self._publishable = [n for n in range(made.collections) if n % 20 in (2, 3) and n // 20 % of == place]
         self._next: dict[int, int] = {}
         self._pushed: deque[tuple[int, int]] = deque(maxlen=2_000)
@@ -107,59 +81,9 @@ class Load:
                     count(kind)
                     due[kind] = time.monotonic() + self._kinds[kind][0]
 
-    def ask(self, method: str, path: str, *statuses: int, body: bytes | None = None, **headers: str) -> Any:
-        """One request; the answer's status, headers and body.
-
-        Args:
-            statuses: those that it may have.
-            headers: with ``_`` for ``-``.
-        """
-        if not self._left or self._connection is None:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = http.client.HTTPSConnection(
-                "127.0.0.1", self._port, context=self._context, timeout=120
-            )
-            self._left = self._random.randrange(1, REQUESTS_OF_A_CONNECTION)
-        self._left -= 1
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        try:
-            self._connection.request(method, path, body, sent)
-            answer = self._connection.getresponse()
-            said = answer.read()
-        except (http.client.RemoteDisconnected, ConnectionResetError):
-            self._left = 0  # kept alive for five seconds only
-            return self.ask(method, path, *statuses, body=body, **headers)
-        if answer.status not in (statuses or (200,)):
-            raise Surprise(f"{method} {path}: {answer.status} {said[:300]!r}")
-        return answer, said
-
-    def _bearer(self, token: Token) -> dict[str, str]:
-        return {"Authorization": f"Bearer {token.text}"}
-
-    def _some(self) -> tuple[int, Token]:
-        """A collection, and a token for it."""
-        token = self._random.choice(self._tokens)
-        if token.ends < time.monotonic():
-            token = self._new_token([self._random.choice(token.numbers)])
-        return self._random.choice(token.numbers), token
-
     def _token(self) -> None:
         many = 1 if self._random.random() < 0.9 else self._random.randrange(2, 20)
         self._new_token([self._random.randrange(self._made.collections) for _ in range(many)])
-
-    def _new_token(self, numbers: Sequence[int]) -> Token:
-        scopes = [f"repository:{gun_of(number).repository}:pull,push,sign" for number in numbers]
-        fields = [("grant_type", "refresh_token"), ("refresh_token", self._random.choice(self._refresh))]
-        form = urllib.parse.urlencode([*fields, ("service", NAME), *(("scope", scope) for scope in scopes)])
-        _, said = self.ask("POST", "/oauth2/token", body=form.encode(), Content_Type=FORM)
-        made = Token(json.loads(said)["access_token"], tuple(numbers), time.monotonic() + 240)
-        self._tokens.append(made)
-        return made
-
-    def _signed(self, path: str, token: Token) -> Any:
-        _, said = self.ask("GET", path, **self._bearer(token))
-        return json.loads(said)["signed"]
 
     def _tuf(self) -> tuple[int, Token]:
         number, token = self._some()
@@ -193,17 +117,10 @@ class Load:
             self._signed(f"{at}/{role}.json", token)
         self.ask("GET", f"{at}/targets/releases.json", 404, **self._bearer(token))
 
-    def _word(self) -> str:
-        return "".join(self._random.choices(string.ascii_lowercase, k=self._random.randrange(5, 60)))
-
     def _made_up(self) -> None:
         """Names that nobody has, by somebody who may ask for every name."""
         name = f"{self._word()}/{self._word()}"
-        form = {"grant_type": "refresh_token", "refresh_token": self._random.choice(self._refresh), "service": NAME}
-        form |= {"scope": f"repository:{name}:pull"}
-        body = urllib.parse.urlencode(form).encode()
-        _, said = self.ask("POST", "/oauth2/token", body=body, Content_Type=FORM)
-        token = Token(json.loads(said)["access_token"], (), 0)
+        token = self._for(f"repository:{name}:pull")
         for path in (
             f"{NAME}/{name}/_trust/metadata/timestamp.json",
             f"{NAME}/{name}/_trust/metadata/1.{self._word()}.json",
@@ -284,10 +201,7 @@ class Load:
         self.ask("GET", f"/v2/{gun_of(number).repository}/tags/list", 200, 404, **self._bearer(token))
 
     def _catalog(self) -> None:
-        form = {"grant_type": "refresh_token", "refresh_token": self._random.choice(self._refresh), "service": NAME}
-        body = urllib.parse.urlencode({**form, "scope": "registry:catalog:*"}).encode()
-        _, said = self.ask("POST", "/oauth2/token", body=body, Content_Type=FORM)
-        token = Token(json.loads(said)["access_token"], (), 0)
+        token = self._for("registry:catalog:*")
         self.ask("GET", "/v2/_catalog?n=1000", **self._bearer(token))
         self.ask("GET", "/v2/_trust/changefeed?records=1000", **self._bearer(token))
 
@@ -313,7 +227,7 @@ class Load:
 
     def _blob(self) -> None:
         """A large one, pushed by the first client once, and pulled."""
-        token = self._for(BLOB_AT)
+        token = self._for(f"repository:{BLOB_AT}:pull,push")
         at, digest = f"/v2/{BLOB_AT}/blobs", _digest()
         answer, _ = self.ask("HEAD", f"{at}/{digest}", 200, 404, **self._bearer(token))
         if answer.status == 404:
@@ -323,12 +237,6 @@ class Load:
         _, said = self.ask("GET", f"{at}/{digest}", **self._bearer(token))
         if len(said) != BLOB:
             raise Surprise(f"a blob of {len(said)} bytes")
-
-    def _for(self, name: str) -> Token:
-        form = {"grant_type": "refresh_token", "refresh_token": self._random.choice(self._refresh), "service": NAME}
-        body = urllib.parse.urlencode({**form, "scope": f"repository:{name}:pull,push"}).encode()
-        _, said = self.ask("POST", "/oauth2/token", body=body, Content_Type=FORM)
-        return Token(json.loads(said)["access_token"], (), 0)
 
 
 @functools.cache
