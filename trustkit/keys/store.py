@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,16 +14,14 @@ from trustkit.core.names import Gun, SignerName
 from trustkit.core.ports.keys import KeyInfo, KeyRole
 from trustkit.errors import (
     KeyExists,
-    KeyFileInvalid,
     KeyMissing,
-    KeyUnsupported,
     TrustkitError,
     UsageError,
-    WrongKeyRole,
 )
-from trustkit.keys import dockerpem, keypairs, private
+from trustkit.keys import keypairs, private
 from trustkit.keys.folder import ELSEWHERE, HERE, files, load
-from trustkit.keys.keyfile import KeyFile, check_purpose, is_key_file, stated_purpose
+from trustkit.keys.foreign import opened_foreign, purpose_of
+from trustkit.keys.keyfile import KeyFile, check_purpose
 from trustkit.keys.keypairs import Algorithm
 from trustkit.keys.passphrase import KeySubject, Passphrase, PassphraseSource, check_strength
 from trustkit.keys.placefile import PlaceFile
@@ -194,18 +191,9 @@ class FileKeyStore:
             KeyProblem: it can't be read or opened, isn't allowed, or is here already; UsageError.
             WrongKeyRole: a key file of trustkit says that the key is for another role.
         """
-        if role is None:
-            role, gun, name = stated_purpose(data, origin)
-        elif is_key_file(data) and (stated := stated_purpose(data, origin)[0]) is not role:
-            raise WrongKeyRole(
-                f"The key in {origin} is a {stated} key, and not a {role} key as --role says.",
-                hint="Leave --role out: the file says what the key is for.",
-                role=str(role),
-                file=origin,
-            )
-        check_purpose(role, gun, name)
+        role, gun, name = purpose_of(data, role, gun, name, origin)
         subject = KeySubject(role, gun, name, file=origin)
-        opened, passphrase = self._opened_foreign(data, subject)
+        opened, passphrase = opened_foreign(data, subject, self._passphrases)
         if new is not None or passphrase is None:
             passphrase = (new or self._passphrases).new(KeySubject(role, gun, name))
         check_strength(passphrase, subject)
@@ -271,23 +259,6 @@ class FileKeyStore:
 
     def _opened(self, file: KeyFile) -> tuple[PrivateKeyTypes, Passphrase]:
         return self._passphrases.open(KeySubject.of(file.info, self.place), file.open)
-
-    def _opened_foreign(self, data: bytes, subject: KeySubject) -> tuple[PrivateKeyTypes, Passphrase | None]:
-        try:
-            if is_key_file(data):
-                file = KeyFile.parse(data)
-                return self._passphrases.open(dataclasses.replace(subject, key_id=file.info.id), file.open)
-            if dockerpem.is_notarys(data):
-                from trustkit.keys.dockerkeys import DockerKeyFile  # X.509 takes 20 ms to load
-
-                notarys = DockerKeyFile.parse(data)
-                closed = notarys.is_encrypted
-                return self._passphrases.open(subject, notarys.open) if closed else (notarys.open(None), None)
-            if not keypairs.is_encrypted(data):
-                return keypairs.read_foreign(data, None), None
-            return self._passphrases.open(subject, lambda passphrase: keypairs.read_foreign(data, passphrase))
-        except (KeyFileInvalid, KeyUnsupported) as error:
-            raise type(error)(f"{subject.file} can't be imported. {error.message}", hint=error.hint) from error
 
 
 def signer(private_key: PrivateKeyTypes, info: KeyInfo) -> Signer:
