@@ -20,6 +20,8 @@ USES = {
     ),
     "importlib.metadata": "from importlib.metadata import version; assert version('tuf')[0] == '7'",
     "inspect": "import inspect; assert str(inspect.signature(lambda a, *, b=1: 0)) == '(a, *, b=1)'",
+    "platform": "import platform; assert platform.python_version_tuple()[0] == '3'",
+    "random": "from random import SystemRandom; assert 0 <= SystemRandom().random() < 1",
     "securesystemslib._vendor.ed25519.ed25519": (
         "from securesystemslib._vendor.ed25519.ed25519 import checkvalid\n"
         "from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey\n"
@@ -92,6 +94,11 @@ def test_a_helps_text_is_cleaned_as_inspect_does():
     code += f"print(mine == [sys.modules['inspect'].cleandoc(text) for text in {texts}], inspect.getdoc is not None)"
     assert _does(code) == "True True\n"
     assert _does("import inspect; inspect.cleandoc('one line')\nprint(sys.modules['inspect'].__spec__)") == "None\n"
+
+
+def test_the_name_of_the_system_is_what_it_says_itself():
+    code = "import platform; before = platform.system(); print(before == sys.modules['platform'].system() != '')"
+    assert _does(f"{code}; platform.node(); print(platform.system() == before)") == "True\nTrue\n"
 
 
 def test_a_class_that_has_no_docstring_is_a_dataclass_all_the_same():

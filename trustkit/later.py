@@ -7,6 +7,8 @@ Whoever uses something of such a module gets the real one's, at that moment and 
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -21,6 +23,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "importlib.metadata": ("version",),  # urllib3, for HTTP/2
     "inspect": (),  # click and dataclasses
+    "platform": (),  # uuid, for click, which asks on what system it is
+    "random": (),  # cryptography and email
     # securesystemslib's Ed25519 in Python, for where cryptography isn't installed
     "securesystemslib._vendor.ed25519.ed25519": ("SignatureMismatch", "checkvalid"),
     "shutil": (),  # python-tuf, tempfile
@@ -32,8 +36,14 @@ MODULES: dict[str, tuple[str, ...]] = {
 Every other name, as another version of a library may ask for, loads the module."""
 
 
+OBJECTS_BEFORE_COLLECTION = 100_000
+"""Python's 700 make a start collect dozens of times, while all that it makes are modules: 20 ms of 200."""
+
+
 def put_off() -> None:
-    """Makes this process load these when something of them is used; what is loaded already stays as it is."""
+    """Makes this process load these when something of them is used; what is loaded already stays as it is.  Garbage
+    is looked for late, too."""
+    gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     for name, called in MODULES.items():
         if name not in sys.modules:
             sys.modules[name] = _Waiting(name, called)
@@ -47,6 +57,8 @@ class _Waiting(ModuleType):
         vars(self).update({each: _calling(self, each) for each in called})
         if name == "inspect":
             vars(self).update(cleandoc=_cleaning(self), signature=_signing(self))
+        if name == "platform":
+            vars(self).update(system=lambda: os.uname().sysname)  # what it says itself, but on Windows
 
     def __getattr__(self, name: str) -> Any:
         if name in _ASKED_OF_ALL:

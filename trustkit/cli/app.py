@@ -64,10 +64,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("trustkit.cli.demo", "Play the main job through on this machine, with no network."),
 }
 
-OBJECTS_BEFORE_COLLECTION = 100_000
-"""Python's 700 make a start collect dozens of times, while all that it makes are modules: 20 ms of 200."""
-
-
 class LazyGroup(click.Group):
     """A group whose commands live in modules that are imported when one is invoked."""
 
@@ -149,7 +145,6 @@ def end_with(act: Callable[[], int], *, debug: bool) -> NoReturn:
     Args:
         debug: show the traceback all the same.
     """
-    gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
     from trustkit.cli.status import FAILED, exit_status
     from trustkit.keys.sdks import leave_out
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
@@ -220,7 +220,7 @@ def is_version(value: object) -> bool:
 
 def multipart(files: Mapping[str, bytes]) -> tuple[bytes, str]:
     """The body of an upload, and its content type."""
-    boundary, parts = secrets.token_hex(24), bytearray()
+    boundary, parts = os.urandom(24).hex(), bytearray()
     for role, data in files.items():
         parts += (
             f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{role}.json"\r\n'
