@@ -148,6 +148,25 @@ def test_it_is_made_shown_and_compared_as_the_standard_librarys(shape: Any):
     assert not any(one == other for one in ours for other in theirs if not isinstance(one, tuple))
 
 
+def _seen(made: Any, args: tuple[Any, ...], values: dict[str, Any]) -> Any:
+    one = _tried(lambda: made(*args, **values))
+    return one if isinstance(one, tuple) else [getattr(one, each.name) for each in dataclasses.fields(made)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("args", "values"), CALLS)
+def test_the_first_object_the_last_that_is_filled_and_the_first_of_a_compiled_one_are_alike(
+    shape: Any, args: tuple[Any, ...], values: dict[str, Any]
+):
+    ours, theirs = shape(LEAN), shape(STANDARD)
+    first = vars(ours)["__init__"]
+    wanted = _seen(theirs, args, values)
+    for number in range(records.OBJECTS_BEFORE_COMPILING + 2):
+        assert _seen(ours, args, values) == wanted
+        filled = number < records.OBJECTS_BEFORE_COMPILING and not (wanted and wanted[0] is TypeError)
+        assert (vars(ours)["__init__"] is first) == filled
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_it_hashes_as_the_standard_librarys(shape: Any):
     def same(made: Any) -> list[Any]:

@@ -2,7 +2,7 @@
 
 The standard library writes the source of six methods for each frozen class and compiles it when the module is loaded:
 1 ms a class, a quarter of a whole verify.  Here fields, slots and ``replace`` are the standard library's own, all
-classes share what they can, and ``__init__`` is compiled when the first object is made: 0.06 ms a class.  What an
+classes share what they can, and ``__init__`` is compiled when many objects are made: 0.06 ms a class.  What an
 object does is the same, which ``tests/core/test_records.py`` holds against the standard library.
 """
 
@@ -52,14 +52,52 @@ Fields = tuple["dataclasses.Field[Any]", ...]
 _ABSENT = object()
 
 
+OBJECTS_BEFORE_COMPILING = 20
+"""Compiling takes as long as 40 objects that are filled field by field, and a run makes a handful of most classes."""
+
+
 def _first_init(cls: Any, fields: Fields, *, frozen: bool, slots: bool) -> Callable[..., None]:
-    """An ``__init__`` that puts the real one into its place, and calls it."""
+    """An ``__init__`` for the first objects, which then puts the real one into its place."""
+    positional = [field.name for field in fields if field.init and not field.kw_only]
+    left, put = OBJECTS_BEFORE_COMPILING, object.__setattr__ if frozen else setattr
 
     def __init__(self: Any, /, *args: Any, **values: Any) -> None:  # noqa: N807 - it becomes the class's
-        cls.__init__ = _init(cls, fields, frozen=frozen, slots=slots)
-        cls.__init__(self, *args, **values)
+        nonlocal left
+        left -= 1
+        filled = _filled(fields, positional, args, values, slots=slots) if left >= 0 else None
+        if filled is None:  # what doesn't fit, too, so that the real one says why
+            cls.__init__ = _init(cls, fields, frozen=frozen, slots=slots)
+            cls.__init__(self, *args, **values)
+            return
+        for name, value in filled:
+            put(self, name, value)
+        if hasattr(self, "__post_init__"):
+            self.__post_init__()
 
     return __init__
+
+
+def _filled(
+    fields: Fields, positional: list[str], args: tuple[Any, ...], values: dict[str, Any], *, slots: bool
+) -> list[tuple[str, Any]] | None:
+    """Every field with its value; None where the arguments don't fit."""
+    given = dict(zip(positional, args, strict=False))
+    if len(args) > len(positional) or not given.keys().isdisjoint(values):
+        return None
+    given.update(values)
+    filled = list[tuple[str, Any]]()
+    for field in fields:
+        name = field.name
+        if field.init and name in given:
+            filled.append((name, given.pop(name)))
+        elif field.default_factory is not dataclasses.MISSING:
+            filled.append((name, field.default_factory()))
+        elif field.default is not dataclasses.MISSING:
+            if field.init or slots:
+                filled.append((name, field.default))
+        elif field.init:
+            return None
+    return None if given else filled
 
 
 def _init(cls: Any, fields: Fields, *, frozen: bool, slots: bool) -> Callable[..., None]:
