@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trustkit.core.names import Digest, Gun, Repository, Tag
+from trustkit.core.notarypaths import NotaryChanges, NotaryCollection, NotaryFile, NotaryKey
 from trustkit.core.paths import (
     MAX_PATH,
     Base,
@@ -15,10 +16,6 @@ from trustkit.core.paths import (
     Convert,
     Manifest,
     Metadata,
-    NotaryChanges,
-    NotaryCollection,
-    NotaryFile,
-    NotaryKey,
     OnlineKeys,
     Publish,
     Referrers,

@@ -14,7 +14,7 @@ import pytest
 import trustkit
 from trustkit.cli.app import COMMANDS, cli
 from trustkit.cli.status import DONE, EXIT_STATUS, exit_status
-from trustkit.core import paths
+from trustkit.core import notarypaths, paths
 from trustkit.errors import TrustkitError
 from trustkit.keys.passphrase import KEYRING_SWITCH, PER_KEY, VARIABLES
 
@@ -57,7 +57,7 @@ def test_every_exit_status_is_there():
 
 
 def test_every_route_is_there():
-    unions = (paths.TrustRoute, paths.NotaryRoute, paths.RegistryRoute)
+    unions = (paths.TrustRoute, notarypaths.NotaryRoute, paths.RegistryRoute)
     routes = {route.__name__ for union in unions for route in union.__args__}
     said = set(_rows(_page("http-api.md"), "[A-Z][A-Za-z]+"))
     assert said == routes

@@ -23,7 +23,8 @@ import uvicorn
 from trustkit.core.access import Action
 from trustkit.core.manifests import OCI_INDEX, OCI_MANIFEST
 from trustkit.core.names import Digest, Gun, PrincipalName, Repository, Tag
-from trustkit.core.paths import NotaryRoute, TrustRoute, parse_v2
+from trustkit.core.notarypaths import NotaryRoute
+from trustkit.core.paths import TrustRoute, parse_v2
 from trustkit.core.view import SignedTarget, SignedView, Superseded
 from trustkit.errors import TrustkitError
 from trustkit.gateway.app import RegistryGateway, Trust

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trustkit.core.formats.docker.roles import is_delegation
-from trustkit.core.names import TUF_ROLES, Digest, Gun, Repository, Tag
+from trustkit.core.names import Digest, Gun, Repository, Tag
+from trustkit.core.notarypaths import NotaryChanges, NotaryRoute, notary_route
 from trustkit.errors import InvalidName
 
 MAX_PATH = 1024
@@ -19,10 +19,6 @@ _ALLOWED = re.compile(rb"[A-Za-z0-9._:/@\[\]-]*\Z")
 _VERSIONED = re.compile(r"([1-9][0-9]{0,9})\.([A-Za-z0-9][A-Za-z0-9_-]{0,127})\.json\Z")
 _TARGET = re.compile(r"([0-9a-f]{64})\.(.+)\Z")
 _PROPOSAL = re.compile(r"[0-9a-f]{16}\Z")
-_NOTARY_VERSIONED = re.compile(r"([1-9][0-9]{0,9})\.(.+)\.json\Z")
-_NOTARY_HASHED = re.compile(r"(.+)\.([0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})\.json\Z")
-_NOTARY_CURRENT = re.compile(r"(.+)\.json\Z")
-_NOTARY_KEY = re.compile(r"(snapshot|timestamp)\.key\Z")
 _UPLOAD = re.compile(r"[A-Za-z0-9_=.-]{1,256}\Z")
 
 
@@ -104,38 +100,6 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class NotaryCollection:
-    """``.../_trust/tuf/``: one upload for all roles, or the end of the collection, in Notary's API."""
-
-    gun: Gun
-
-
-@dataclass(frozen=True, slots=True)
-class NotaryFile:
-    """``.../_trust/tuf/ROLE.json``, with a hash before the end or a version before the role; else the current one."""
-
-    gun: Gun
-    role: str
-    version: int | None = None
-    digest: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NotaryKey:
-    """``.../_trust/tuf/ROLE.key``: the service's public key of snapshot or timestamp."""
-
-    gun: Gun
-    role: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotaryChanges:
-    """``.../_trust/changefeed``: of one collection, or of all where no GUN stands before it."""
-
-    gun: Gun | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Manifest:
     """``/v2/<repository>/manifests/<reference>``."""
 
@@ -183,7 +147,6 @@ class Referrers:
 
 TrustRoute = Metadata | Publish | OnlineKeys | Reset | Convert | Proposals | OneProposal | Target
 RegistryRoute = Base | Catalog | Manifest | Blob | Uploads | Upload | TagList | Referrers
-NotaryRoute = NotaryCollection | NotaryFile | NotaryKey | NotaryChanges
 Route = TrustRoute | NotaryRoute | RegistryRoute
 
 
@@ -254,35 +217,7 @@ def _trust(segments: list[str]) -> TrustRoute | NotaryRoute | None:
             return Metadata(gun, found[2], int(found[1]))
         case ["targets", file] if found := _TARGET.match(file):
             return Target(gun, Digest.from_hex(found[1]), Tag.parse(found[2]))
-    return _notary(gun, tail)
-
-
-def _notary(gun: Gun, segments: list[str]) -> NotaryRoute | None:
-    """The routes of notary-server (server/server.go), the first that matches; a role's name may have slashes."""
-    match segments:
-        case ["changefeed"]:
-            return NotaryChanges(gun)
-        case ["tuf", ""]:
-            return NotaryCollection(gun)
-        case ["tuf", *rest]:
-            return _notary_file(gun, "/".join(rest))
-    return None
-
-
-def _notary_file(gun: Gun, tail: str) -> NotaryFile | NotaryKey | None:
-    if found := _NOTARY_HASHED.match(tail):
-        return NotaryFile(gun, found[1], digest=found[2]) if _is_role(found[1]) else None
-    if found := _NOTARY_VERSIONED.match(tail):
-        return NotaryFile(gun, found[2], int(found[1])) if _is_role(found[2]) else None
-    if found := _NOTARY_CURRENT.match(tail):
-        return NotaryFile(gun, found[1]) if _is_role(found[1]) else None
-    if found := _NOTARY_KEY.match(tail):
-        return NotaryKey(gun, found[1])
-    return None
-
-
-def _is_role(text: str) -> bool:
-    return text in TUF_ROLES or is_delegation(text)
+    return notary_route(gun, tail)
 
 
 def _registry(segments: list[str]) -> RegistryRoute | None:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 from trustkit.core.names import Repository
-from trustkit.core.paths import Base, Catalog, Manifest, NotaryRoute, RegistryRoute, TrustRoute, parse_v2
+from trustkit.core.notarypaths import NotaryRoute
+from trustkit.core.paths import Base, Catalog, Manifest, RegistryRoute, TrustRoute, parse_v2
 from trustkit.errors import InvalidName, RegistryFailed
 from trustkit.gateway.backend import BackendRoute
 from trustkit.gateway.exchange import Exchange

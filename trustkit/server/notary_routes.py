@@ -17,7 +17,7 @@ from trustkit.core.access import Action, Operation
 from trustkit.core.formats.docker.history import MOST as FORMER_ROOTS
 from trustkit.core.formats.docker.keys import DockerKey
 from trustkit.core.names import Gun, Host, Repository
-from trustkit.core.paths import NotaryChanges, NotaryCollection, NotaryFile, NotaryKey, NotaryRoute
+from trustkit.core.notarypaths import NotaryChanges, NotaryCollection, NotaryFile, NotaryKey, NotaryRoute
 from trustkit.core.ports.changefeed import Change
 from trustkit.core.ports.service import Store
 from trustkit.errors import InvalidName, LoginRequired, Malformed, NotFound, RoleMissing, TooLarge, TrustkitError

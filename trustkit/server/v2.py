@@ -11,7 +11,8 @@ from typing import get_args
 
 from trustkit.core.access import Action
 from trustkit.core.names import Repository
-from trustkit.core.paths import NotaryRoute, RegistryRoute, TrustRoute, parse_v2
+from trustkit.core.notarypaths import NotaryRoute
+from trustkit.core.paths import RegistryRoute, TrustRoute, parse_v2
 from trustkit.errors import LoginRequired, NotFound, TrustkitError
 from trustkit.gateway.app import RegistryGateway
 from trustkit.gateway.caller import ANONYMOUS, Caller
