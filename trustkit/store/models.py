@@ -95,29 +95,24 @@ heads = Table(
     Index(None, "role", "expires"),
 )
 
-online_keys = Table(
-    "online_keys",
-    metadata,
-    Column("gun", String(512), nullable=False),
-    Column("role", String(255), nullable=False),
-    Column("key_id", String(64), nullable=False),
-    Column("public", Text, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("created", Moment, nullable=False),
-    PrimaryKeyConstraint("gun", "role"),
-)
 
-pending_keys = Table(
-    "pending_keys",
-    metadata,
-    Column("gun", String(512), nullable=False),
-    Column("role", String(255), nullable=False),
-    Column("key_id", String(64), nullable=False),
-    Column("public", Text, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("created", Moment, nullable=False),
-    PrimaryKeyConstraint("gun", "role"),
-)
+def _sealed_keys(name: str) -> Table:
+    """A table of the service's keys, sealed by the key-encryption key, one a role of a collection."""
+    return Table(
+        name,
+        metadata,
+        Column("gun", String(512), nullable=False),
+        Column("role", String(255), nullable=False),
+        Column("key_id", String(64), nullable=False),
+        Column("public", Text, nullable=False),
+        Column("sealed", LargeBinary, nullable=False),
+        Column("created", Moment, nullable=False),
+        PrimaryKeyConstraint("gun", "role"),
+    )
+
+
+online_keys = _sealed_keys("online_keys")
+pending_keys = _sealed_keys("pending_keys")
 
 HIDDEN = "#"
 """How the name of a collection begins that nobody can ask for: the frozen side of a converted one, in ``former``."""
@@ -141,29 +136,8 @@ former = Table(
     UniqueConstraint("collection"),
 )
 
-former_keys = Table(
-    "former_keys",
-    metadata,
-    Column("gun", String(512), nullable=False),
-    Column("role", String(255), nullable=False),
-    Column("key_id", String(64), nullable=False),
-    Column("public", Text, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("created", Moment, nullable=False),
-    PrimaryKeyConstraint("gun", "role"),
-)
-
-coming_keys = Table(
-    "coming_keys",
-    metadata,
-    Column("gun", String(512), nullable=False),
-    Column("role", String(255), nullable=False),
-    Column("key_id", String(64), nullable=False),
-    Column("public", Text, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("created", Moment, nullable=False),
-    PrimaryKeyConstraint("gun", "role"),
-)
+former_keys = _sealed_keys("former_keys")
+coming_keys = _sealed_keys("coming_keys")
 
 jumps = Table(
     "jumps",
