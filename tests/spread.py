@@ -22,9 +22,10 @@ CALM = (
     "core/test_threshold_machine", "core/test_bins_machine", "core/test_rotation_machine", "core/test_signer_machine",
     "ci/", "builds/", "keys/", "core/", "formats_docker/", "authority/", "store/test_store", "cli/", "gateway/",
     "home/", "engines/", "client/", "conformance/", "docs/test_re", "docs/test_trust", "hooks/test_admission_review",
-    "hooks/test_cache", "keys_example/", "store/test_migrations", "store/test_copying", "e2e/test_k", "e2e/test_policy",
-    "e2e/test_resolve", "e2e/test_signers", "e2e/test_thresholds.py", "e2e/test_thresholds_of_root", "e2e/test_recover",
-    "e2e/test_following", "e2e/test_compromise", "e2e/test_doctor", "e2e/test_hardware", "attacks/", "remote/",
+    "hooks/test_cache", "keys_example/", "store/test_migrations", "store/test_copying", "e2e/test_k",
+    "e2e/test_policy", "e2e/test_resolve", "e2e/test_signers", "e2e/test_thresholds.py",
+    "e2e/test_thresholds_of_root", "e2e/test_recover", "e2e/test_following", "e2e/test_compromise", "e2e/test_doctor",
+    "e2e/test_hardware", "attacks/", "remote/",
 )  # fmt: skip
 """Parts of the paths of what computes, or waits for nothing but processes of its own; longest first as well."""
 
