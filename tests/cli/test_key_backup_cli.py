@@ -13,18 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.people import service
 from tests.service import Person, RunningService
+
+__all__ = ["service"]
 
 BACKUP = {"TRUSTKIT_BACKUP_PASSPHRASE": "a backup's own passphrase"}
 REMINDER = "is in no backup yet: trustkit key backup --to FILE"
 STRANGER = "a" * 64
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    running = RunningService(tmp_path_factory.mktemp("service")).start()
-    yield running
-    running.stop()
 
 
 @pytest.fixture(scope="module")

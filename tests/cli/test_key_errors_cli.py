@@ -11,18 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.people import service
 from tests.service import PASSPHRASE, Person, Result, RunningService
 from trustkit.core.names import SignerName
 from trustkit.core.ports.keys import KeyRole
 from trustkit.keys import private
 from trustkit.keys.keyfile import KeyFile
 
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    running = RunningService(tmp_path_factory.mktemp("service")).start()
-    yield running
-    running.stop()
+__all__ = ["service"]
 
 
 @pytest.fixture(scope="module")

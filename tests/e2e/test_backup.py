@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -24,13 +23,6 @@ BACKUPS = 3
 
 def backup(service: RunningService, target: Path, *more: str) -> Result:
     return run(["db", "backup", "--data-dir", str(service.data), "--to", str(target), *more], {})
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    made = RunningService(tmp_path_factory.mktemp("service")).start()
-    yield made
-    made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -29,13 +28,6 @@ MOMENTS = {
     "read back, not pinned": f"FilePinStore.add = lambda *a, **k: {KILL}",
 }
 """By the moment: what has the client end as kill -9 would end it then."""
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    made = RunningService(tmp_path_factory.mktemp("service")).start()
-    yield made
-    made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,12 @@ import pytest
 from tests.formats_docker.stand import PASSPHRASE, Notary, NotaryServer
 from tests.mariadb import PASSWORD as MARIA_PASSWORD
 from tests.mariadb import MariaDb
+from tests.people import service
 from tests.postgres import PASSWORD, Postgres, binaries, name_of
 from tests.real.migration_stand import stage
 from tests.service import Person, Result, RunningService
+
+__all__ = ["service"]
 
 pytestmark = pytest.mark.real
 
@@ -78,13 +81,6 @@ class Database:
         assert done.status == 0, done.err
         found: list[Any] = json.loads(done.out)["collections"]
         return found
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    made = RunningService(tmp_path_factory.mktemp("service")).start()
-    yield made
-    made.stop()
 
 
 @pytest.fixture(scope="module")

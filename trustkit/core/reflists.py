@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trustkit.core.names import Digest, Gun, ImageRef, Tag
+from trustkit.core.strictjson import unique
 from trustkit.errors import InvalidName, InvalidReference
 
 MAX_LIST = 1024 * 1024
@@ -116,19 +117,12 @@ def _parse(data: bytes, source: str) -> dict[str, Any]:
     if len(data) > MAX_METADATA:
         raise InvalidReference(f"{source} has over {MAX_METADATA} bytes.")
     try:
-        value = json.loads(data, object_pairs_hook=_unique)
+        value = json.loads(data, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise InvalidReference(f"{source} is not JSON, or has a member twice.") from error
     if not isinstance(value, dict):
         raise InvalidReference(f"{source} is not a JSON object.")
     return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member stands twice")
-    return members
 
 
 def _add_build(found: RefList, build: Mapping[str, Any], where: str) -> None:

@@ -35,11 +35,11 @@ def parse(data: bytes, *, max_bytes: int, what: str, repeated: bool = False, utf
         raise TooLarge(f"{what} has {len(data)} bytes; the limit is {max_bytes}.")
     if not utf8 and (not data.isascii() or _SURROGATE.search(data)):
         raise Malformed(f"{what} has a character outside the basic set.")
-    _check_depth(data, what)
+    check_depth(data, what)
     try:
         value = json.loads(
             data.decode("utf-8"),  # bytes would be guessed to be UTF-16 where every second one is NUL
-            object_pairs_hook=None if repeated else _unique,
+            object_pairs_hook=None if repeated else unique,
             parse_float=_refuse,
             parse_constant=_refuse,
             parse_int=_integer,
@@ -56,16 +56,18 @@ def serialise(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
-def _check_depth(data: bytes, what: str) -> None:
+def check_depth(data: bytes, what: str, most: int = MAX_DEPTH) -> None:
+    """Raises TooLarge for JSON that is nested deeper than this, before anything reads it; linear, whatever it is."""
     depth = 0
     outside = _STRING.sub(b"", data) if b"\\" in data else b"".join(data.split(b'"')[::2])
     for byte in outside.translate(None, _NOT_BRACKETS):
         depth += 1 if byte in _OPENING else -1
-        if depth > MAX_DEPTH:
-            raise TooLarge(f"{what} is nested deeper than {MAX_DEPTH} levels.")
+        if depth > most:
+            raise TooLarge(f"{what} is nested deeper than {most} levels.")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON in which no member stands twice; ValueError for another."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError("a member stands twice")

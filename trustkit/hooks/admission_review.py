@@ -6,11 +6,11 @@ Pure: bytes in; a question with JSON pointers, or an error, out.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trustkit.core.strictjson import check_depth, unique
 from trustkit.errors import Malformed, TooLarge
 
 API_VERSION, KIND = "admission.k8s.io/v1", "AdmissionReview"
@@ -23,9 +23,6 @@ MAX_IMAGES = 1000
 """Places in one object that name an image, whether they have changed or not."""
 MAX_UID = 256
 
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)  # never fails, so never starts again: linear
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_OPENING = frozenset(b"[{")
 _MIRROR = "kubernetes.io/config.mirror"
 _LISTS = ("initContainers", "containers", "ephemeralContainers")
 
@@ -126,9 +123,9 @@ def parse(body: bytes) -> Json:
         raise TooLarge(f"The review has {len(body)} bytes; the limit is {MAX_BODY}.")
     if sum(map(body.count, (b",", b"{", b"["))) > MAX_ENTRIES:
         raise TooLarge(f"The review has more than {MAX_ENTRIES} entries.")
-    _check_depth(body)
+    check_depth(body, "The review", MAX_DEPTH)
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse)
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=unique, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise Malformed(f"The review is not JSON: {error}.") from error
     if not isinstance(value, dict):
@@ -270,22 +267,6 @@ def _cut(value: object) -> str:
     """Something that should be a short name, for people and on one line."""
     text = value if isinstance(value, str) else "-" if value is None else json.dumps(value)[:64]
     return text if text.isascii() and text.isprintable() and len(text) <= 253 else ascii(text[:100])
-
-
-def _check_depth(body: bytes) -> None:
-    depth = 0
-    outside = _STRING.sub(b"", body) if b"\\" in body else b"".join(body.split(b'"')[::2])
-    for byte in outside.translate(None, _NOT_BRACKETS):
-        depth += 1 if byte in _OPENING else -1
-        if depth > MAX_DEPTH:
-            raise TooLarge(f"The review is nested deeper than {MAX_DEPTH} levels.")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member stands twice")
-    return members
 
 
 def _refuse(text: str) -> Any:
