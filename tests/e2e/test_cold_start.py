@@ -89,6 +89,6 @@ def test_it_loads_so_many_modules_at_most(second_verify: dict[str, Any]) -> None
 
 
 def test_it_compiles_little(second_verify: dict[str, Any]) -> None:
-    """Patterns, of which the standard library has most; and sources: 40 records would each have one for ``__init__``."""
+    """Patterns, of which the standard library has most; and sources: 40 records would have one each."""
     assert second_verify["patterns"] <= 65
     assert second_verify["sources"] <= 65
