@@ -12,6 +12,7 @@ from trustkit.core.access import Assignment, Role
 from trustkit.core.names import Digest, Gun, PrincipalName
 from trustkit.core.patterns import RepositoryPattern
 from trustkit.core.ports.changefeed import Change
+from trustkit.core.ports.proposals import DroppedPayload, OpenProposal, ProposedFile, Standing
 from trustkit.core.ports.service import (
     AuditRow,
     Head,
@@ -45,7 +46,7 @@ def test_a_collection_is_its_newest_files_and_keeps_the_old_ones(run) -> None:
         async with store.write() as tx:
             await founded(tx)
         async with store.write() as tx:
-            assert await tx.collections.add_files(APP, [stored("timestamp", 3), stored("timestamp", 2)], NOW) == 2
+            await tx.collections.add_files(APP, [stored("timestamp", 3), stored("timestamp", 2)], NOW)
         async with store.read() as tx:
             current = await tx.collections.current(APP)
             assert current == {"root": stored("root", 1, 3650), "timestamp": stored("timestamp", 3)}
@@ -91,17 +92,55 @@ def test_of_hash_bins_those_that_are_asked_for(run) -> None:
     run(body)
 
 
+def test_what_a_transaction_has_read_of_versions_holds_for_what_it_adds_next(run) -> None:
+    """It is read again after that, for hash bins that were left out, and for another collection."""
+
+    async def add(store: Store, gun: Gun, *files: list[StoredFile]) -> None:
+        async with store.write() as tx:
+            await tx.collections.current(APP, bins={"bins-1-0"})
+            for each in files:
+                await tx.collections.add_files(gun, each, NOW)
+
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            await founded(tx)
+            await founded(tx, OTHER)
+            await tx.collections.add_files(APP, [stored("bins-1-0", 1), stored("bins-1-1", 5)], NOW)
+        for gun, files in (
+            (APP, [[stored("timestamp", 2)], [stored("timestamp", 2)]]),
+            (APP, [[stored("timestamp", 2), stored("bins-1-0", 2)], [stored("bins-1-1", 5)]]),
+            (OTHER, [[stored("timestamp", 2)], [stored("timestamp", 2)]]),
+        ):
+            with pytest.raises(Conflict):
+                await add(store, gun, *files)
+        await add(store, APP, [stored("bins-1-0", 2), stored("bins-1-2", 1), stored("new", 1)])
+        async with store.read() as tx:
+            versions = {role: file.version for role, file in (await tx.collections.current(APP)).items()}
+            once = dict.fromkeys(("root", "timestamp", "new", "bins-1-2"), 1)
+            assert versions == once | {"bins-1-0": 2, "bins-1-1": 5}
+            record = await tx.collections.get(APP)
+            assert record is not None
+            assert record.generation == 3
+
+    run(body)
+
+
 @pytest.mark.parametrize("version", [1, 2], ids=["an old one", "the current one"])
-def test_no_version_is_used_twice(run, version: int) -> None:
+@pytest.mark.parametrize("seen", [False, True], ids=["unseen", "read before"])
+def test_no_version_is_used_twice(run, version: int, *, seen: bool) -> None:
     """TRUST 3.4."""
+
+    async def again(store: Store) -> None:
+        async with store.write() as tx:
+            assert not seen or await tx.collections.current(APP, bins=())
+            await tx.collections.add_files(APP, [stored("timestamp", version, data=b"other")], NOW)
 
     async def body(store: Store) -> None:
         async with store.write() as tx:
             await founded(tx)
             await tx.collections.add_files(APP, [stored("timestamp", 2)], NOW)
         with pytest.raises(Conflict) as caught:
-            async with store.write() as tx:
-                await tx.collections.add_files(APP, [stored("timestamp", version, data=b"other")], NOW)
+            await again(store)
         assert caught.value.context["versions"] == {"root": 1, "timestamp": 2}
         async with store.read() as tx:
             assert (await tx.collections.current(APP))["timestamp"].data == b"timestamp.2"
@@ -341,7 +380,7 @@ def test_principals_and_what_goes_with_them(run) -> None:
                 await tx.identities.assign(ALICE, PULLS)
             await tx.identities.add_refresh(RefreshRecord(b"t" * 32, ALICE, "svc", 1, NOW + timedelta(days=30)))
         async with store.read() as tx:
-            assert await tx.identities.assignments(ALICE) == (PULLS,)
+            assert await tx.identities.assignments(ALICE) == await tx.identities.held(ALICE) == (PULLS,)
             assert await tx.identities.refresh(b"t" * 32) is not None
             assert await tx.identities.refresh(b"u" * 32) is None
         async with store.write() as tx:
@@ -373,6 +412,9 @@ def test_a_new_password_and_a_disable_raise_the_epoch_and_end_refresh_tokens(run
                 assert after.epoch == before.epoch + 1
                 assert await tx.identities.refresh(b"t" * 32) is None
             assert after.disabled
+            await tx.identities.assign(ALICE, PULLS)
+            assert await tx.identities.assignments(ALICE) == (PULLS,)
+            assert await tx.identities.held(ALICE) == ()
             assert after.password_hash == "new"
 
     run(body)
@@ -420,6 +462,37 @@ def test_a_role_is_revoked_as_it_was_assigned(run) -> None:
                 await tx.identities.revoke(ALICE, Assignment(Role.ACR_PULL, RepositoryPattern.parse("team/app")))
             await tx.identities.revoke(ALICE, PULLS)
             assert await tx.identities.assignments(ALICE) == ()
+
+    run(body)
+
+
+def test_what_a_publish_has_to_reckon_with_is_what_stands(run) -> None:
+    dropped = [DroppedPayload("targets", 2, "a" * 64), DroppedPayload("releases", 3, "b" * 64)]
+
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            for gun in (APP, OTHER):
+                await founded(tx, gun)
+                assert await tx.proposals.standing(gun) == Standing()
+            files = {"root": ProposedFile("root", 2, b"x"), "targets": ProposedFile("targets", 3, b"y")}
+            await tx.proposals.add(APP, OpenProposal("1234", NOW, ALICE, files))
+            await tx.proposals.consume(APP, "targets", 2)
+            for payload in dropped:
+                await tx.proposals.drop(APP, payload)
+            await tx.upkeep.set_jumps(APP, {"targets": 1002, "releases": 7})
+        async with store.read() as tx:
+            found = await tx.proposals.standing(APP)
+            assert found == Standing(
+                dict.fromkeys(("root", "targets"), "1234"),
+                {"targets": 2},
+                frozenset({"a" * 64, "b" * 64}),
+                {"targets": 1002, "releases": 7},
+            )
+            assert found.holders == await tx.proposals.holders(APP)
+            assert found.consumed == await tx.proposals.consumed(APP)
+            assert found.dropped == {each.digest for each in await tx.proposals.dropped(APP)}
+            assert found.ceilings == await tx.upkeep.jumps(APP)
+            assert await tx.proposals.standing(OTHER) == Standing()
 
     run(body)
 

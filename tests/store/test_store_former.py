@@ -47,6 +47,7 @@ def test_the_frozen_side_keeps_what_was_and_a_new_collection_has_the_name(run) -
             before = await tx.collections.get(APP)
             frozen = dict(await tx.collections.current(APP))
         async with store.write(APP) as tx:
+            assert dict(await tx.collections.current(APP)) == frozen
             await tx.former.begin(APP, LATER, NOW)
             converted = await tx.collections.get(APP)
             await tx.former.add_files(APP, [docker("timestamp", 9)], NOW)

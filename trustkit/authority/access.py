@@ -9,10 +9,7 @@ from trustkit.core.ports.service import Transaction
 
 async def actions_of(tx: Transaction, principal: PrincipalName, repository: Repository) -> frozenset[Action]:
     """Every action that the principal's roles grant on the repository; none for a disabled or unknown one."""
-    record = await tx.identities.get(principal)
-    if record is None or record.disabled:
-        return frozenset()
-    return granted(await tx.identities.assignments(principal), repository)
+    return granted(await tx.identities.held(principal), repository)
 
 
 async def require(

@@ -12,9 +12,12 @@ from trustkit.core.ports.service import StoredFile, Transaction
 from trustkit.errors import ProposalOpen
 
 
-async def require_free(tx: Transaction, gun: Gun, roles: Collection[str]) -> None:
-    """Raises ProposalOpen where an open proposal has one of these roles."""
-    holders = await tx.proposals.holders(gun)
+def require_free(gun: Gun, roles: Collection[str], holders: Mapping[str, str]) -> None:
+    """Raises ProposalOpen where an open proposal has one of these roles.
+
+    Args:
+        holders: by role the id of the open proposal that has it.
+    """
     for role in sorted(roles):
         if role in holders:
             raise ProposalOpen(

@@ -116,7 +116,8 @@ class NotaryPublishing:
         if begins:
             await self._keys.ensure_docker(tx, gun, now)
         current = await tx.collections.current(gun)
-        signers, waiting = await self._keys.signers(tx, gun), await self._keys.pending_signers(tx, gun)
+        signers = await self._keys.signers(tx, gun)
+        waiting = await self._keys.pending_signers(tx, gun) if "root" in upload else {}
         last = {role: file.data for role, file in current.items()}
         online, pending = _public(signers), _public(waiting)
         state = State(gun, {} if begins else chain(last, self._read), online, pending, {} if begins else last)
@@ -203,7 +204,8 @@ async def admit_to_notary(tx: Transaction, gun: Gun, who: Requester, now: dateti
     """
     await require_notary_api(tx)
     there = await rightful(tx, gun, who)
-    await require_unconverted(tx, gun, now)
+    if there is None or there.converted:
+        await require_unconverted(tx, gun, now)
     require_docker(there)
     return there
 

@@ -23,7 +23,7 @@ from trustkit.core.judge import Accepted, State, judge_start
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.needs import Lack, Need, needs_of
-from trustkit.core.ports.proposals import OpenProposal, ProposedFile
+from trustkit.core.ports.proposals import OpenProposal, ProposedFile, Standing
 from trustkit.core.ports.service import AuditRow, Store, StoredFile, Transaction
 from trustkit.core.proposals import Proposal, merged, proposal_id, stripped
 from trustkit.core.saidbins import attributing
@@ -50,6 +50,7 @@ class _Now:
     current: Mapping[str, StoredFile]
     state: State
     lifetimes: Lifetimes
+    standing: Standing
 
     async def start(self, upload: Mapping[str, bytes]) -> Accepted:
         """Judges as a start; large states in a thread."""
@@ -113,7 +114,7 @@ class Proposing:
 
         async def work(tx: Transaction) -> Step:
             now = await self._now(tx, gun, who)
-            await require_free(tx, gun, upload)
+            require_free(gun, upload, now.standing.holders)
             accepted = await now.start(upload)
             if not accepted.lacks:
                 return Step(versions=await self._publishing.accept(tx, gun, upload, who))
@@ -175,8 +176,9 @@ class Proposing:
         record = await admit_publisher(tx, gun, who)
         current = await tx.collections.current(gun)
         online, pending = await self._keys.public(tx, gun), await self._keys.pending(tx, gun)
-        state = await state_of(tx, gun, record, current, online=online, pending=pending)
-        return _Now(gun, self._clock(), current, state, self._lifetimes)
+        standing = await tx.proposals.standing(gun)
+        state = state_of(gun, record, current, standing, online=online, pending=pending)
+        return _Now(gun, self._clock(), current, state, self._lifetimes, standing)
 
     async def _described(self, now: _Now, proposal: OpenProposal) -> Proposal:
         try:

@@ -130,14 +130,15 @@ class Publishing:
             record, now = await admit_publisher(tx, gun, who), self._clock()
             if record is None or record.closed is not None or await self._keys.are_elsewhere(tx, gun):
                 return None
-            await require_free(tx, gun, upload)
+            standing = await tx.proposals.standing(gun)
+            require_free(gun, upload, standing.holders)
             signers = await self._keys.signers(tx, gun)
             current = await tx.collections.current(gun, bins=looks_at(upload))
             waiting = await self._keys.pending_signers(tx, gun) if "root" in upload else {}
             if any(isinstance(signer, JudgedSigner) for signer in waiting.values()):
                 return None
             online, pending, whole = _public(signers), _public(waiting), looks_at(upload) is None
-            state = await state_of(tx, gun, record, current, online=online, pending=pending, whole=whole)
+            state = state_of(gun, record, current, standing, online=online, pending=pending, whole=whole)
         before = self._views.find(gun, {role: file.data for role, file in current.items()})
         made = await asyncio.to_thread(
             self._prepare, state, current, upload, signers, waiting, now, before, anew=False
@@ -171,7 +172,8 @@ class Publishing:
         current = known if known is not None else await tx.collections.current(gun, bins=seen)
         if record is not None and record.closed is not None:
             await _founded_anew(tx, record, upload, current)
-        await require_free(tx, gun, upload)
+        standing = await tx.proposals.standing(gun)
+        require_free(gun, upload, standing.holders)
         if "root" in upload and (record is None or record.closed is not None):
             await require_founder(
                 tx, gun, _first_root(upload["root"])
@@ -179,7 +181,8 @@ class Publishing:
         signers = await self._keys.ensure_open(tx, gun, now)
         waiting = await self._keys.pending_signers(tx, gun) if "root" in upload else {}
         online, pending = _public(signers), _public(waiting)
-        state = await state_of(tx, gun, record, current, online=online, pending=pending, whole=seen is None)
+        whole = seen is None
+        state = state_of(gun, record, current, standing, online=online, pending=pending, whole=whole)
         anew = record is not None and record.format != TUF
         before = self._views.find(gun, {role: file.data for role, file in current.items()})
         prepare = partial(self._prepare, state, current, upload, signers, waiting, now, before, anew=anew)
@@ -202,7 +205,8 @@ class Publishing:
             await self._keys.adopt(tx, gun, adopted, now)
         if accepted.jumped:
             await tx.upkeep.set_jumps(gun, _without(state.ceilings, accepted.jumped))
-        await end_if_taken_back(tx, self._keys, accepted, state.files, gun, now)
+        if record is not None and record.converted:
+            await end_if_taken_back(tx, self._keys, accepted, state.files, gun, now)
         now_there = {**{role: file for role, file in current.items() if not prefix_of(role)}, **_by_role(files)}
         versions = {role: file.version for role, file in now_there.items()}
         await tx.audit.append(publish_row(gun, who, accepted, versions, now, adopted))

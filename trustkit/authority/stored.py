@@ -13,7 +13,8 @@ from trustkit.core.delegations import RELEASES, TARGETS
 from trustkit.core.judge import Accepted, State
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
-from trustkit.core.ports.service import CollectionRecord, StoredFile, Transaction
+from trustkit.core.ports.proposals import Standing
+from trustkit.core.ports.service import CollectionRecord, StoredFile
 from trustkit.core.roots import ONLINE
 from trustkit.errors import Conflict
 
@@ -26,11 +27,11 @@ class Judge(Protocol):
     ) -> Accepted: ...
 
 
-async def state_of(
-    tx: Transaction,
+def state_of(
     gun: Gun,
     record: CollectionRecord | None,
     current: Mapping[str, StoredFile],
+    standing: Standing,
     *,
     online: Mapping[str, Key],
     pending: Mapping[str, Key],
@@ -43,13 +44,11 @@ async def state_of(
         pending: those that wait for a root to name them.
         whole: whether ``current`` has all hash bins; see ``looks_at``.
     """
-    consumed = await tx.proposals.consumed(gun)
-    dropped = frozenset(payload.digest for payload in await tx.proposals.dropped(gun))
+    consumed, dropped = standing.consumed, standing.dropped
     if record is not None and record.closed is not None:
         last = {role: file.version for role, file in current.items()}
         return State(gun, {}, online, consumed=consumed, dropped=dropped, last=last)
     files = {role: file.data for role, file in current.items() if role not in ONLINE}
-    ceilings = await tx.upkeep.jumps(gun) if files else {}
     return State(
         gun,
         files,
@@ -57,7 +56,7 @@ async def state_of(
         pending=pending,
         consumed=consumed,
         dropped=dropped,
-        ceilings=ceilings,
+        ceilings=standing.ceilings if files else {},
         whole=whole,
         snapshot=current["snapshot"].data if "snapshot" in current else None,
     )

@@ -78,9 +78,7 @@ def difference(before: Shape, after: Shape) -> Difference:
     )
     rules = (*_of_root(before.root, after.root), *_of_delegations(before.delegations, after.delegations))
     renewed = [
-        role
-        for role, file in after.files.items()
-        if prefix_of(role) is None and _newer(before, role, file.version)
+        role for role, file in after.files.items() if prefix_of(role) is None and _newer(before, role, file.version)
     ]
     rules = (*rules, *_of_bins(before, after, [change.tag for change in tags]))
     if after.root.version > before.root.version:

@@ -193,9 +193,7 @@ class _Judging:
         given = {role: delegated[role] for role in theirs & stored.keys()}
         return judge_said(self._state, after, stored, given, theirs - stored.keys(), self._now)
 
-    def _binned(
-        self, before: Places, after: Places, said: Said, *, moved: bool
-    ) -> dict[str, Metadata[Targets]]:
+    def _binned(self, before: Places, after: Places, said: Said, *, moved: bool) -> dict[str, Metadata[Targets]]:
         """The files of the bins: the uploaded ones, and all with tags where who signs or may hold these is new.
 
         A bin that isn't read was judged when it was stored, by the rules that are in force still.

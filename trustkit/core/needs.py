@@ -38,9 +38,7 @@ class Lack:
     key_ids: tuple[str, ...]
 
 
-def needs_of(
-    role: str, *, old_root: Root, root: Root, targets: Targets, holder: str | None = None
-) -> list[Need]:
+def needs_of(role: str, *, old_root: Root, root: Root, targets: Targets, holder: str | None = None) -> list[Need]:
     """Who has to sign a role's file: the next root is signed by the old root's keys, too (TRUST 3.3).
 
     A hash bin is signed as its holder is (TRUST 4.3).

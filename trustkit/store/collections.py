@@ -27,15 +27,24 @@ from trustkit.store.models import collections, former, heads, online_keys
 from trustkit.store.models import files as stored_files
 from trustkit.store.statements import Statements
 
+_ID = select(collections.c.id).where(collections.c.gun == bindparam("gun"))
 _RECORD = select(
-    collections.c.gun, collections.c.generation, collections.c.created, collections.c.closed, collections.c.format
-)
-_ID = select(collections.c.id, collections.c.generation).where(collections.c.gun == bindparam("gun"))
+    collections.c.gun,
+    collections.c.generation,
+    collections.c.created,
+    collections.c.closed,
+    collections.c.format,
+    former.c.gun.is_not(None).label("converted"),
+).outerjoin(former, former.c.gun == collections.c.gun)
 _BY_GUN = _RECORD.where(collections.c.gun == bindparam("gun"))
 _BY_REPOSITORY = _RECORD.where(collections.c.repository == bindparam("repository"))
 _FILES = files_of(collections.c.id == stored_files.c.collection, collections)
 _SET_FORMAT = update(collections).where(collections.c.gun == bindparam("at_gun")).values(format=bindparam("to"))
-_BUMP = update(collections).where(collections.c.id == bindparam("at_id")).values(generation=bindparam("to"))
+_TOUCH = (
+    update(collections)
+    .where(collections.c.id == bindparam("at_id"), collections.c.gun == bindparam("at_gun"))
+    .values(generation=collections.c.generation + 1)
+)
 _KEYS = select(online_keys.c.role, online_keys.c.key_id, online_keys.c.public, online_keys.c.sealed).where(
     online_keys.c.gun == bindparam("gun")
 )
@@ -54,7 +63,8 @@ class SqlCollections(SqlFiles):
         return await self._one(_BY_REPOSITORY, repository=str(repository))
 
     async def list(self) -> builtins.list[CollectionRecord]:
-        real = _RECORD.outerjoin(former, former.c.collection == collections.c.id).where(former.c.gun.is_(None))
+        frozen = former.alias()
+        real = _RECORD.outerjoin(frozen, frozen.c.collection == collections.c.id).where(frozen.c.gun.is_(None))
         rows = (await self._run(real.order_by(collections.c.gun), scans=True)).rows
         return [_record(row) for row in rows]
 
@@ -74,14 +84,16 @@ class SqlCollections(SqlFiles):
             raise StateError(f"{gun} is in format {record.format}, and open.")
         await self._run(_SET_FORMAT, {"at_gun": str(gun), "to": format})
 
-    async def add_files(self, gun: Gun, files: Sequence[StoredFile], now: datetime) -> int:
+    async def add_files(self, gun: Gun, files: Sequence[StoredFile], now: datetime) -> None:
+        seen = self.take_seen(gun, files)
+        if seen is not None and (await self._run(_TOUCH, {"at_id": seen.collection, "at_gun": str(gun)})).changed:
+            await self.insert(gun, seen.collection, files, now, seen.heads)
+            return
         found = (await self._run(_ID, {"gun": str(gun)})).first
         if found is None:
             raise NotFound(f"There is no collection {gun}.")
-        collection, generation = found.id, found.generation
-        await self.insert(gun, collection, files, now)
-        await self._run(_BUMP, {"at_id": collection, "to": generation + 1})
-        return int(generation) + 1
+        await self._run(_TOUCH, {"at_id": found.id, "at_gun": str(gun)})
+        await self.insert(gun, found.id, files, now)
 
     async def online_keys(self, gun: Gun) -> Mapping[str, SealedKey]:
         rows = (await self._run(_KEYS, {"gun": str(gun)})).rows
@@ -158,7 +170,9 @@ def _count_until(moment: datetime) -> ColumnElement[int]:
 
 
 def _record(row: Row[Any]) -> CollectionRecord:
-    return CollectionRecord(Gun.parse(row.gun), row.generation, row.created, row.closed, row.format)
+    return CollectionRecord(
+        Gun.parse(row.gun), row.generation, row.created, row.closed, row.format, converted=row.converted
+    )
 
 
 def sealed_key(row: Row[Any], gun: Gun) -> SealedKey:

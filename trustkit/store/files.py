@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,7 @@ _COLUMNS = (
     stored_files.c.expires,
     stored_files.c.series,
     stored_files.c.stored,
+    stored_files.c.collection,
 )
 _ONLY = ~heads.c.role.startswith(BINS, autoescape=True) | heads.c.role.in_(bindparam("bins", expanding=True))
 """All roles, and of hash bins those that are named."""
@@ -51,6 +53,22 @@ def files_of(owned: ColumnElement[bool], owner: FromClause) -> Select[Any]:
     return select(*_COLUMNS).join(owner, owned).where(owner.c.gun == bindparam("gun"))
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Heads as a transaction has read them, which nobody else moves before it ends where it is a write.
+
+    Attributes:
+        collection: the row that is the GUN's, unless the transaction itself has given the name to another one since.
+        heads: series and version by role.
+        bins: of all hash bins those that were looked at; None for all.
+    """
+
+    gun: Gun
+    collection: int
+    heads: Mapping[str, tuple[int, int]]
+    bins: Collection[str] | None
+
+
 class SqlFiles:
     """Reads and adds them.
 
@@ -61,13 +79,24 @@ class SqlFiles:
     def __init__(self, statements: Statements, files: Select[Any]) -> None:
         self._run = statements.run
         self._files = _Selects.of(files)
+        self._seen: Seen | None = None
 
     async def current(self, gun: Gun, *, bins: Collection[str] | None = None) -> Mapping[str, StoredFile]:
         if bins is None:
             rows = (await self._run(self._files.current, {"gun": str(gun)})).rows
         else:
             rows = (await self._run(self._files.but_bins, {"gun": str(gun), "bins": sorted(bins)})).rows
+        heads_ = {row.role: (row.series, row.version) for row in rows}
+        self._seen = Seen(gun, rows[0].collection, heads_, bins) if rows else None
         return {row.role: _file(row) for row in rows}
+
+    def take_seen(self, gun: Gun, files: Sequence[StoredFile]) -> Seen | None:
+        """The heads that ``current`` saw last, where they are this collection's and tell of all these files; once."""
+        seen, self._seen = self._seen, None
+        if seen is None or seen.gun != gun:
+            return None
+        bins = {file.role for file in files if file.role.startswith(BINS)}
+        return seen if seen.bins is None or bins <= set(seen.bins) else None
 
     async def file(self, gun: Gun, role: str, version: int) -> StoredFile | None:
         row = (await self._run(self._files.version, {"gun": str(gun), "role": role, "version": version})).first
@@ -81,22 +110,30 @@ class SqlFiles:
         row = (await self._run(self._files.hashed, {"gun": str(gun), "role": role, "sha256": digest.hex})).first
         return _file(row) if row else None
 
-    async def insert(self, gun: Gun, collection: int, files: Sequence[StoredFile], now: datetime) -> None:
+    async def insert(
+        self,
+        gun: Gun,
+        collection: int,
+        files: Sequence[StoredFile],
+        now: datetime,
+        known: Mapping[str, tuple[int, int]] | None = None,
+    ) -> None:
         """Adds files, and moves the heads; a version at or under a role's head was used before (TRUST 3.4).
+
+        Args:
+            known: series and version of each of these roles' heads, where this transaction has read them.
 
         Raises:
             Conflict: such a version.
         """
-        bins = sorted({file.role for file in files if file.role.startswith(BINS)})
-        stored = (await self._run(_HEADS, {"collection": collection, "bins": bins})).rows
-        heads_ = {row.role: (row.series, row.version) for row in stored}
+        heads_ = known if known is not None else await self._heads(collection, files)
         ordered = sorted((_placed(file, heads_) for file in files), key=lambda at: (at[0].role, *at[1]))
         last = dict(heads_)
         for file, place in ordered:
             if place <= last.get(file.role, (0, 0)):
                 raise Conflict(
                     f"Version {file.version} of {file.role} of {gun} was used before.",
-                    versions={row.role: row.version for row in stored},
+                    versions={role: version for role, (_, version) in heads_.items()},
                 )
             last[file.role] = place
         if ordered:
@@ -109,6 +146,11 @@ class SqlFiles:
             await self._run(_MOVE_HEAD, moved)
         if new:
             await self._run(_ADD_HEAD, new)
+
+    async def _heads(self, collection: int, files: Sequence[StoredFile]) -> dict[str, tuple[int, int]]:
+        bins = sorted({file.role for file in files if file.role.startswith(BINS)})
+        rows = (await self._run(_HEADS, {"collection": collection, "bins": bins})).rows
+        return {row.role: (row.series, row.version) for row in rows}
 
 
 class _Selects:

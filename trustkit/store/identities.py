@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +32,7 @@ _ASSIGNED = (
     .where(principals.c.name == bindparam("name"))
     .order_by(assignments.c.role, assignments.c.pattern)
 )
+_HELD = _ASSIGNED.where(~principals.c.disabled)
 _REFRESH = (
     select(
         refresh_tokens.c.token_hash,
@@ -89,8 +91,10 @@ class SqlIdentities:
             raise NotFound(f"{name} doesn't have {assignment.role.value} on {assignment.pattern}.")
 
     async def assignments(self, name: PrincipalName) -> tuple[Assignment, ...]:
-        rows = (await self._run(_ASSIGNED, {"name": str(name)})).rows
-        return tuple(Assignment(Role(row.role), RepositoryPattern.parse(row.pattern)) for row in rows)
+        return _assignments((await self._run(_ASSIGNED, {"name": str(name)})).rows)
+
+    async def held(self, name: PrincipalName) -> tuple[Assignment, ...]:
+        return _assignments((await self._run(_HELD, {"name": str(name)})).rows)
 
     async def add_refresh(self, record: RefreshRecord) -> None:
         values = {
@@ -122,6 +126,10 @@ class SqlIdentities:
         statement = update(principals).where(principals.c.id == principal)
         await self._run(statement.values(epoch=principals.c.epoch + 1, **values))
         await self._run(delete(refresh_tokens).where(refresh_tokens.c.principal == principal))
+
+
+def _assignments(rows: Sequence[Any]) -> tuple[Assignment, ...]:
+    return tuple(Assignment(Role(row.role), RepositoryPattern.parse(row.pattern)) for row in rows)
 
 
 def _principal(row: Row[Any]) -> PrincipalRecord:

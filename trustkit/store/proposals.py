@@ -6,14 +6,38 @@ import builtins
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    literal_column,
+    select,
+    union_all,
+    update,
+)
 
 from trustkit.core.names import Gun, PrincipalName
-from trustkit.core.ports.proposals import DroppedPayload, OpenProposal, ProposedFile
+from trustkit.core.ports.proposals import DroppedPayload, OpenProposal, ProposedFile, Standing
+from trustkit.store.models import collections, jumps, proposals, proposed_files
 from trustkit.store.models import consumed_versions as consumed
 from trustkit.store.models import dropped_payloads as payloads
-from trustkit.store.models import proposals, proposed_files
 from trustkit.store.statements import Statements
+
+_NO_NUMBER, _NO_TEXT = literal_column("0", Integer), literal_column("''", Text)
+
+
+def _stands(
+    what: str, role: Column[str], *, number: ColumnElement[int] = _NO_NUMBER, text: ColumnElement[str] = _NO_TEXT
+) -> Select[str, str, int, str]:
+    """One kind of rows of ``_STANDING``."""
+    kind = literal_column(f"'{what}'", Text).label("what")
+    return select(kind, role.label("role"), number.label("number"), text.label("words"))
+
 
 _LIST = (
     select(proposals.c.id, proposals.c.opened, proposals.c.opened_by)
@@ -31,6 +55,16 @@ _DROPPED = (
     select(payloads.c.role, payloads.c.version, payloads.c.digest)
     .where(payloads.c.gun == bindparam("gun"))
     .order_by(payloads.c.role, payloads.c.version, payloads.c.digest)
+)
+_STANDING = union_all(
+    _stands("held", proposed_files.c.role, text=proposed_files.c.proposal).where(
+        proposed_files.c.gun == bindparam("gun")
+    ),
+    _stands("consumed", consumed.c.role, number=consumed.c.version).where(consumed.c.gun == bindparam("gun")),
+    _stands("dropped", payloads.c.role, text=payloads.c.digest).where(payloads.c.gun == bindparam("gun")),
+    _stands("ceiling", jumps.c.role, number=jumps.c.ceiling)
+    .join(collections, collections.c.id == jumps.c.collection)
+    .where(collections.c.gun == bindparam("gun")),
 )
 
 
@@ -52,6 +86,15 @@ class SqlProposals:
 
     async def holders(self, gun: Gun) -> Mapping[str, str]:
         return {row.role: row.proposal for row in (await self._run(_HOLDERS, {"gun": str(gun)})).rows}
+
+    async def standing(self, gun: Gun) -> Standing:
+        rows = (await self._run(_STANDING, {"gun": str(gun)})).rows
+        return Standing(
+            {row.role: row.words for row in rows if row.what == "held"},
+            {row.role: row.number for row in rows if row.what == "consumed"},
+            frozenset(row.words for row in rows if row.what == "dropped"),
+            {row.role: row.number for row in rows if row.what == "ceiling"},
+        )
 
     async def add(self, gun: Gun, proposal: OpenProposal) -> None:
         values = {"gun": str(gun), "id": proposal.id, "opened": proposal.opened, "opened_by": str(proposal.by)}

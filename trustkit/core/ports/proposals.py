@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -38,6 +38,22 @@ class DroppedPayload:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a publish has to reckon with, beside the files.
+
+    Attributes:
+        holders, consumed: as ``Proposals`` has them.
+        dropped: the digests of all dropped payloads.
+        ceilings: as ``Upkeep.jumps``.
+    """
+
+    holders: Mapping[str, str] = field(default_factory=dict)
+    consumed: Mapping[str, int] = field(default_factory=dict)
+    dropped: frozenset[str] = frozenset()
+    ceilings: Mapping[str, int] = field(default_factory=dict)
+
+
 class Proposals(Protocol):
     """The proposals of each GUN, and what dropped ones have used up.
 
@@ -52,6 +68,10 @@ class Proposals(Protocol):
 
     async def holders(self, gun: Gun) -> Mapping[str, str]:
         """By role the id of the open proposal that has it."""
+        ...
+
+    async def standing(self, gun: Gun) -> Standing:
+        """All of it at once."""
         ...
 
     async def add(self, gun: Gun, proposal: OpenProposal) -> None:

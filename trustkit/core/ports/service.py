@@ -32,7 +32,7 @@ class CollectionRecord:
     """A collection that exists.  ``generation`` rises with every publish and renewal.
 
     ``closed`` says why an Owner closed it: nothing of it is served until a new root is there (TRUST 3.5).  ``format``
-    is ``tuf`` or ``docker``.
+    is ``tuf`` or ``docker``.  ``converted``: it has a frozen side in format ``docker``.
     """
 
     gun: Gun
@@ -40,6 +40,7 @@ class CollectionRecord:
     created: datetime
     closed: str | None = None
     format: str = TUF
+    converted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,8 @@ class Collections(Protocol):
         """The file with these bytes; those that were added before format ``docker`` was known aren't found."""
         ...
 
-    async def add_files(self, gun: Gun, files: Sequence[StoredFile], now: datetime) -> int:
-        """Adds files and raises the generation by one; returns it.
+    async def add_files(self, gun: Gun, files: Sequence[StoredFile], now: datetime) -> None:
+        """Adds files and raises the generation by one.
 
         Raises:
             Conflict: a version at or under the last one of the same series, or an older series.
