@@ -27,7 +27,7 @@ from trustkit.store.models import collections, former, heads, online_keys
 from trustkit.store.models import files as stored_files
 from trustkit.store.statements import Statements
 
-_ID = select(collections.c.id).where(collections.c.gun == bindparam("gun"))
+_ID = select(collections.c.id, collections.c.generation).where(collections.c.gun == bindparam("gun"))
 _RECORD = select(
     collections.c.gun,
     collections.c.generation,
@@ -40,10 +40,14 @@ _BY_GUN = _RECORD.where(collections.c.gun == bindparam("gun"))
 _BY_REPOSITORY = _RECORD.where(collections.c.repository == bindparam("repository"))
 _FILES = files_of(collections.c.id == stored_files.c.collection, collections)
 _SET_FORMAT = update(collections).where(collections.c.gun == bindparam("at_gun")).values(format=bindparam("to"))
-_TOUCH = (
+_BUMP = (
     update(collections)
-    .where(collections.c.id == bindparam("at_id"), collections.c.gun == bindparam("at_gun"))
-    .values(generation=collections.c.generation + 1)
+    .where(
+        collections.c.id == bindparam("at_id"),
+        collections.c.gun == bindparam("at_gun"),
+        collections.c.generation == bindparam("at"),
+    )
+    .values(generation=bindparam("to"))
 )
 _KEYS = select(online_keys.c.role, online_keys.c.key_id, online_keys.c.public, online_keys.c.sealed).where(
     online_keys.c.gun == bindparam("gun")
@@ -55,6 +59,7 @@ class SqlCollections(SqlFiles):
 
     def __init__(self, statements: Statements) -> None:
         super().__init__(statements, _FILES)
+        self._record: CollectionRecord | None = None
 
     async def get(self, gun: Gun) -> CollectionRecord | None:
         return await self._one(_BY_GUN, gun=str(gun))
@@ -84,16 +89,22 @@ class SqlCollections(SqlFiles):
             raise StateError(f"{gun} is in format {record.format}, and open.")
         await self._run(_SET_FORMAT, {"at_gun": str(gun), "to": format})
 
-    async def add_files(self, gun: Gun, files: Sequence[StoredFile], now: datetime) -> None:
-        seen = self.take_seen(gun, files)
-        if seen is not None and (await self._run(_TOUCH, {"at_id": seen.collection, "at_gun": str(gun)})).changed:
+    async def add_files(self, gun: Gun, files: Sequence[StoredFile], now: datetime) -> int:
+        seen, record = self.take_seen(gun, files), self._record
+        if seen is not None and record is not None and await self._bump(gun, seen.collection, record.generation):
             await self.insert(gun, seen.collection, files, now, seen.heads)
-            return
+            return record.generation + 1
         found = (await self._run(_ID, {"gun": str(gun)})).first
         if found is None:
             raise NotFound(f"There is no collection {gun}.")
-        await self._run(_TOUCH, {"at_id": found.id, "at_gun": str(gun)})
+        await self._bump(gun, found.id, found.generation)
         await self.insert(gun, found.id, files, now)
+        return int(found.generation) + 1
+
+    async def _bump(self, gun: Gun, collection: int, generation: int) -> int:
+        """Raises the generation, where this row is the GUN's, and at this one; how many were."""
+        values = {"at_id": collection, "at_gun": str(gun), "at": generation, "to": generation + 1}
+        return (await self._run(_BUMP, values)).changed
 
     async def online_keys(self, gun: Gun) -> Mapping[str, SealedKey]:
         rows = (await self._run(_KEYS, {"gun": str(gun)})).rows
@@ -162,7 +173,8 @@ class SqlCollections(SqlFiles):
 
     async def _one(self, statement: Select[Any], **values: str) -> CollectionRecord | None:
         row = (await self._run(statement, values)).first
-        return _record(row) if row else None
+        self._record = _record(row) if row else None
+        return self._record
 
 
 def _count_until(moment: datetime) -> ColumnElement[int]:

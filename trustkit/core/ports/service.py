@@ -110,8 +110,8 @@ class Collections(Protocol):
         """The file with these bytes; those that were added before format ``docker`` was known aren't found."""
         ...
 
-    async def add_files(self, gun: Gun, files: Sequence[StoredFile], now: datetime) -> None:
-        """Adds files and raises the generation by one.
+    async def add_files(self, gun: Gun, files: Sequence[StoredFile], now: datetime) -> int:
+        """Adds files and raises the generation by one; returns it.
 
         Raises:
             Conflict: a version at or under the last one of the same series, or an older series.
