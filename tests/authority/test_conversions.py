@@ -17,6 +17,7 @@ from tests.authority.test_notary_publishing import ALICE, BOB, DAY, GUN, OLGA, O
 from tests.formats_docker.forge import RSA_2048, Pair, RawSigner, certified, ecdsa, role_of, tags
 from trustkit.authority.convert import Conversions
 from trustkit.authority.founders import Change, add_founders
+from trustkit.authority.means import Means
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.recover import Recovery
 from trustkit.authority.renew import Renewal
@@ -56,7 +57,7 @@ class Bureau(Office):
 
     def __init__(self, it: Scene) -> None:
         super().__init__(it)
-        self.conversions = Conversions(it.store, self.keys, lifetimes=Lifetimes(), clock=it.clock)
+        self.conversions = Conversions(self.means)
 
     async def made(self, until: datetime) -> tuple[dict[str, bytes], dict[str, bytes]]:
         """What an honest client uploads, signed by all keys of the forge."""
@@ -274,7 +275,7 @@ def test_a_side_that_can_not_be_renewed_is_told_of(play: Play) -> None:
         office = await opened(it)
         await office.converted()
         it.now += 2 * DAY
-        other = Renewal(it.store, OnlineKeys(Sealer(b"o" * 32)), lifetimes=Lifetimes(), clock=it.clock)
+        other = Renewal(Means(it.store, OnlineKeys(Sealer(b"o" * 32)), Lifetimes(), it.clock))
         report = await other.round()
         assert set(report.failed) == {str(GUN), f"{GUN} (docker)"}
         assert (await office.renewal.round()).failed == {}
@@ -300,7 +301,7 @@ def test_a_reset_ends_both_and_docker_never_begins_again(play: Play) -> None:
     async def scene(it: Scene) -> None:
         office = await opened(it)
         await office.converted()
-        resetting = Resetting(it.store, office.keys, clock=it.clock)
+        resetting = Resetting(office.means)
         await resetting.reset(GUN, OLGA, confirmed=str(GUN), why="deleted")
         assert (await office.former()).reason == "the collection was deleted"
         assert (await office.served("timestamp")).version == 4
@@ -448,7 +449,7 @@ def test_keys_that_lie_in_the_database_stay_there(play: Play) -> None:
     async def scene(it: Scene) -> None:
         office = await opened(it)
         office.keys = OnlineKeys(Sealer(b"k" * 32), cast("SeparateSigner", object()))
-        office.conversions = Conversions(it.store, office.keys, lifetimes=Lifetimes(), clock=it.clock)
+        office.conversions = Conversions(Means(it.store, office.keys, Lifetimes(), it.clock))
         await office.converted()
         async with it.store.read() as tx:
             assert not await office.keys.are_elsewhere(tx, GUN)

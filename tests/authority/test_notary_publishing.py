@@ -17,6 +17,7 @@ from tests.formats_docker.forge import Forge, certified, ecdsa, role_of, tags
 from tests.simulator import Publisher
 from trustkit.authority.expiry import Expiries
 from trustkit.authority.founders import Change, add_founders
+from trustkit.authority.means import Means
 from trustkit.authority.notary import Notary
 from trustkit.authority.notary_keys import opened
 from trustkit.authority.notary_publish import NotaryPublishing
@@ -71,8 +72,9 @@ class Office:
         parts = {"clock": it.clock, "changed": self.views.forget}
         self.publishing = NotaryPublishing(it.store, self.keys, lifetimes=life, **parts)
         self.tuf = Publishing(it.store, self.keys, lifetimes=life, **parts)
-        self.renewal = Renewal(it.store, self.keys, lifetimes=life, **parts)
-        self.notary = Notary(it.store, self.keys, Resetting(it.store, self.keys, **parts), clock=it.clock)
+        self.means = Means(it.store, self.keys, life, it.clock, self.views.forget)
+        self.renewal = Renewal(self.means)
+        self.notary = Notary(it.store, self.keys, Resetting(self.means), clock=it.clock)
         self.forge = Forge(GUN)
         self.forge.expires = it.now + timedelta(days=1000)
         self.forge.roles["targets"].expires = self.forge.expires

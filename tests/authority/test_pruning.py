@@ -171,7 +171,7 @@ def test_versions_of_a_closed_collection_go_and_its_last_ones_stay(tmp_path: Pat
 
     async def scene(world: World) -> None:
         await filled(world, 5)
-        resetting = Resetting(world.store, world.keys, clock=lambda: world.now, changed=world.views.forget)
+        resetting = Resetting(world.means)
         await resetting.reset(GUN, await _owner(world), confirmed=str(GUN), why="deleted")
         world.now += 400 * DAY
         await pruning(world).prune()

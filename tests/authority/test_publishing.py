@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulator import DAY, GUN, NOW, Publisher, manifest
+from trustkit.authority.means import Means
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import Publishing, Requester
 from trustkit.authority.renew import Renewal
@@ -50,7 +51,8 @@ class World:
         self.publishing = Publishing(
             store, self.keys, lifetimes=LIFE, clock=lambda: self.now, changed=self.views.forget
         )
-        self.renewal = Renewal(store, self.keys, lifetimes=LIFE, clock=lambda: self.now, changed=self.views.forget)
+        self.means = Means(store, self.keys, LIFE, lambda: self.now, self.views.forget)
+        self.renewal = Renewal(self.means)
 
     async def people(self) -> None:
         async with self.store.write() as tx:

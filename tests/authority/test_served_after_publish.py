@@ -27,9 +27,7 @@ async def remembering(it: Scene) -> tuple[Office, Freshness, Reads, Notary]:
     fresh = Freshness(clock=it.clock)
     fresh.told = it.store.tell_own(fresh.forget_these)
     reads = Reads(it.store, fresh, clock=it.clock)
-    notary = Notary(
-        it.store, office.keys, Resetting(it.store, office.keys, clock=it.clock), clock=it.clock, reads=reads
-    )
+    notary = Notary(it.store, office.keys, Resetting(office.means), clock=it.clock, reads=reads)
     office.publishing = NotaryPublishing(
         it.store, office.keys, lifetimes=Lifetimes(), clock=it.clock, served=notary.served
     )

@@ -30,6 +30,7 @@ from tests.formats_docker.stand import tls
 from tests.service import PASSWORD
 from tests.simulator import LIFE, OCI
 from trustkit.authority.login import REFRESH_LIFE, REFRESH_PREFIX
+from trustkit.authority.means import Means
 from trustkit.authority.notary import Notary
 from trustkit.authority.notary_publish import NotaryPublishing
 from trustkit.authority.onlinekeys import OnlineKeys
@@ -194,7 +195,7 @@ class _Founding:
             keys = OnlineKeys(KekSource().of(self._made.data).sealer(create=False))
             parts = {"lifetimes": LIFE, "clock": _now}
             tuf, notary = Publishing(store, keys, **parts), NotaryPublishing(store, keys, **parts)  # type: ignore[arg-type]  # one of each
-            asked = Notary(store, keys, Resetting(store, keys, clock=_now), clock=_now)
+            asked = Notary(store, keys, Resetting(Means(store, keys, LIFE, _now)), clock=_now)
             for number in numbers:
                 made = self._docker(number, asked) if is_docker(number) else self._tuf(number, tuf)
                 publishing = notary if is_docker(number) else tuf

@@ -16,6 +16,7 @@ from tuf.api.metadata import Targets
 from tests.signer.running import RunningSigner
 from tests.simulator import Publisher, manifest
 from trustkit.authority.founders import Change, add_founders
+from trustkit.authority.means import Means
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import Requester
 from trustkit.authority.renew import Renewal
@@ -82,9 +83,10 @@ class Scene:
         self.lossy = Lossy(signer)
         self.gun = Gun.parse(f"registry.example.com/lost/{name}")
         self.keys = OnlineKeys(Sealer(b"k" * 32), self.lossy)
-        self.settling = Settling(store, self.keys, self.lossy, clock=now)
+        self.means = Means(store, self.keys, LIFE, now)
+        self.settling = Settling(self.means, self.lossy)
         self.publishing = SettledPublishing(store, self.keys, lifetimes=SHORT, clock=now, settling=self.settling)
-        self.renewal = Renewal(store, self.keys, lifetimes=LIFE, clock=now, settle=self.settling.settle)
+        self.renewal = Renewal(self.means, settle=self.settling.settle)
 
     async def publisher(self, *tags: str) -> Publisher:
         """A publisher who has founded the collection, or lost the answer about that."""

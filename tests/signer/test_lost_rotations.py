@@ -123,7 +123,7 @@ def test_a_reset_whose_answer_is_lost_is_ended_by_a_second_run(
         publisher = await it.founded()
         async with it.store.write() as tx:
             await tx.identities.assign(ALICE.principal, Assignment(Role.OWNER, RepositoryPattern("*")))
-        resetting = Resetting(it.store, it.keys, clock=now)
+        resetting = Resetting(it.means)
         allowed = run(["admin", "--data-dir", str(signer.data), "allow-reset", str(it.gun)], {})
         assert allowed.status == 0, allowed.err
         files = await it.files()

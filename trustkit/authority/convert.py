@@ -4,7 +4,7 @@ behind, the audit row, in one transaction."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -12,9 +12,9 @@ from securesystemslib.signer import Key
 from tuf.api.metadata import Root
 
 from trustkit.authority.former import converted, end_former
+from trustkit.authority.means import Means
 from trustkit.authority.notary_resign import change_of, resigned
 from trustkit.authority.notary_resign import stored as stored_docker
-from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import Requester, closed, rightful
 from trustkit.authority.resign import resign_snapshot, resign_timestamp, stored
 from trustkit.authority.sealedkeys import public_half
@@ -27,10 +27,9 @@ from trustkit.core.formats.docker.evaluate import evaluate_but_expiry as evaluat
 from trustkit.core.formats.docker.files import read
 from trustkit.core.formats.docker.keys import key_of
 from trustkit.core.judge import Accepted, State, judge
-from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.ports.former import FormerRecord
-from trustkit.core.ports.service import DOCKER, TUF, AuditRow, CollectionRecord, Store, StoredFile, Transaction
+from trustkit.core.ports.service import DOCKER, TUF, AuditRow, CollectionRecord, StoredFile, Transaction
 from trustkit.core.readings import Readings
 from trustkit.core.roots import ONLINE
 from trustkit.core.view import SignedView
@@ -68,26 +67,10 @@ class _Frozen:
 
 
 class Conversions:
-    """The use case.
+    """The use case."""
 
-    Args:
-        changed: called after a commit with the GUN whose generation moved.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        keys: OnlineKeys,
-        *,
-        lifetimes: Lifetimes,
-        clock: Callable[[], datetime],
-        changed: Callable[[Gun], None] = lambda _: None,
-    ) -> None:
-        self._store = store
-        self._keys = keys
-        self._lifetimes = lifetimes
-        self._clock = clock
-        self._changed = changed
+    def __init__(self, means: Means) -> None:
+        self._means = means
 
     async def state(self, gun: Gun, who: Requester) -> ConversionState:
         """How far it is; changes nothing.
@@ -96,7 +79,7 @@ class Conversions:
             RoleMissing, NameTaken, TrustDisabled: as ``Publishing.online_keys``.
             NoCollection, CollectionReset: there is nothing to convert.
         """
-        async with self._store.read() as tx:
+        async with self._means.store.read() as tx:
             return await self._state(tx, gun, who)
 
     async def prepare(self, gun: Gun, who: Requester) -> ConversionState:
@@ -105,11 +88,11 @@ class Conversions:
         Raises:
             WrongFormat: it isn't in format ``docker``; and as ``state``.
         """
-        async with self._store.write(gun) as tx:
+        async with self._means.store.write(gun) as tx:
             state = await self._state(tx, gun, who)
             self._require_docker(state)
             if not state.keys:
-                now, made = self._clock(), await self._keys.fresh(gun)
+                now, made = self._means.clock(), await self._means.keys.fresh(gun)
                 await tx.former.add_coming_keys(gun, made, now)
                 detail = {key.role: key.key_id for key in made}
                 row = AuditRow(now, str(who.principal), who.source, "conversion-prepared", str(gun), detail)
@@ -124,7 +107,7 @@ class Conversions:
             TrustDisabled.
             NoCollection: there is nothing.
         """
-        async with self._store.read() as tx:
+        async with self._means.store.read() as tx:
             await require_content_trust(tx)
             if await tx.collections.get(gun) is None:
                 raise NoCollection(f"Nothing is signed under {gun}.", gun=str(gun))
@@ -139,14 +122,14 @@ class Conversions:
             NotFound: it has none.
             RoleMissing, NameTaken, TrustDisabled, NoCollection, CollectionReset: as ``state``.
         """
-        async with self._store.write(gun) as tx:
-            record, now = (await self._state(tx, gun, who)).former, self._clock()
+        async with self._means.store.write(gun) as tx:
+            record, now = (await self._state(tx, gun, who)).former, self._means.clock()
             if record is None:
                 raise NotFound(f"{gun} was never converted, so there is nothing of docker's to end.")
             if record.over(now):
                 return record
-            await end_former(tx, self._keys, gun, ENDED_LATER, now, by=(str(who.principal), who.source))
-        self._changed(gun)
+            await end_former(tx, self._means.keys, gun, ENDED_LATER, now, by=(str(who.principal), who.source))
+        self._means.changed(gun)
         return replace(record, ended=now, reason=ENDED_LATER)
 
     async def _state(self, tx: Transaction, gun: Gun, who: Requester) -> ConversionState:
@@ -162,7 +145,7 @@ class Conversions:
 
     def _require_docker(self, state: ConversionState) -> None:
         if state.former is not None:
-            raise converted(state.former, self._clock())
+            raise converted(state.former, self._means.clock())
         if state.record.format != DOCKER:
             raise WrongFormat(f"{state.record.gun} is in format {TUF} already.", format=TUF)
 
@@ -184,10 +167,10 @@ class Conversions:
             RoleMissing, NameTaken, TrustDisabled, NoCollection, CollectionReset: as ``state``.
             StateError: nobody has asked for keys for the new root.
         """
-        async with self._store.write(gun) as tx:
+        async with self._means.store.write(gun) as tx:
             state = await self._state(tx, gun, who)
             self._require_docker(state)
-            now = self._clock()
+            now = self._means.clock()
             frozen = await self._frozen(tx, gun, last, now)
             coming = await tx.former.coming_keys(gun)
             if set(coming) != set(ONLINE):
@@ -199,18 +182,18 @@ class Conversions:
             await tx.changefeed.append(change_of(gun, frozen.files[-1], now))
             versions = {file.role: file.version for file in files}
             await tx.audit.append(_row(who, gun, accepted, frozen, versions, now))
-            if frozen.until < now + self._lifetimes.shortest:
-                await end_former(tx, self._keys, gun, ENDED_AT_ONCE, now)
-        self._changed(gun)
+            if frozen.until < now + self._means.lifetimes.shortest:
+                await end_former(tx, self._means.keys, gun, ENDED_AT_ONCE, now)
+        self._means.changed(gun)
         return versions
 
     async def _frozen(self, tx: Transaction, gun: Gun, last: Mapping[str, bytes], now: datetime) -> _Frozen:
         current = await tx.collections.current(gun)
-        signers = await self._keys.signers(tx, gun)
+        signers = await self._means.keys.signers(tx, gun)
         files = {role: file.data for role, file in current.items()}
         online = {role: key_of(signer.public_key) for role, signer in signers.items()}
         state = docker_judge.State(gun, docker_judge.chain(files), online, {}, files)
-        bounds = replace(self._lifetimes, shortest=-timedelta(days=1))  # it may end at once
+        bounds = replace(self._means.lifetimes, shortest=-timedelta(days=1))  # it may end at once
 
         def make() -> _Frozen:
             reader = Readings(read)
@@ -218,7 +201,7 @@ class Conversions:
             accepted = docker_judge.judge(state, last, now=now, lifetimes=bounds, reader=reader)
             until = check_last(state.files, accepted, reader)
             named = [stored_docker(role, last[role], reader) for role in sorted(last)]
-            life = self._lifetimes.default["timestamp"]
+            life = self._means.lifetimes.default["timestamp"]
             online_files = resigned(
                 accepted.files, current, signers, snapshot=accepted.ours, now=now, life=life, until=until
             )
@@ -237,13 +220,13 @@ class Conversions:
     ) -> tuple[Accepted, Sequence[StoredFile]]:
         """The new collection: judged as a first one is, held to the frozen one, signed and read as a client would."""
         current = await tx.collections.current(gun)
-        signers = await self._keys.signers(tx, gun)
+        signers = await self._means.keys.signers(tx, gun)
         online = {role: signer.public_key for role, signer in signers.items()}
         consumed = await tx.proposals.consumed(gun)
         dropped = frozenset(payload.digest for payload in await tx.proposals.dropped(gun))
         before = {role: file.version for role, file in current.items()}
         state = State(gun, {}, online, consumed=consumed, dropped=dropped, last=before)
-        lifetimes = self._lifetimes
+        lifetimes = self._means.lifetimes
 
         def make() -> tuple[Accepted, Sequence[StoredFile]]:
             accepted = judged(judge, state, upload, current, now=now, lifetimes=lifetimes)

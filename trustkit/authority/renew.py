@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from securesystemslib.signer import Signer
 
 from trustkit.authority.former import renew_former
+from trustkit.authority.means import Means
 from trustkit.authority.notary_resign import change_of, renewed
-from trustkit.authority.onlinekeys import OnlineKeys, slow
+from trustkit.authority.onlinekeys import slow
 from trustkit.authority.resign import resign_snapshot, resign_timestamp
-from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
-from trustkit.core.ports.service import DOCKER, AuditRow, Store, StoredFile, Transaction
+from trustkit.core.ports.service import DOCKER, AuditRow, StoredFile, Transaction
 from trustkit.core.ports.signing import BehindService, SignerAhead
 from trustkit.errors import StateError, TrustkitError
 
@@ -43,24 +43,11 @@ class Renewal:
             for each collection in the first round, because this database may have come from a backup.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        keys: OnlineKeys,
-        *,
-        lifetimes: Lifetimes,
-        clock: Callable[[], datetime],
-        changed: Callable[[Gun], None] = lambda _: None,
-        settle: Callable[[Gun], Awaitable[None]] | None = None,
-    ) -> None:
-        self._store = store
-        self._keys = keys
-        self._lifetimes = lifetimes
-        self._clock = clock
-        self._changed = changed
+    def __init__(self, means: Means, *, settle: Callable[[Gun], Awaitable[None]] | None = None) -> None:
+        self._means = means
         self._settle = settle
         self._unsettled: set[Gun] | None = None
-        self.report = RenewalReport(clock())
+        self.report = RenewalReport(means.clock())
 
     async def round(self) -> RenewalReport:
         """Renews what is due; one collection that fails keeps no other from being renewed.
@@ -68,8 +55,8 @@ class Renewal:
         Due is also what lives over a day longer than anything that is signed now: a clock that was ahead signed it,
         and until that moment comes round nothing would be renewed, and an old state could be shown as the newest.
         """
-        now = self._clock()
-        async with self._store.read() as tx:
+        now = self._means.clock()
+        async with self._means.store.read() as tx:
             found = []
             for role in ("timestamp", "snapshot"):
                 before, beyond = self._due(role, now)
@@ -93,15 +80,15 @@ class Renewal:
     async def _renew_former(self, now: datetime, report: RenewalReport) -> None:
         """The timestamps of frozen sides, up to their final expiry."""
         before, _ = self._due("timestamp", now)
-        async with self._store.read() as tx:
+        async with self._means.store.read() as tx:
             due = await tx.former.due(before=before, now=now)
         for record in due:
             try:
-                async with self._store.write(record.gun) as tx:
+                async with self._means.store.write(record.gun) as tx:
                     if record not in await tx.former.due(before=before, now=now):
                         continue  # another replica was there before
-                    await renew_former(tx, self._keys, record.gun, lifetimes=self._lifetimes, now=now)
-                self._changed(record.gun)
+                    await renew_former(tx, self._means.keys, record.gun, lifetimes=self._means.lifetimes, now=now)
+                self._means.changed(record.gun)
                 report.renewed += 1
             except TrustkitError as error:
                 report.failed[f"{record.gun} (docker)"] = error.message
@@ -110,7 +97,7 @@ class Renewal:
 
     def _due(self, role: str, now: datetime) -> tuple[datetime, datetime]:
         """A file of this role is due that expires before the first of these moments, or after the second one."""
-        life = self._lifetimes.default[role]
+        life = self._means.lifetimes.default[role]
         least = max(life - DAILY, life / 2) if role == "timestamp" else life / 2
         return now + least, now + life + DAILY
 
@@ -119,9 +106,9 @@ class Renewal:
         if self._settle is None:
             return
         if self._unsettled is None:
-            async with self._store.read() as tx:
-                records = await tx.collections.list()
-                self._unsettled = {record.gun for record in records if await self._keys.are_elsewhere(tx, record.gun)}
+            async with self._means.store.read() as tx:
+                records, keys = await tx.collections.list(), self._means.keys
+                self._unsettled = {record.gun for record in records if await keys.are_elsewhere(tx, record.gun)}
         for gun in sorted(self._unsettled):
             try:
                 await self._settle(gun)
@@ -140,10 +127,10 @@ class Renewal:
                 raise
             await self._settle(gun)
             await self._renew(gun, now, roles)
-        self._changed(gun)
+        self._means.changed(gun)
 
     async def _renew(self, gun: Gun, now: datetime, roles: Set[str]) -> None:
-        async with self._store.write(gun) as tx:
+        async with self._means.store.write(gun) as tx:
             current = await tx.collections.current(gun, bins=())
             record = await tx.collections.get(gun)
             roles = {role for role in roles if await self._still_due(tx, gun, role, now)}
@@ -154,7 +141,7 @@ class Renewal:
                 return
             if missing := {"snapshot", "timestamp"} - current.keys():
                 raise StateError(f"The database has no current {', '.join(sorted(missing))} of {gun}.")
-            signers = await self._keys.signers(tx, gun)
+            signers = await self._means.keys.signers(tx, gun)
             if slow(signers):
                 files = await asyncio.to_thread(self._sign, gun, current, signers, now, snapshot="snapshot" in roles)
             else:
@@ -171,7 +158,7 @@ class Renewal:
         self, tx: Transaction, gun: Gun, current: Mapping[str, StoredFile], now: datetime, roles: Set[str]
     ) -> None:
         """The same for a collection in format ``docker``, whose snapshot may be its publishers' own to renew."""
-        signers, life = await self._keys.signers(tx, gun), self._lifetimes.default["timestamp"]
+        signers, life = await self._means.keys.signers(tx, gun), self._means.lifetimes.default["timestamp"]
         files = renewed(current, signers, now=now, life=life)
         if not roles & {file.role for file in files}:
             return
@@ -192,10 +179,10 @@ class Renewal:
         files = []
         version = current["snapshot"].version
         if snapshot:
-            renewed = resign_snapshot(gun, current, {}, signers["snapshot"], now=now, lifetimes=self._lifetimes)
+            renewed = resign_snapshot(gun, current, {}, signers["snapshot"], now=now, lifetimes=self._means.lifetimes)
             files.append(renewed)
             version = renewed.version
         timestamp = resign_timestamp(
-            gun, current, version, signers["timestamp"], now=now, lifetimes=self._lifetimes, changed=files
+            gun, current, version, signers["timestamp"], now=now, lifetimes=self._means.lifetimes, changed=files
         )
         return [*files, timestamp]

@@ -20,6 +20,7 @@ from securesystemslib.signer import Key
 from tuf.api.metadata import Root, Signed
 
 from trustkit.authority.founders import require_founder
+from trustkit.authority.means import Means
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import Publishing, T
 from trustkit.authority.resign import stored
@@ -37,26 +38,11 @@ log = logging.getLogger("trustkit.signer")
 
 
 class Settling:
-    """The use case.
+    """The use case."""
 
-    Args:
-        changed: called after a commit with the GUN whose generation moved.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        keys: OnlineKeys,
-        separate: SeparateSigner,
-        *,
-        clock: Callable[[], datetime],
-        changed: Callable[[Gun], None] = lambda _: None,
-    ) -> None:
-        self._store = store
-        self._keys = keys
+    def __init__(self, means: Means, separate: SeparateSigner) -> None:
+        self._means = means
         self._separate = separate
-        self._clock = clock
-        self._changed = changed
 
     async def settle(self, gun: Gun) -> None:
         """Stores the state that the signer has signed, where it is newer and good, and goes on from its versions.
@@ -69,20 +55,20 @@ class Settling:
         if held is None:
             return
         keys = await asyncio.to_thread(self._separate.make, gun)
-        self._keys.note_used(gun, held.versions)
+        self._means.keys.note_used(gun, held.versions)
         try:
-            async with self._store.write(gun) as tx:
-                taken = await self._take(tx, gun, held.files, keys, self._clock())
+            async with self._means.store.write(gun) as tx:
+                taken = await self._take(tx, gun, held.files, keys, self._means.clock())
         except (Rejected, NotTrusted) as error:
             log.warning("what the signer has signed for %s is not taken: %s", gun, error)
             return
         if taken:
-            self._changed(gun)
+            self._means.changed(gun)
             log.info("%s: took a state that the signer had signed and that was not stored", gun)
 
     async def _ahead(self, gun: Gun) -> Held | None:
         """How far the signer has come, where that is farther than what is stored; one that is behind catches up."""
-        async with self._store.read() as tx:
+        async with self._means.store.read() as tx:
             current = await tx.collections.current(gun)
         try:
             held = await asyncio.to_thread(self._separate.held, gun)
@@ -92,7 +78,7 @@ class Settling:
         if min(lead) >= 0:
             return held if max(lead) > 0 else None
         await asyncio.to_thread(self._separate.catch_up, gun, {role: file.data for role, file in current.items()})
-        self._keys.note_used(gun, {})
+        self._means.keys.note_used(gun, {})
         log.warning("%s: the signer was behind, and goes on from the state that is stored here", gun)
         return None
 
@@ -114,7 +100,7 @@ class Settling:
             if anew:
                 await require_founder(tx, gun, root)
                 await (tx.collections.found(gun, now) if record is None else tx.upkeep.close(gun, None))
-            await self._keys.follow(tx, gun, keys, now)
+            await self._means.keys.follow(tx, gun, keys, now)
         elif anew:
             return False
         await tx.collections.add_files(gun, newer, now)

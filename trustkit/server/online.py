@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from trustkit.authority.means import Means
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import Publishing
 from trustkit.authority.renew import Renewal
 from trustkit.authority.sealing import Sealer
 from trustkit.authority.settle import SettledPublishing, Settling
-from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.ports.service import SealedKey, Store
 from trustkit.core.ports.signing import SeparateSigner
@@ -33,13 +33,13 @@ class Online:
     """The use cases that sign, and a check of what they sign with.
 
     Attributes:
-        keys: what they sign with.
+        means: what they change collections with.
         trouble: what keeps them from signing, in one sentence; None for nothing.
     """
 
     publishing: Publishing
     renewal: Renewal
-    keys: OnlineKeys
+    means: Means
     trouble: Callable[[], Awaitable[str | None]]
 
 
@@ -55,34 +55,28 @@ async def open_online(
     lifetimes = settings.lifetimes
     if settings.signer is None:
         keys = OnlineKeys(sealer, forge=settings.forge, places=settings.places)
-        return _local(store, keys, lifetimes, clock=clock, changed=changed)
+        return _local(Means(store, keys, lifetimes, clock, changed))
     separate = RemoteSigner(settings.signer)
     keys = OnlineKeys(sealer, separate, places=settings.places)
-    settling = Settling(store, keys, separate, clock=clock, changed=changed)
+    means = Means(store, keys, lifetimes, clock, changed)
+    settling = Settling(means, separate)
     await _tell_local(store, keys)
     return Online(
         SettledPublishing(store, keys, lifetimes=lifetimes, clock=clock, changed=changed, settling=settling),
-        Renewal(store, keys, lifetimes=lifetimes, clock=clock, changed=changed, settle=settling.settle),
-        keys,
+        Renewal(means, settle=settling.settle),
+        means,
         _Trouble(separate).now,
     )
 
 
-def _local(
-    store: Store,
-    keys: OnlineKeys,
-    lifetimes: Lifetimes,
-    *,
-    clock: Callable[[], datetime],
-    changed: Callable[[Gun], None],
-) -> Online:
+def _local(means: Means) -> Online:
     async def none() -> str | None:
         return None
 
     return Online(
-        Publishing(store, keys, lifetimes=lifetimes, clock=clock, changed=changed),
-        Renewal(store, keys, lifetimes=lifetimes, clock=clock, changed=changed),
-        keys,
+        Publishing(means.store, means.keys, lifetimes=means.lifetimes, clock=means.clock, changed=means.changed),
+        Renewal(means),
+        means,
         none,
     )
 

@@ -134,7 +134,7 @@ class Service:
         settings, name = self._settings, str(hosts[0])
         kept = await self._open(stack, name)
         online = await open_online(kept.store, kept.sealer, settings, clock=clock, changed=kept.memory.changed)
-        rotation = Rotation(kept.store, online.keys, clock=clock)
+        rotation = Rotation(kept.store, online.means.keys, clock=clock)
         issuer = TokenIssuer(kept.tokens, issuer=name)
         services = {name: False, **dict.fromkeys(settings.token_services, True)}
         backend = await self._backend(stack, issuer, frozenset(services))
@@ -181,7 +181,7 @@ class Service:
             rotation,
             metrics,
             kept.memory.answers(metrics=metrics, access_log=settings.access_log, proxies=settings.proxies),
-            lambda: try_devices(kept.store, online.keys),
+            lambda: try_devices(kept.store, online.means.keys),
         )
 
     async def _open(self, stack: AsyncExitStack, name: str) -> _Kept:
@@ -215,9 +215,8 @@ class Service:
         uploads: Uploads,
     ) -> TrustRoutes:
         store, publishing, lifetimes = kept.store, online.publishing, self._settings.lifetimes
-        resetting = Resetting(store, online.keys, clock=clock, changed=kept.memory.changed)
-        conversions = Conversions(store, online.keys, lifetimes=lifetimes, clock=clock, changed=kept.memory.changed)
-        proposing = Proposing(store, online.keys, publishing, lifetimes=lifetimes, clock=clock)
+        resetting, conversions = Resetting(online.means), Conversions(online.means)
+        proposing = Proposing(store, online.means.keys, publishing, lifetimes=lifetimes, clock=clock)
         return TrustRoutes(
             store,
             publishing,
@@ -235,8 +234,8 @@ class Service:
     def _notary_routes(
         self, kept: _Kept, online: Online, challenges: Challenges, hosts: tuple[Host, ...], uploads: Uploads
     ) -> NotaryRoutes:
-        store, keys = kept.store, online.keys
-        resetting = Resetting(store, keys, clock=clock, changed=kept.memory.changed)
+        store, keys = kept.store, online.means.keys
+        resetting = Resetting(online.means)
         lifetimes, changed = self._settings.lifetimes, kept.memory.changed
         notary = Notary(store, keys, resetting, clock=clock, reads=kept.memory.reads)
         return NotaryRoutes(
