@@ -44,6 +44,9 @@ class Postgres:
     Runs as user ``postgres`` where we are root, whom PostgreSQL refuses.
     """
 
+    INITDB: tuple[str, ...] = ()
+    """Further options of initdb."""
+
     def __init__(self, programs: Path, **settings: str) -> None:
         self._programs = programs
         self._identity: dict[str, Any] = {}
@@ -72,6 +75,7 @@ class Postgres:
             self._programs / "initdb",
             *("-D", self._folder / "data", "-U", SUPERUSER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"),
             *("--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password}"),
+            *self.INITDB,
         ]
         subprocess.run(command, check=True, capture_output=True, timeout=120, cwd="/", **self._identity)
 

@@ -20,6 +20,7 @@ from tests.load.test_service_killed import Collection, one_publish_takes
 from tests.postgres import PASSWORD, USER, Postgres, binaries, name_of
 from tests.relay import Relay
 from tests.replicas.fleet import Fleet, ask, eventually, problems, timestamp
+from tests.service import RunningService
 from trustkit.cli.context import Context
 from trustkit.core.names import Gun
 from trustkit.errors import CouldNotCheck, ServerFailed
@@ -29,7 +30,7 @@ KILLS = int(os.environ.get("TRUSTKIT_TEST_KILLS", "40"))
 """In how many publishes a replica is killed; 200 before a release."""
 
 
-def founded(fleet: Fleet, name: str) -> Collection:
+def founded(fleet: Fleet | RunningService, name: str) -> Collection:
     """A collection with its repository key at hand, published to by alice and read by carol."""
     alice = fleet.principal(f"{name}-alice", "AcrPush", "AcrImageSigner")
     carol = fleet.principal(f"{name}-carol", "AcrPull")
