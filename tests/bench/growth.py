@@ -5,8 +5,9 @@
 Each collection is made in one publish, and turns into hash bins where it has too many tags.  Then one tag after
 the other is signed in each of them in turn, by a client of its own with a warm cache: the image is looked up, the
 state is read, signed, published and read back.  Every byte goes through a relay that counts, in a process of its own.
-A tag is verified likewise.  The last two lines are ``verify ratio N`` and ``ratio N``: the median in the largest
-collection over the one in the smallest.
+A tag is verified likewise.  With each time stands the client's processor time, which busy cores change less.  The
+last two lines are ``verify ratio N`` and ``ratio N``: the median in the largest collection over the one in the
+smallest.  What ``--out`` writes is drawn by ``tests.bench.growth_plot``.
 """
 
 from __future__ import annotations
@@ -116,12 +117,18 @@ class Measured:
     signing: list[float] = field(default_factory=list)
     wire: list[int] = field(default_factory=list)
     verifying: list[float] = field(default_factory=list)
+    signing_cpu: list[float] = field(default_factory=list)
+    verifying_cpu: list[float] = field(default_factory=list)
 
     def __str__(self) -> str:
-        signing, verifying = (f"{1000 * median(seconds):.1f} ms" for seconds in (self.signing, self.verifying))
+        signing, verifying, signing_cpu, verifying_cpu = (
+            f"{1000 * median(seconds):.1f} ms"
+            for seconds in (self.signing, self.verifying, self.signing_cpu, self.verifying_cpu)
+        )
         return (
-            f"{self.tags:>7} tags, {self.bins:>4} bins: signing one more {signing}, at most "
-            f"{max(self.wire) / 1024:.1f} KiB both ways; verifying one {verifying}; made in {self.making:.1f} s"
+            f"{self.tags:>7} tags, {self.bins:>4} bins: signing one more {signing} ({signing_cpu} of processor), at "
+            f"most {max(self.wire) / 1024:.1f} KiB both ways; verifying one {verifying} ({verifying_cpu}); made in "
+            f"{self.making:.1f} s"
         )
 
 
@@ -184,13 +191,16 @@ def measure(service: Counted, relay: Relay, sizes: Sequence[int], runs: int) -> 
     for run in range(runs + 1):
         for each in found:
             ref = ImageRef.parse(f"{service.host}/bench/growth-{each.tags}:v{run}@{digests[each.tags][f'v{run}']}")
-            before = relay.counted
-            seconds, wire = sign(alice, ref), relay.counted - before
-            checked = verify(alice, ref)
+            before, used = relay.counted, time.process_time()
+            seconds, signing = sign(alice, ref), time.process_time() - used
+            wire, used = relay.counted - before, time.process_time()
+            checked, verifying = verify(alice, ref), time.process_time() - used
             if run > 0:  # the first one fills caches
                 each.signing.append(seconds)
                 each.wire.append(wire)
                 each.verifying.append(checked)
+                each.signing_cpu.append(signing)
+                each.verifying_cpu.append(verifying)
             elif not run:
                 each.bins = len(fresh(alice).trust().current(ref.gun, fresh(alice).now(), tags={Tag("v0")}).view.bins)
     return found
@@ -219,6 +229,8 @@ def main() -> None:
         print(each)
     if arguments.out:
         arguments.out.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
+    for words, of in {"verify": "verifying_cpu", "sign": "signing_cpu"}.items():
+        print(f"{words} ratio of processor time {median(getattr(found[-1], of)) / median(getattr(found[0], of)):.2f}")
     print(f"verify ratio {median(found[-1].verifying) / median(found[0].verifying):.2f}")
     print(f"ratio {median(found[-1].signing) / median(found[0].signing):.2f}")
 

@@ -1,6 +1,6 @@
 """Plots what ``tests.bench.growth --out FILE`` wrote.
 
-python -m tests.bench.growth_plot FILE docs/explanation/growth.svg
+python -m tests.bench.growth_plot docs/explanation/growth.json docs/explanation/growth.svg
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,19 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
-PANELS = (
-    ("signing one more tag, ms", lambda each: 1000 * statistics.median(each["signing"])),
-    ("both ways meanwhile, KiB", lambda each: max(each["wire"]) / 1024),
-    ("verifying one tag, ms", lambda each: 1000 * statistics.median(each["verifying"])),
-)
+Line = Callable[[Mapping[str, Any]], float]
+
+
+def _median(name: str) -> Line:
+    return lambda each: 1000 * statistics.median(each[name])
+
+
+PANELS: Mapping[str, Mapping[str, Line]] = {
+    "signing one more tag, ms": {"elapsed": _median("signing"), "of a processor": _median("signing_cpu")},
+    "both ways meanwhile, KiB": {"at most": lambda each: max(each["wire"]) / 1024},
+    "verifying one tag, ms": {"elapsed": _median("verifying"), "of a processor": _median("verifying_cpu")},
+}
+STYLES = ("-", "--")
 
 
 def draw(found: list[dict[str, Any]], to: Path) -> None:
@@ -28,15 +37,17 @@ def draw(found: list[dict[str, Any]], to: Path) -> None:
     plt.rcParams.update({"svg.hashsalt": "growth", "font.size": 9})
     figure, axes = plt.subplots(1, len(PANELS), figsize=(9, 2.8), layout="constrained")
     tags = [each["tags"] for each in found]
-    for axis, (name, value) in zip(axes, PANELS, strict=True):
-        values = [value(each) for each in found]
-        axis.plot(tags, values, color="0.6", linewidth=1)
-        for binned, face in ((False, "white"), (True, "tab:blue")):
-            picked = [(x, y) for x, y, each in zip(tags, values, found, strict=True) if bool(each["bins"]) is binned]
-            label = "hash bins" if binned else "one file"
-            axis.plot(*zip(*picked, strict=True), "o", color="tab:blue", markerfacecolor=face, label=label)
-        axis.set(xscale="log", ylim=(0, None), xlabel="tags", title=name)
-    axes[0].legend()
+    for axis, (title, lines) in zip(axes, PANELS.items(), strict=True):
+        for style, (name, value) in zip(STYLES, lines.items(), strict=False):
+            values = [value(each) for each in found]
+            axis.plot(tags, values, style, color="tab:blue", linewidth=1, label=name)
+            for each, x, y in zip(found, tags, values, strict=True):
+                axis.plot(x, y, "o", color="tab:blue", markerfacecolor="tab:blue" if each["bins"] else "white")
+        axis.set(xscale="log", yscale="log", xlabel="tags", title=title)
+        axis.set_ylim(bottom=1)
+        axis.grid(visible=True, linewidth=0.3)
+        if len(lines) > 1:
+            axis.legend()
     figure.savefig(to, metadata={"Date": None})
 
 

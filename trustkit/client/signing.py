@@ -103,13 +103,13 @@ class Signing:
         return sign(signed, signers)
 
     def _none_here(self, draft: Draft, need: Need) -> KeyProblem:
-        tags = draft.changed_tags(need.role)
+        tags, role = draft.changed_tags(need.role), draft.places.granting(need.role)
         what = f"{', '.join(tags[:3])}{' and others' if len(tags) > 3 else ''} of {draft.gun}" if tags else draft.gun
         return lacking(
             self._keys,
             need.role,
             need.keys,
-            f"Signing {what} takes {need.threshold} of the keys of {need.role}",
+            f"Signing {what} takes {need.threshold} of the keys of {role}",
             rule=self._rule(draft),
             hint="Bring the key here with trustkit key import or restore, or have its holder sign.",
         )
