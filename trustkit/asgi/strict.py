@@ -13,6 +13,8 @@ MAX_HEAD = 64 * 1024
 comes on top."""
 HEAD_SECONDS = 20.0
 """Seconds that a connection may take until a request's head is whole."""
+MOST_UNSENT = 64 * 1024
+"""Bytes of an answer that wait for their client until no more are taken; with TLS it would be half a MiB."""
 MAX_WAITING = 16
 """Requests that may wait on a connection for the answer to one before them.  Each takes 3 KiB and needs 30 bytes."""
 
@@ -38,6 +40,7 @@ class StrictProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """As asyncio.Protocol; from now on a head is waited for."""
         super().connection_made(Joined(transport, self.loop))  # type: ignore[arg-type]  # has what a transport has
+        transport.set_write_buffer_limits(MOST_UNSENT)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:

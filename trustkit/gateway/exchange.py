@@ -21,6 +21,8 @@ Send = Callable[[Message], Awaitable[None]]
 HeaderPairs = Iterable[tuple[str, str]]
 
 MAX_PARAMETERS = 32
+PIECE = 64 * 1024
+"""Bytes of a reply that are handed on at once: what isn't read waits here and not, encrypted, in buffers."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _LENGTH = re.compile(r"[0-9]{1,18}\Z")
 _BODILESS = frozenset({204, 304})
@@ -193,7 +195,7 @@ class Exchange:
     async def reply(
         self, status: int, headers: HeaderPairs = (), body: bytes = b"", *, length: int | None = None
     ) -> None:
-        """Sends the whole reply.  A HEAD request gets no body.
+        """Sends the whole reply, as fast as the client reads it.  A HEAD request gets no body.
 
         Args:
             length: the Content-Length to announce to a HEAD request, where ``body`` isn't at hand.
@@ -203,8 +205,11 @@ class Exchange:
             announced = length if length is not None and self.head else len(body)
             pairs.append(("content-length", str(announced)))
         await self._start(status, pairs)
-        empty = self.head or status in _BODILESS
-        await self._send({"type": "http.response.body", "body": b"" if empty else body})
+        body = b"" if self.head or status in _BODILESS else body
+        last = max(0, len(body) - 1) // PIECE * PIECE
+        for at in range(0, last, PIECE):
+            await self._send({"type": "http.response.body", "body": body[at : at + PIECE], "more_body": True})
+        await self._send({"type": "http.response.body", "body": body[last:] if last else body})
 
     async def stream(self, status: int, headers: HeaderPairs, chunks: AsyncIterator[bytes]) -> None:
         """Sends a reply piece by piece, never more than one piece in memory; Content-Length is in ``headers``.
