@@ -1,13 +1,15 @@
 """The container file and the compose file of the deployment guide: read by the tools they are for, and played.
 
 No registry is to be had here to pull their images from.  So each program is started with the words, variables and
-secrets that its container would get, in the places that stand for its mounts.
+secrets that its container would get, in the places that stand for its mounts.  ``tests/deployed/containers.py`` makes
+images to stand for them, and has docker and docker-compose run the files as they are.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -111,7 +113,28 @@ def test_compose_takes_the_file_and_every_service_is_tight(need: Need) -> None:
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert "privileged" not in service, name
-    assert [name for name, service in services().items() if "ports" in service] == ["nginx"]
+    assert [name for name, service in services().items() if "ports" in service] == ["network"]
+
+
+def test_who_is_restarted_takes_nobodys_network_along() -> None:
+    """Whoever shares a container's network is in one that is gone once that one starts anew: nobody is in nginx's."""
+    modes = {name: service.get("network_mode", "") for name, service in services().items()}
+    shared = dict.fromkeys(("nginx", "trustkit", "images"), "service:network")
+    assert modes == {**shared, "network": "", "postgres": "none", "commands": "none"}
+    program, *words = services()["network"]["entrypoint"]
+    assert program == f"{PROGRAM}python"
+    process = subprocess.Popen([sys.executable, *words], preexec_fn=_told_to_stop_in_time)
+    try:
+        process.terminate()
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def _told_to_stop_in_time() -> None:
+    """A signal that comes before somebody waits for it waits itself."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 
 def test_the_site_of_the_compose_file_is_that_of_the_nginx_guide() -> None:
@@ -172,6 +195,7 @@ def played(tmp_path_factory: pytest.TempPathFactory, need: Need, postgres: Postg
             "/run/trustkit": str(folder / "run"),
             "127.0.0.1:5000": f"127.0.0.1:{images}",
             "/run/secrets": str(folder),
+            "/run/kek": str(folder),
             "postgresql:///trustkit": f"postgresql:///{name_of(database)}",
             "host=/var/run/postgresql": f"host={postgres.socket_folder}&port={postgres.port}",
             "user=trustkit": f"user={USER}",
