@@ -255,7 +255,7 @@ MANY: list[tuple[str, str]] = [
     ("empty lines", "\n" * 1_000_000),
     ("comments", "#\n" * 500_000),
     ("lines that go on", "RUN a \\\n" * 19_000),
-    ("a heredoc's lines", f"RUN <<E\n{'x' * 9}\n" + "FROM b\n" * 100_000 + "E\n"),
+    ("a heredoc's lines", f"RUN <<E\n{'x' * 9}\n" + f"FROM b{'b' * 45}\n" * 19_900 + "E\n"),
 ]
 
 
@@ -265,7 +265,12 @@ def test_many_lines_are_read_in_time(text: str) -> None:
     assert refs(reading(f"FROM a:1\n{text}", D)) == [f"{HUB}/a:1"]
 
 
-@pytest.mark.parametrize("text", ["#" * 1024 * 1024, "RUN a \\\n" * 30_000], ids=["bytes", "lines that go on"])
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "text",
+    ["#" * 1024 * 1024, "RUN a \\\n" * 30_000, "RUN <<E\n" + "a\n" * 30_000, "RUN cat <\\\n<E\n" + "a\n" * 30_000],
+    ids=["bytes", "lines that go on", "a heredoc's lines", "those of one that begins on two lines"],
+)
 def test_more_is_refused(text: str) -> None:
-    with pytest.raises(BuildFileInvalid, match=r"longer than|is past"):
+    with pytest.raises(BuildFileInvalid, match=r"longer than|is past|more than 20000 lines follow"):
         reading(f"FROM a:1\n{text}", D)

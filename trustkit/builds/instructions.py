@@ -26,7 +26,8 @@ _DIRECTIVES = frozenset({"syntax", "escape", "check"})
 _HEREDOC = re.compile(r"<<(-?)([\"']?)([A-Za-z_][A-Za-z0-9_]*)\2")
 _NEEDS_VALUE = frozenset({"--from", "--mount", "--platform"})
 MAX_GOING_ON = 20_000
-"""The parser copies what it has of an instruction with every line: 200,000 lines take it a minute."""
+"""The parser copies what it has of an instruction with every line: 200,000 lines take it a minute.  So do those of a
+here-document, which only a ``<`` can begin."""
 
 MAX_TRIED = 10_000
 """Lines that are looked through for the one that an error is about."""
@@ -80,6 +81,9 @@ class Instructions:
         ]
         if len(goes_on) > MAX_GOING_ON:
             raise self._invalid(goes_on[MAX_GOING_ON], f"is past {MAX_GOING_ON} lines that go on in the next.")
+        begins = next((number for number, line in enumerate(self._lines, 1) if "<" in line.text), len(self._lines))
+        if len(self._lines) - begins > MAX_GOING_ON:
+            raise self._invalid(begins, f"may begin a here-document, and more than {MAX_GOING_ON} lines follow it.")
         self.directives = list(self.directives_from(0))
         self.escape = next((each.value.text for each in self.directives if each.name == "escape"), "\\")
         if self.escape not in ("\\", "`"):
