@@ -41,6 +41,7 @@ PAGES = [
     "docker-registry-tokens",
     "founders",
     "hardware-keys",
+    "history",
     "keys",
     "kubernetes",
     "leave-azure-content-trust",

@@ -119,6 +119,26 @@ def reopen(path: Path, there: Database) -> None:
     data(f"{path} is open again")
 
 
+@command.command("compact")
+@_data_dir
+@database_options
+def compact(
+    data_dir: Path | None,
+    database: str | None,
+    database_password_file: Path | None,
+    *,
+    unsafe_plain_database: bool,
+) -> None:
+    """Give the room back to the disk that pruning has freed in a file of SQLite. The service has to be stopped."""
+    from trustkit.store.compact import compact as compacted
+
+    found = _database(data_dir, database, database_password_file, unsafe_plain=unsafe_plain_database)
+    if not isinstance(found.where, Path):
+        raise UsageError("PostgreSQL's autovacuum does this by itself.", hint="Nothing is to be done.")
+    before, after = compacted(found.where)
+    data(f"{found.where}: {before} -> {after} bytes")
+
+
 def _database(data_dir: Path | None, url: str | None, password_file: Path | None, *, unsafe_plain: bool) -> Database:
     source = database_source(url, password_file, unsafe_plain=unsafe_plain)
     if data_dir is None and not source.url:
