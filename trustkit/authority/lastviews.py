@@ -53,9 +53,19 @@ class LastViews:
             self.bytes -= _size(oldest)
 
 
-def digests(view: SignedView | None) -> dict[str, str]:
-    """By tag what it is signed for; nothing where there is no view."""
-    return {tag.name: str(target.digest) for tag, target in view.targets.items()} if view else {}
+def changed(before: SignedView | None, after: SignedView) -> dict[str, str | None]:
+    """The tags that are signed for another digest than before, with that; None for one that isn't signed any more.
+
+    Args:
+        before: None where nothing was signed.
+    """
+    old, new = before.targets if before else {}, after.targets
+    found: dict[str, str | None] = {}
+    for tag in {**old, **new}:
+        was, now = old.get(tag), new.get(tag)
+        if was is not now and (was is None or now is None or was.digest != now.digest):
+            found[tag.name] = str(now.digest) if now else None
+    return found
 
 
 def _size(files: Mapping[str, bytes]) -> int:

@@ -14,11 +14,12 @@ from tuf.api.metadata import Root
 from trustkit.authority import arrivals
 from trustkit.authority.former import require_unconverted
 from trustkit.authority.founders import require_founder_key
-from trustkit.authority.lastviews import LIMIT, LastViews, digests
+from trustkit.authority.lastviews import LIMIT, LastViews, changed
 from trustkit.authority.notary_resign import change_of, further, numbered, resigned, stored, with_roots
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import IN_LOOP_BYTES, Requester, rightful
 from trustkit.authority.settings import require_notary_api
+from trustkit.core.formats.docker.before import Before, CertifiedRoots
 from trustkit.core.formats.docker.conversion import check_goes_on
 from trustkit.core.formats.docker.evaluate import evaluate_but_expiry
 from trustkit.core.formats.docker.files import read
@@ -31,7 +32,7 @@ from trustkit.core.names import Gun
 from trustkit.core.ports.service import DOCKER, AuditRow, CollectionRecord, Store, StoredFile, Transaction
 from trustkit.core.readings import Reader, Readings
 from trustkit.core.roots import ONLINE
-from trustkit.core.view import SignedView
+from trustkit.core.view import SignedTarget, SignedView
 from trustkit.errors import Conflict, NotTrusted, WrongFormat
 
 
@@ -69,7 +70,7 @@ class NotaryPublishing:
         self._clock = clock
         self._changed = changed
         self._served = served
-        self._read = Readings(read, kept=LIMIT)
+        self._read, self._roots = Readings(read, kept=LIMIT), CertifiedRoots(LIMIT)
         self._views = LastViews()
 
     async def publish(self, gun: Gun, upload: Mapping[str, bytes], who: Requester) -> Mapping[str, int]:
@@ -125,8 +126,11 @@ class NotaryPublishing:
         size = sum(map(len, (*upload.values(), *brought, *state.files.values())))
         reader = Readings(self._read)
 
+        before = None if begins else self._views.find(gun, last)
+        said = {tag.name: target for tag, target in before.targets.items()} if before else {}
+
         def make() -> _Made:
-            return self._make(state, current, upload, former, (signers, waiting), now, reader)
+            return self._make(state, current, upload, former, (signers, waiting), now, reader, said)
 
         made = await asyncio.to_thread(make) if size > IN_LOOP_BYTES else make()
         accepted = made.accepted
@@ -143,7 +147,6 @@ class NotaryPublishing:
         if not accepted.ours and _named_before(state, signers[SNAPSHOT], reader):
             await self._keys.remake_docker(tx, gun, SNAPSHOT, now)
         await tx.changefeed.append(change_of(gun, made.files[-1], now))
-        before = None if begins else self._views.find(gun, last)
         if before is None:
             before = await asyncio.to_thread(_view, state, last, now, reader)
         versions = {file.role: file.version for file in made.files}
@@ -160,6 +163,7 @@ class NotaryPublishing:
         keys: tuple[Mapping[str, Signer], Mapping[str, Signer]],
         now: datetime,
         reader: Reader,
+        said: Mapping[str, SignedTarget],
     ) -> _Made:
         """Judges, signs, and then reads the new state as a client would, before any of it is stored.
 
@@ -167,6 +171,7 @@ class NotaryPublishing:
 
         Args:
             keys: those in use, and those that wait for a root to name them.
+            said: by name what tags were signed for before.
         """
         try:
             accepted = judge(state, upload, now=now, lifetimes=self._lifetimes, reader=reader, former=former)
@@ -186,9 +191,12 @@ class NotaryPublishing:
         adopted = {role: signer for role, signer in waiting.items() if _names(accepted, role, signer)}
         signers = {**signers, **adopted}
         life = self._lifetimes.default["timestamp"]
-        made = resigned(accepted.files, current, signers, snapshot=accepted.ours, now=now, life=life)
+        made = resigned(
+            accepted.files, current, signers, snapshot=accepted.ours, now=now, life=life, verified_later=True
+        )
         after = {**accepted.files, **{file.role: file.data for file in made}}
-        view = evaluate_but_expiry(after, state.gun, now, fresh={*upload, *ONLINE}, reader=reader)
+        before = Before(self._roots, accepted.verified, said)
+        view = evaluate_but_expiry(after, state.gun, now, fresh={*upload, *ONLINE}, reader=reader, before=before)
         return _Made(accepted, [*files, *made], after, view)
 
 
@@ -268,8 +276,7 @@ def _row(
     former: Sequence[int],
 ) -> AuditRow:
     accepted, view = made.accepted, made.view
-    old, new = digests(before), digests(view)
-    tags = {tag: new.get(tag) for tag in {*old, *new} if old.get(tag) != new.get(tag)}
+    tags = changed(before, view)
     detail: dict[str, object] = {"versions": dict(versions), "tags": tags, "roles": sorted(accepted.uploaded)}
     detail["format"] = DOCKER
     if "root" in accepted.uploaded:

@@ -43,6 +43,7 @@ def resigned(
     life: timedelta,
     ahead: int = 0,
     until: datetime | None = None,
+    verified_later: bool = False,
 ) -> list[StoredFile]:
     """A new timestamp, and before it a new snapshot where that is asked for.
 
@@ -52,6 +53,7 @@ def resigned(
         life: that of the timestamp.
         ahead: versions to leave out, after the database came from a backup.
         until: a moment that nothing may outlive.
+        verified_later: whoever calls evaluates the state that these make, signatures and all.
     """
     made = []
     named = files.get(SNAPSHOT, b"")
@@ -59,11 +61,11 @@ def resigned(
         meta = {meta_name(role): meta_of(data) for role, data in sorted(files.items()) if role != SNAPSHOT}
         version = _next(SNAPSHOT, current, ahead)
         expires = _ends(now + SNAPSHOT_LIFE, until)
-        made.append(_signed(SNAPSHOT, Snapshot(version, None, expires, meta), signers[SNAPSHOT]))
+        made.append(_signed(SNAPSHOT, Snapshot(version, None, expires, meta), signers[SNAPSHOT], verified_later))
         named = made[0].data
     expires = _ends(now + life, until)
     timestamp = Timestamp(_next(TIMESTAMP, current, ahead), None, expires, meta_of(named))
-    return [*made, _signed(TIMESTAMP, timestamp, signers[TIMESTAMP])]
+    return [*made, _signed(TIMESTAMP, timestamp, signers[TIMESTAMP], verified_later)]
 
 
 def _ends(expires: datetime, until: datetime | None) -> datetime:
@@ -114,8 +116,8 @@ def _next(role: str, current: Mapping[str, StoredFile], ahead: int) -> int:
     return version
 
 
-def _signed(role: str, signed: Any, signer: Signer) -> StoredFile:
-    data = sign(signed, [(signer.public_key, signer)])
+def _signed(role: str, signed: Any, signer: Signer, verified_later: bool) -> StoredFile:
+    data = sign(signed, [(signer.public_key, signer)], verified_later=verified_later)
     return StoredFile(role, signed.version, data, signed.expires)
 
 

@@ -64,6 +64,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("trustkit.cli.demo", "Play the main job through on this machine, with no network."),
 }
 
+
 class LazyGroup(click.Group):
     """A group whose commands live in modules that are imported when one is invoked."""
 

@@ -7,24 +7,25 @@ warns, leaves it out, and so falls back to what ``targets`` said before.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 
 from tuf.api.exceptions import LengthOrHashMismatchError
-from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, Targets, Timestamp
 
 from trustkit.core.evaluate import AS_NOT_TRUSTED, check_not_expired, has_expired
+from trustkit.core.formats.docker.before import Before
 from trustkit.core.formats.docker.files import meta_name, read, role_kind
+from trustkit.core.formats.docker.pulled import pulled
 from trustkit.core.formats.docker.roles import RELEASES, TARGETS, parent
-from trustkit.core.formats.docker.roots import check_root, check_root_at, check_threshold
+from trustkit.core.formats.docker.roots import check_root, check_threshold
 from trustkit.core.formats.docker.tree import Node, read_tree
-from trustkit.core.names import Digest, Gun, Tag
-from trustkit.core.ports.images import MAX_MANIFEST
+from trustkit.core.names import Gun, Tag
 from trustkit.core.readings import Reader
 from trustkit.core.records import dataclass
-from trustkit.core.targets import CUSTOM, read_target
 from trustkit.core.view import RoleState, SignedTarget, SignedView
-from trustkit.errors import BadSignature, InvalidName, Malformed
+from trustkit.errors import BadSignature, Malformed
 
 TOP = ("root", "timestamp", "snapshot", TARGETS)
 
@@ -69,20 +70,29 @@ def evaluate(
     Raises:
         Expired, SignatureInvalid, WrongCollection, Garbage: the first rule that is broken.
     """
-    return _evaluate(files, gun, now, reader, tags)
+    return _evaluate(files, gun, now, reader, tags, Before())
 
 
 def evaluate_but_expiry(
-    files: Mapping[str, bytes], gun: Gun, now: datetime, *, fresh: Collection[str], reader: Reader = read
+    files: Mapping[str, bytes],
+    gun: Gun,
+    now: datetime,
+    *,
+    fresh: Collection[str],
+    reader: Reader = read,
+    before: Before = Before(),  # noqa: B008 - frozen
 ) -> SignedView:
     """As ``evaluate``, but only the roles of ``fresh`` have to be unexpired; the rest counts as if time stood still.
 
     For who renews what has expired, and who tells of it: no tag of this view may be used as trusted.
 
+    Args:
+        before: what whoever calls has seen of these very files already.
+
     Raises:
         Expired: one of ``fresh``; and as ``evaluate``.
     """
-    view = _evaluate(files, gun, None, reader)
+    view = _evaluate(files, gun, None, reader, None, before)
     for role in view.roles:
         if role.name in fresh and role.expires is not None and role.expires <= now:
             raise has_expired(role.name, role.expires, gun)
@@ -126,24 +136,32 @@ def check_received(role: str, data: bytes, gun: Gun, reader: Reader = read) -> N
 
 
 def _evaluate(
-    files: Mapping[str, bytes], gun: Gun, now: datetime | None, reader: Reader, tags: Collection[Tag] | None = None
+    files: Mapping[str, bytes],
+    gun: Gun,
+    now: datetime | None,
+    reader: Reader,
+    tags: Collection[Tag] | None,
+    before: Before,
 ) -> SignedView:
     try:
         if lacking := set(TOP) - set(files):
             raise Malformed(f"no {', '.join(sorted(lacking))}")
         state = _read(files, reader)
-        root = state.root.signed
-        check_root(root, gun)
-        certified = check_root_at(state.root, files["root"], now)
-        check_threshold(root, "timestamp", state.timestamp, files["timestamp"])
-        check_threshold(root, "snapshot", state.snapshot, files["snapshot"])
-        for role, file in state.granting.items():
-            check_threshold(root if role == TARGETS else state.granting[TARGETS].signed, role, file, files[role])
+        root, granting = state.root.signed, state.granting
+        certified = before.root(state.root, files["root"], gun, now)
+        signed_by: dict[str, tuple[Root | Targets, Metadata[Any]]] = {
+            "timestamp": (root, state.timestamp),
+            "snapshot": (root, state.snapshot),
+            **{role: (root if role == TARGETS else granting[TARGETS].signed, granting[role]) for role in granting},
+        }
+        for role, (delegator, file) in signed_by.items():
+            if role not in before.verified:
+                check_threshold(delegator, role, file, files[role])
         _check_hashes(state, files)
         if now is not None:
             for role, signed in state.signed.items():
                 check_not_expired(signed, gun, now, role)
-        return _view(state, gun, certified, tags)
+        return _view(state, gun, certified, tags, before.said)
     except tuple(AS_NOT_TRUSTED) as error:
         raise AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
 
@@ -181,11 +199,14 @@ def _check_bytes(named: MetaFile, data: bytes, role: str) -> None:
         raise Malformed(f"{role} has not the length or hash that is signed for it") from error
 
 
-def _view(state: _State, gun: Gun, certified: datetime, tags: Collection[Tag] | None) -> SignedView:
+def _view(
+    state: _State, gun: Gun, certified: datetime, tags: Collection[Tag] | None, said: Mapping[str, SignedTarget]
+) -> SignedView:
     signed, root = state.signed, state.root.signed
+    wanted = None if tags is None else {tag.name for tag in tags}
     return SignedView(
         gun=gun,
-        targets={target.tag: target for target in _targets(state, None if tags is None else {t.name for t in tags})},
+        targets={target.tag: target for target in pulled(state.tree, wanted, said)},
         expires=min(certified, *(file.expires for file in signed.values())),
         issued=None,
         versions={role: file.version for role, file in signed.items()},
@@ -194,46 +215,6 @@ def _view(state: _State, gun: Gun, certified: datetime, tags: Collection[Tag] | 
         roles=(*_top(root, signed), *_delegated(state)),
         format="docker",
     )
-
-
-def _targets(state: _State, wanted: Collection[str] | None) -> Iterator[SignedTarget]:
-    """Every tag, or those that are wanted, with what Docker would pull for it.
-
-    What is no tag, has no sha256 or is no manifest by its length can't be pulled; it still hides what ``targets``
-    says of the same name, as it does from Docker.
-    """
-    taken = set[str]()
-    releases = state.tree.get(RELEASES)
-    if releases is not None and releases.file is not None:
-        for path, entry in releases.file.signed.targets.items():
-            if releases.allows(path):
-                taken.add(path)
-                if wanted is None or path in wanted:
-                    yield from _tag(path, entry, RELEASES)
-    taken |= _shadowed(state)
-    for path, entry in state.granting[TARGETS].signed.targets.items():
-        if path not in taken and (wanted is None or path in wanted):
-            yield from _tag(path, entry, TARGETS)
-
-
-def _shadowed(state: _State) -> set[str]:
-    """The names below ``targets/releases``: Docker finds them before those of ``targets``, and refuses them."""
-    below = (node for node in state.tree.values() if node.name.startswith(f"{RELEASES}/") and node.file)
-    return {path for node in below for path in (node.file.signed.targets if node.file else ()) if node.allows(path)}
-
-
-def _tag(path: str, entry: TargetFile, role: str) -> Iterator[SignedTarget]:
-    try:
-        tag = Tag.parse(path)
-    except InvalidName:
-        return  # a collection of Notary's holds files of any name
-    if "sha256" not in entry.hashes or not 1 <= entry.length <= MAX_MANIFEST:
-        return
-    if isinstance(custom := entry.custom, dict) and CUSTOM in custom:
-        hashes, ours = {"sha256": entry.hashes["sha256"]}, {"custom": {CUSTOM: custom[CUSTOM]}}
-        yield read_target(path, TargetFile(entry.length, hashes, path, ours), role)
-    else:
-        yield SignedTarget(tag, Digest.from_hex(entry.hashes["sha256"]), entry.length, "", role)
 
 
 def _top(root: Root, signed: Mapping[str, Signed]) -> list[RoleState]:

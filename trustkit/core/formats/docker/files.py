@@ -132,14 +132,19 @@ def payload_digest(signed: Signed) -> str:
     return hashlib.sha256(payload(signed)).hexdigest()
 
 
-def signature_by(key: Key, signer: Signer, covers: bytes) -> Signature:
+def signature_by(key: Key, signer: Signer, covers: bytes, *, verified_later: bool = False) -> Signature:
     """One signature, as Notary writes it, by a signer of securesystemslib that holds the private part of ``key``.
+
+    Args:
+        verified_later: whoever calls verifies it anyhow, before anybody else sees it.
 
     Raises:
         KeyUnsupported: what it made is no signature by this key: another key, or another scheme.
     """
     own: DockerKey = key_of(key)
     made = signatures.from_securesystemslib(own.loaded, signer.sign(covers), own.keyid, own.scheme)
+    if verified_later:
+        return made
     try:
         own.verify_signature(made, covers)
     except UnverifiedSignatureError as error:
@@ -150,19 +155,25 @@ def signature_by(key: Key, signer: Signer, covers: bytes) -> Signature:
     return made
 
 
-def sign(signed: Root | Targets | Snapshot | Timestamp, signers: Iterable[tuple[Key, Signer]]) -> bytes:
+def sign(
+    signed: Root | Targets | Snapshot | Timestamp,
+    signers: Iterable[tuple[Key, Signer]],
+    *,
+    verified_later: bool = False,
+) -> bytes:
     """The signed file.
 
     Args:
         signed: the payload.
         signers: each key as the role names it, a certificate's where it is one, with who holds its private part; one
             private key may stand there under several certificates.
+        verified_later: as ``signature_by``.
 
     Raises:
         Malformed, KeyUnsupported.
     """
     covers = payload(signed)
-    made = {key.keyid: signature_by(key, signer, covers) for key, signer in signers}
+    made = {key.keyid: signature_by(key, signer, covers, verified_later=verified_later) for key, signer in signers}
     return _file(covers, dict(sorted(made.items())))
 
 

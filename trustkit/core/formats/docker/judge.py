@@ -71,6 +71,7 @@ class Accepted:
         begins: the uploaded roles that the snapshot didn't name: their versions may begin anew.
         ours: whether the service makes the snapshot.
         founding: whether this makes the collection.
+        verified: the roles below ``root`` whose signatures were verified under the keys of the new state.
     """
 
     root: Metadata[Root]
@@ -80,6 +81,7 @@ class Accepted:
     begins: frozenset[str]
     ours: bool
     founding: bool
+    verified: frozenset[str]
 
 
 def chain(files: Mapping[str, bytes], reader: Reader = read) -> dict[str, bytes]:
@@ -152,6 +154,7 @@ class _Judging:
             begins=frozenset(upload) - set(state.files),
             ours=ours,
             founding=not state.files,
+            verified=frozenset(kept) if ours else frozenset({SNAPSHOT, *kept}),
         )
 
     def _file(self, role: str) -> Metadata[Any]:
