@@ -13,6 +13,7 @@ from securesystemslib.signer import Key
 from trustkit.client.docker_publish import Agree, DockerPublisher
 from trustkit.client.docker_signing import SNAPSHOT
 from trustkit.client.rotate import Rotated
+from trustkit.client.successors import Successors
 from trustkit.client.trust import Current
 from trustkit.core.formats.docker.draft import DockerDraft
 from trustkit.core.formats.docker.keys import DockerKey, from_tuf
@@ -44,10 +45,9 @@ class DockerRotate:
     ) -> None:
         self._publisher = publisher
         self._keys = keys
-        self._rotations = rotations
         self._clock = clock
         self._say = say
-        self._made: dict[str, KeyInfo] = {}
+        self._new = Successors(keys, rotations, say)
 
     def repository(
         self,
@@ -93,21 +93,21 @@ class DockerRotate:
         role = next((role for role in current.view.roles if role.name == role_of(name)), None)
         if role is None or not role.key_ids:
             raise NotFound(f"{gun} has no signer {name}.", hint=f"See: trustkit signer list {gun}")
-        begun = self._rotations.begun(gun, noted)
+        begun = self._new.begun(gun, noted)
         if begun and new is None and begun.new in role.key_ids:
-            self._rotations.end(gun, noted)
-            return Rotated(gun, KeyRole.SIGNER, begun.old, begun.new, self._here(begun.old), resumed=True)
+            self._new.end(gun, noted)
+            return Rotated(gun, KeyRole.SIGNER, begun.old, begun.new, self._new.here(begun.old), resumed=True)
         version = current.view.versions[TARGETS]
         left = begun if begun and begun.version == version else None
         if new is None:
             self._require(gun, TARGETS, current.view.target_keys, current)
-        comes = from_tuf(new) if new else self._new(gun, KeyRole.SIGNER, left, name)
-        self._begin(Begun(gun, noted, role.key_ids[0], comes.canonical_id, version), begun)
+        comes = from_tuf(new) if new else self._opened(self._new.new(gun, KeyRole.SIGNER, left, name))
+        self._new.begin(Begun(gun, noted, role.key_ids[0], comes.canonical_id, version), begun)
         self._publisher.change(
             gun, lambda draft: end_signer(draft, name, comes, resign=True), agree=agree, base=current
         )
-        self._rotations.end(gun, noted)
-        return Rotated(gun, KeyRole.SIGNER, role.key_ids[0], comes.canonical_id, self._here(role.key_ids[0]))
+        self._new.end(gun, noted)
+        return Rotated(gun, KeyRole.SIGNER, role.key_ids[0], comes.canonical_id, self._new.here(role.key_ids[0]))
 
     def online(self, gun: Gun, roles: Collection[str], agree: Agree) -> Mapping[str, tuple[str, str]]:
         """Has the service make new keys for these roles, and a new root name them.
@@ -146,25 +146,25 @@ class DockerRotate:
         current = self._current(gun)
         draft = self._publisher.draft(gun, current)
         there, version = draft.keys(_OF_ROOT[role]), draft.root.version
-        begun = self._rotations.begun(gun, role)
+        begun = self._new.begun(gun, role)
         if begun and given is None and begun.new in {key.canonical_id for key in there}:
-            self._rotations.end(gun, role)
-            return Rotated(gun, role, begun.old, begun.new, self._here(begun.old), resumed=True), current
+            self._new.end(gun, role)
+            return Rotated(gun, role, begun.old, begun.new, self._new.here(begun.old), resumed=True), current
         gone = _to_replace(there, wanted, gun)
         self._require(gun, "root", current.view.root_keys, current)
         left = begun if begun and begun.version == version else None
-        comes = from_tuf(given) if given else self._new(gun, role, left)
-        info = self._here(comes.canonical_id)
+        comes = from_tuf(given) if given else self._opened(self._new.new(gun, role, left))
+        info = self._new.here(comes.canonical_id)
         if info is None:
             raise KeyMissing(f"The new {role} key {comes.canonical_id[:16]} is not in {self._keys.place}.")
-        self._begin(Begun(gun, role, gone.canonical_id, comes.canonical_id, version), begun)
+        self._new.begin(Begun(gun, role, gone.canonical_id, comes.canonical_id, version), begun)
         if role is KeyRole.ROOT:
             comes = self._publisher.sign.certificate(gun, info, self._clock())
         current = self._publisher.change(
             gun, lambda draft: edit(draft, gone, comes), agree=agree, base=current
         ).current
-        self._rotations.end(gun, role)
-        return Rotated(gun, role, _shown(role, gone), _shown(role, comes), self._here(gone.canonical_id)), current
+        self._new.end(gun, role)
+        return Rotated(gun, role, _shown(role, gone), _shown(role, comes), self._new.here(gone.canonical_id)), current
 
     def _current(self, gun: Gun) -> Current:
         current = self._publisher.current(gun)
@@ -183,28 +183,9 @@ class DockerRotate:
         for info in found:
             self._keys.unlock(info)
 
-    def _new(self, gun: Gun, role: KeyRole, begun: Begun | None, name: SignerName | None = None) -> DockerKey:
-        left = self._here(begun.new) if begun else None
-        if left is not None and left.role is role:
-            self._say(f"Going on with the new {role} key {left.id[:16]}, which an interrupted run made.")
-            self._keys.unlock(left)
-            return self._publisher.sign.opened(left)
-        own = role is KeyRole.REPOSITORY
-        if own or role not in self._made:
-            self._say(f"Making the new {role} key{f' of {gun if own else name}' if own or name else ''}.")
-            self._made[role] = self._keys.generate(role, gun=gun if own else None, name=name)
-        return self._publisher.sign.opened(self._made[role])
-
-    def _begin(self, rotation: Begun, seen: Begun | None) -> None:
-        there = self._rotations.begin(rotation, seen=seen)
-        if there.new != rotation.new:
-            raise Conflict(
-                f"Another trustkit of this home is rotating the {rotation.role} key of {rotation.gun}.",
-                hint="Run the command again once it has ended.",
-            )
-
-    def _here(self, key_id: str) -> KeyInfo | None:
-        return next(iter(self._keys.find(frozenset({key_id}))), None)
+    def _opened(self, info: KeyInfo) -> DockerKey:
+        self._keys.unlock(info)
+        return self._publisher.sign.opened(info)
 
 
 def _instead(keys: Collection[DockerKey], gone: DockerKey, comes: DockerKey) -> list[DockerKey]:

@@ -15,6 +15,7 @@ from tuf.api.metadata import Root
 
 from trustkit.client.holding import lacking, usable
 from trustkit.client.publish import Publisher
+from trustkit.client.successors import Successors
 from trustkit.client.trust import Current
 from trustkit.core.delegations import TARGETS
 from trustkit.core.difference import Difference
@@ -65,9 +66,8 @@ class Rotate:
     ) -> None:
         self._publisher = publisher
         self._keys = keys
-        self._rotations = rotations
         self._say = say
-        self._made: KeyInfo | None = None
+        self._new = Successors(keys, rotations, say)
 
     def repository(
         self,
@@ -129,24 +129,24 @@ class Rotate:
         if role is None or not own:
             raise NotFound(f"{gun} has no signer {name}.", hint=f"See: trustkit signer list {gun}")
         noted, version = f"signer/{name}", current.view.versions[TARGETS]
-        begun = self._rotations.begun(gun, noted)
+        begun = self._new.begun(gun, noted)
         if begun and new is None and begun.new in own:
-            self._rotations.end(gun, noted)
-            return Rotated(gun, KeyRole.SIGNER, begun.old, begun.new, self._here(begun.old), resumed=True)
+            self._new.end(gun, noted)
+            return Rotated(gun, KeyRole.SIGNER, begun.old, begun.new, self._new.here(begun.old), resumed=True)
         self._require_repository_keys(gun, name, current.view)
         left = begun if begun and begun.version == version else None
         if new is None:
             self._open(usable(self._keys, TARGETS, current.view.target_keys)[:1])
-        comes = new or self._new_key(gun, KeyRole.SIGNER, left, name)
-        self._begin(Begun(gun, noted, own[0], comes.keyid, version), begun)
-        signs_here = self._here(comes.keyid) is not None
+        comes = new or self._new.new(gun, KeyRole.SIGNER, left, name).public
+        self._new.begin(Begun(gun, noted, own[0], comes.keyid, version), begun)
+        signs_here = self._new.here(comes.keyid) is not None
 
         def edit(draft: Draft) -> None:
             rotate_signer(draft, name, own[0], comes, signs_here=signs_here)
 
         self._publisher.apply(gun, edit, agree=agree, base=current)
-        self._rotations.end(gun, noted)
-        return Rotated(gun, KeyRole.SIGNER, own[0], comes.keyid, self._here(own[0]))
+        self._new.end(gun, noted)
+        return Rotated(gun, KeyRole.SIGNER, own[0], comes.keyid, self._new.here(own[0]))
 
     def _require_repository_keys(self, gun: Gun, name: SignerName, view: SignedView) -> None:
         if not usable(self._keys, TARGETS, view.target_keys):
@@ -171,16 +171,17 @@ class Rotate:
         self._publisher.require(gun)
         current = self._current(gun)
         root = read(current.files["root"], Root).signed
-        begun = self._rotations.begun(gun, role)
+        begun = self._new.begun(gun, role)
         if begun and given is None and _got_through(root, role, begun):
-            self._rotations.end(gun, role)
-            return Rotated(gun, role, begun.old, begun.new, self._here(begun.old), resumed=True), current
+            self._new.end(gun, role)
+            return Rotated(gun, role, begun.old, begun.new, self._new.here(begun.old), resumed=True), current
         old = key_to_replace(root, _OF_ROOT[role], wanted, gun)
         self._require_root_keys(gun, root)
         if given is None:
             self._open(usable(self._keys, "root", root.roles["root"].keyids))
-        new = given or self._new_key(gun, role, begun if begun and begun.version == root.version else None)
-        self._begin(Begun(gun, role, old, new.keyid, root.version), begun)
+        left = begun if begun and begun.version == root.version else None
+        new = given or self._new.new(gun, role, left).public
+        self._new.begin(Begun(gun, role, old, new.keyid, root.version), begun)
         current = self._publisher.apply(
             gun,
             lambda draft: edit(draft, old, new),
@@ -188,8 +189,8 @@ class Rotate:
             agree=agree,
             base=current,
         )
-        self._rotations.end(gun, role)
-        return Rotated(gun, role, old, new.keyid, self._here(old)), current
+        self._new.end(gun, role)
+        return Rotated(gun, role, old, new.keyid, self._new.here(old)), current
 
     def _current(self, gun: Gun) -> Current:
         current = self._publisher.current(gun)
@@ -213,33 +214,6 @@ class Rotate:
         """Before a key is made: where the passphrase is wrong, the new one would be kept under the same wrong one."""
         for info in infos:
             self._keys.unlock(info)
-
-    def _new_key(self, gun: Gun, role: KeyRole, begun: Begun | None, name: SignerName | None = None) -> Key:
-        left = self._here(begun.new) if begun else None
-        if left is not None and left.role is role:
-            self._say(f"Going on with the new {role} key {left.id[:16]}, which an interrupted run made.")
-            return left.public
-        if role is KeyRole.REPOSITORY:
-            return self._make(role, gun, None).public
-        self._made = self._made or self._make(role, None, name)
-        return self._made.public
-
-    def _make(self, role: KeyRole, gun: Gun | None, name: SignerName | None) -> KeyInfo:
-        self._say(f"Making the new {role} key{f' of {gun or name}' if gun or name else ''}.")
-        return self._keys.generate(role, gun=gun, name=name)
-
-    def _begin(self, rotation: Begun, seen: Begun | None) -> None:
-        """Notes the rotation; another process of this home that noted one meanwhile has the right."""
-        there = self._rotations.begin(rotation, seen=seen)
-        if there.new != rotation.new:
-            raise Conflict(
-                f"Another trustkit of this home is rotating the {rotation.role} key of {rotation.gun}, to "
-                f"{there.new[:16]}.",
-                hint="Run the command again once it has ended.",
-            )
-
-    def _here(self, key_id: str) -> KeyInfo | None:
-        return next(iter(self._keys.find(frozenset({key_id}))), None)
 
 
 def _got_through(root: Root, role: KeyRole, begun: Begun) -> bool:
