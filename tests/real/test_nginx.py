@@ -25,6 +25,8 @@ from tests.real.nginx import running_nginx
 from tests.real.parts import Docker, Skopeo, Stand, within
 from tests.real.test_direct_registry import token_auth
 from tests.real.test_tls import Authority
+from tests.server.scrape import Scrape, parsed
+from tests.server.scrape import ask as scraped
 from tests.service import PASSWORD, Person, RunningService
 from trustkit.core.manifests import DOCKER_MANIFEST, OCI_MANIFEST
 
@@ -88,6 +90,13 @@ class Site:
             answer = connection.getresponse()
             return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
 
+    def scrape(self) -> Scrape:
+        """What the service says of itself, at the place that its newest start told."""
+        at = self.log.read_text().rpartition("metrics at http://")[2].partition("/")[0]
+        status, body = scraped(at, "/metrics")
+        assert status == 200, body
+        return parsed(body.decode())
+
     def connection(self) -> http.client.HTTPSConnection:
         """A connection to nginx on which any target can be sent."""
         context = ssl.create_default_context(cafile=str(self.ca))
@@ -149,6 +158,7 @@ def site(
         service.stop()
         service.arguments += ("--upstream", f"http://{behind}", "--upstream-service", "behind.test")
         service.arguments += ("--blob-socket", str(blobs), "--trusted-proxy", "127.0.0.1")
+        service.arguments += ("--metrics", "127.0.0.1:0")
         service.start()
         places = {
             "listen 443 ssl": f"listen 127.0.0.1:{service.front} ssl",
@@ -240,6 +250,30 @@ def test_blobs_pass_the_service_by_both_ways_and_nothing_else_does(site: Site) -
     assert " PATCH /v2/plain/passing" not in lines
     assert " PUT /v2/plain/passing/blobs" not in lines
     assert " GET /v2/plain/passing/blobs" not in lines
+
+
+def test_blobs_that_pass_by_are_counted_and_what_the_gate_said_of_them(site: Site, pushed: Pushed) -> None:
+    """Each once: what may not pass is asked of the service next, and counted as any request is."""
+    token, before = puller(site), site.scrape()
+    assert site.ask("GET", f"/v2/strict/app/blobs/{pushed.layer}", token).status == 200
+    assert site.ask("HEAD", f"/v2/strict/app/blobs/{pushed.layer}", token).status == 200
+    assert site.ask("GET", f"/v2/strict/app/blobs/{pushed.unsigned}", token).status >= 400
+    site.upload("plain/counted", b"a layer", site.token("bob", "repository:plain/counted:pull,push"))
+    after = site.scrape()
+
+    def more(name: str, **labels: str) -> float:
+        return (after(name, **labels) or 0) - (before(name, **labels) or 0)
+
+    name = "trustkit_blob_questions_total"
+    passed = {method: more(name, method=method, outcome="passed") for method in ("GET", "HEAD", "PATCH", "PUT")}
+    assert passed == {"GET": 1, "HEAD": 1, "PATCH": 1, "PUT": 1}
+    assert more(name, method="GET", outcome="answered") == 1
+    counted = ("trustkit_requests_total", {"route": "blob", "method": "GET"})
+    answers = {status: more(counted[0], **counted[1], status=status) for status in ("200", "403", "404")}
+    assert sum(answers.values()) == 1, "the one that didn't pass"
+    assert answers["200"] == 0
+    labels = {"repository": "strict/app", "outcome": "allowed"}
+    assert more("trustkit_gate_requests_total", **labels) == 2
 
 
 def test_a_large_layer_streams_both_ways_and_touches_no_disk_of_nginxs(site: Site) -> None:

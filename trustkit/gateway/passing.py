@@ -42,7 +42,11 @@ class Passages(Protocol):
 
 
 class BlobPasses:
-    """An ASGI application that answers a proxy's question with 204, or 403 for: ask the service itself."""
+    """An ASGI application that answers a proxy's question with 204, or 403 for: ask the service itself.
+
+    Args:
+        told: is told of each question, with the request that was asked about and whether it may pass.
+    """
 
     def __init__(
         self,
@@ -50,29 +54,38 @@ class BlobPasses:
         upstream: Passages,
         *,
         authenticate: Callable[[str], Awaitable[Caller]],
+        told: Callable[[Exchange, bool], None] | None = None,
     ) -> None:
         self._gateway, self._upstream, self._authenticate = gateway, upstream, authenticate
+        self._told = told or _nobody
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI 3.0."""
         if scope["type"] != "http":
             return
         question = Exchange(scope, receive, send)
+        asked = _asked(question, scope, receive, send)
         try:
-            target, authorization = await self._passed(_asked(question, scope, receive, send))
+            target, authorization = await self._passed(asked)
         except ClientGone:
             return
         except TrustkitError:
-            await question.reply(403)
+            await self._back(question, asked)
             return
         except Exception:
             log.exception("internal error in a proxy's question")
-            await question.reply(403)
+            await self._back(question, asked)
             return
+        self._told(asked, True)
         headers = [(UPSTREAM_TARGET, target)]
         if authorization is not None:
             headers.append((UPSTREAM_AUTHORIZATION, authorization))
         await question.reply(204, headers)
+
+    async def _back(self, question: Exchange, asked: Exchange) -> None:
+        """The proxy asks the service itself, which says why not, and is counted there."""
+        self._told(asked, False)
+        await question.reply(403)
 
     async def _passed(self, asked: Exchange) -> tuple[str, str | None]:
         route = parse_v2(asked.path)
@@ -82,6 +95,10 @@ class BlobPasses:
         caller = await self._authenticate(authorization) if authorization else ANONYMOUS
         await self._gateway.admit(asked, route, caller)
         return await self._upstream.passage(asked, route)
+
+
+def _nobody(asked: Exchange, passes: bool) -> None:
+    """Counts nothing."""
 
 
 def _asked(question: Exchange, scope: Scope, receive: Receive, send: Send) -> Exchange:

@@ -39,6 +39,7 @@ NO_COLLECTION = "_other"
 MAX_REPOSITORIES = 1_000
 PUBLISHES = ("accepted", "refused", "conflict", "failed")
 VERDICTS = ALLOWED, REFUSED = "allowed", "refused"
+PASSES = ("passed", "answered")
 RENEWALS = ("renewed", "failed")
 Values = Iterable[tuple[Sequence[str], float]]
 """Values with the texts of their labels."""
@@ -70,6 +71,7 @@ class Metrics(Collector):
         self._publishes = Counter(dict.fromkeys(PUBLISHES, 0))
         self._refusals: Counter[str] = Counter()
         self._gated: Counter[tuple[str, str]] = Counter()
+        self._passes: Counter[tuple[str, str]] = Counter()
         self._renewals = Counter(dict.fromkeys(RENEWALS, 0))
         self._slugs = frozenset(_slugs(TrustkitError))
         self._expires: Expiry | None = None
@@ -96,6 +98,13 @@ class Metrics(Collector):
         """Counts one GET that was answered from memory before anybody was asked."""
         self._requests[kind, "GET", "200"] += 1
         self._seconds.setdefault(kind, _Histogram()).add(seconds)
+
+    def passed(self, asked: Exchange, passes: bool) -> None:
+        """Counts what a proxy asked of a blob; what may not pass is asked of the service next, and judged there."""
+        method = asked.method if asked.method in METHODS else OTHER
+        self._passes[method, PASSES[0] if passes else PASSES[1]] += 1
+        if passes and asked.gated is not None:
+            self._judged(asked.gated, HTTPStatus.OK)
 
     def _judged(self, repository: str, status: int | None) -> None:
         outcome = _verdict(status)
@@ -136,6 +145,8 @@ class Metrics(Collector):
             "repository",
             "outcome",
         )
+        about = "Blobs that a proxy asked about: that passed by, and that this service was to answer itself."
+        yield _counter("trustkit_blob_questions", about, self._passes.items(), "method", "outcome")
         for name, about, counts, label in (
             ("trustkit_publishes", "Uploads of metadata by somebody who is logged in.", self._publishes, "outcome"),
             ("trustkit_refusals", "Refused requests, by the error's slug.", self._refusals, "slug"),

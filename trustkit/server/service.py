@@ -156,7 +156,7 @@ class Service:
         uploads = Uploads()
         gateway = RegistryGateway(backend, trust=trust, challenge=challenges)
         authenticate = Callers(kept.store, verifier, hosts=hosts, clock=clock, fresh=fresh).authenticate
-        await open_blob_socket(stack, settings, gateway, authenticate=authenticate)
+        await open_blob_socket(stack, settings, gateway, authenticate=authenticate, metrics=metrics)
         parts = Parts(
             gateway=gateway,
             trust=self._trust_routes(kept, online, rotation, backend, hosts, uploads),

@@ -48,6 +48,7 @@ async def open_blob_socket(
     gateway: RegistryGateway,
     *,
     authenticate: Callable[[str], Awaitable[Caller]],
+    metrics: Metrics | None,
 ) -> None:
     """Answers a proxy's questions until the stack is closed; nothing where no such socket was asked for.
 
@@ -58,7 +59,8 @@ async def open_blob_socket(
     if sock is None:
         return
     assert isinstance(gateway.backend, UpstreamRegistry)  # noqa: S101 - the settings were checked
-    passes = BlobPasses(gateway, gateway.backend, authenticate=authenticate)
+    told = metrics.passed if metrics else None
+    passes = BlobPasses(gateway, gateway.backend, authenticate=authenticate, told=told)
     await stack.enter_async_context(beside(passes, sock))
 
 
