@@ -178,9 +178,15 @@ async def _due(there: Made, url: str | None) -> int:
 
 
 def _copied(data: Path, url: str) -> None:
-    """Has PostgreSQL hold what the file held, by the command for it."""
-    command = [sys.executable, "-m", "trustkit", "db", "copy", "--from", f"sqlite:///{data / 'trustkit.db'}"]
-    subprocess.run([*command, "--to", url], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    """Has PostgreSQL hold what the file held, by the commands for it; what was kept may be of an older version."""
+    for verb, *flags in (
+        ("upgrade", "--data-dir", str(data)),
+        ("copy", "--from", f"sqlite:///{data / 'trustkit.db'}", "--to", url),
+    ):
+        command = [sys.executable, "-m", "trustkit", "db", verb, *flags]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(done.stderr)
 
 
 def _postgresql(stack: ExitStack) -> list[str]:
