@@ -154,6 +154,56 @@ def test_signers_rotations_and_thresholds_go_on_over_bins(
     assert carol("verify", f"{gun}@{digests['v6']}").out.strip() == f"{gun}:v6@{digests['v6']}"
 
 
+def test_what_a_signer_says_lies_in_bins_and_is_put_back_after_a_restore(tmp_path: Path) -> None:
+    """Some of them were made after the backup: the service has never heard of those."""
+    signer = {"TRUSTKIT_SIGNER_PASSPHRASE": PASSPHRASE, **EARLY}
+    service = RunningService(tmp_path).start()
+    try:
+        alice, carol = service.principal("alice", "AcrPush", "AcrImageSigner"), service.principal("carol", "AcrPull")
+        dora = service.principal("dora", "AcrPush", "AcrImageSigner")
+        own = Own(service, alice, "bins/said")
+        alice.push(f"{own.gun}:base")
+        digests, gun = own.images("base", 10), own.gun
+        assert alice("sign", *(f"{gun}:v{n}" for n in range(4)), environ=EARLY).status == 0
+        for person in (dora, carol):
+            assert person("pin", "add", gun, "--root-key", alice.root_key()).status == 0
+        public = tmp_path / "dora.pub"
+        key = dora("key", "generate", "--name", "dora", environ=signer).out.strip()
+        public.write_text(json.loads(dora("key", "show", key).out)["public"])
+        added = alice("signer", "add", "dora", gun, "--key", str(public), "--yes")
+        assert added.status == 0, added.err
+        done = dora("sign", *(f"{gun}:v{n}" for n in range(4, 8)), environ=signer)
+        assert done.status == 0, done.err
+        policy = tmp_path / "policy.toml"
+        rule = f'pattern = "{gun}"\nroot_keys = ["{alice.root_key()}"]\nsigners = ["dora"]'
+        policy.write_text(f"version = 1\n[[rule]]\n{rule}\n")
+        demanded = ("--policy", str(policy))
+        assert carol("verify", f"{gun}:v4", f"{gun}:v7", *demanded).status == 0
+        assert carol("verify", f"{gun}:v1", *demanded).slug == "signers-missing"
+        service.stop()
+        shutil.copytree(service.data, tmp_path / "backup")
+        service.start()
+        done = dora("sign", f"{gun}:v8", f"{gun}:v9", environ=signer)
+        assert done.status == 0, done.err
+        assert carol("verify", f"{gun}:v8", *demanded).status == 0
+        assert len(list((carol.home / "trustkit").rglob("bins-2-*.json"))) > 4
+        service.stop()
+        shutil.rmtree(service.data)
+        shutil.copytree(tmp_path / "backup", service.data)
+        assert service.admin("recover").status == 0
+        service.start()
+        assert carol("verify", f"{gun}:v8", *demanded).slug == "rolled-back"
+        done = dora("recover", gun, "--yes", environ=signer)
+        assert done.status == 0, done.err
+        assert alice("recover", gun, "--yes").status == 0
+        verified = carol("verify", *(f"{gun}:v{n}" for n in range(4, 10)), *demanded)
+        assert verified.out.splitlines() == [f"{gun}:v{n}@{digests[f'v{n}']}" for n in range(4, 10)], verified.err
+        stock = Stock(carol, gun, tmp_path / "stock")
+        assert {f"v{n}": stock.digest(f"v{n}") for n in range(10)} == {f"v{n}": digests[f"v{n}"] for n in range(10)}
+    finally:
+        service.stop()
+
+
 def _approve(person: Person, gun: str, environ: dict[str, str]) -> None:
     (waiting,) = json.loads(person("proposal", "list", gun, "--format", "json").out)
     approved = person("approve", gun, waiting["id"], "--yes", environ=environ)
