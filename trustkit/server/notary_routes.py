@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import assert_never
 
-from trustkit.authority.access import require
 from trustkit.authority.former import require_unconverted
 from trustkit.authority.notary import Notary
 from trustkit.authority.notary_publish import NotaryPublishing
@@ -24,10 +23,11 @@ from trustkit.errors import InvalidName, LoginRequired, Malformed, NotFound, Rol
 from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange
 from trustkit.gateway.problems import API_VERSION
+from trustkit.server.admitting import InsufficientScope, admit, requester
 from trustkit.server.multipart import MAX_PARTS, NOTARY_PART
 from trustkit.server.notary_problems import JSON, MALFORMED_UPLOAD, refuse
 from trustkit.server.quickreads import QuickReads
-from trustkit.server.trust_routes import IMMUTABLE, InsufficientScope, requester
+from trustkit.server.trust_routes import IMMUTABLE
 from trustkit.server.uploads import Uploads
 
 NO_CACHE = ("cache-control", "no-cache")
@@ -165,20 +165,8 @@ class NotaryRoutes:
         await exchange.reply(200, [JSON, NO_CACHE], _changes_body(changes))
 
     async def _admit(self, caller: Caller, gun: Gun, operation: Operation) -> None:
-        """As in the other API, where a token that names the whole GUN for pushing is for signing, too.
-
-        Raises:
-            LoginRequired: nobody is logged in.
-            RoleMissing: the roles fall short, too; every one that lacks is listed.
-            InsufficientScope: another token would do.
-        """
-        if caller.principal is None:
-            raise InsufficientScope(gun, operation)
-        if operation.actions <= caller.trusted(gun):
-            return
-        async with self._store.read() as tx:
-            await require(tx, caller.principal, gun.repository, operation)
-        raise InsufficientScope(gun, operation)
+        """As in the other API, where a token that names the whole GUN for pushing is for signing, too."""
+        await admit(self._store, caller, gun, operation, caller.trusted(gun))
 
 
 def _number(parameters: Mapping[str, str], name: str) -> int | None:

@@ -6,11 +6,10 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import assert_never
 
-from trustkit.authority.access import require
-from trustkit.authority.publish import Publishing, Requester, closed
+from trustkit.authority.publish import Publishing, closed
 from trustkit.authority.reads import Reads
 from trustkit.authority.settings import require_content_trust
-from trustkit.core.access import Action, Operation
+from trustkit.core.access import Operation
 from trustkit.core.names import Gun, Host, Repository
 from trustkit.core.paths import (
     Convert,
@@ -26,9 +25,10 @@ from trustkit.core.paths import (
 from trustkit.core.ports.images import Images
 from trustkit.core.ports.service import Store
 from trustkit.core.view import SignedView
-from trustkit.errors import LoginRequired, NoCollection, NotFound, UsageError
+from trustkit.errors import NoCollection, NotFound, UsageError
 from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange
+from trustkit.server.admitting import admit, requester
 from trustkit.server.convert_routes import MAX_FILES, PART, ConvertRoutes
 from trustkit.server.packed import PACKED, VARIES, packable, packed, takes_packed
 from trustkit.server.proposal_routes import ProposalRoutes
@@ -47,14 +47,6 @@ _METHODS: dict[type, frozenset[str]] = {
     OneProposal: frozenset({"GET", "POST", "DELETE"}),
     Publish: frozenset({"POST"}),
 }
-
-
-class InsufficientScope(LoginRequired):
-    """The token doesn't reach this far, though its owner's roles do: ask for another one."""
-
-    def __init__(self, gun: Gun, operation: Operation) -> None:
-        super().__init__(f"The token is not for {operation.words} on {gun.repository}.", hint="Log in again.")
-        self.actions = operation.actions | {Action.PULL}
 
 
 class TrustRoutes:
@@ -193,24 +185,4 @@ class TrustRoutes:
             await routes.list(exchange, gun, who)
 
     async def _admit(self, caller: Caller, gun: Gun, operation: Operation) -> None:
-        """A token is an upper bound; where it falls short, the roles say what to ask for (TRUST 8.1).
-
-        Raises:
-            LoginRequired: nobody is logged in.
-            RoleMissing: the roles fall short, too; every one that lacks is listed.
-            InsufficientScope: another token would do.
-        """
-        if caller.principal is None:
-            raise InsufficientScope(gun, operation)
-        if operation.actions <= caller.actions(gun.repository):
-            return
-        async with self._store.read() as tx:
-            await require(tx, caller.principal, gun.repository, operation)
-        raise InsufficientScope(gun, operation)
-
-
-def requester(exchange: Exchange, caller: Caller) -> Requester:
-    """Who asks; raises LoginRequired for nobody."""
-    if caller.principal is None:
-        raise LoginRequired("Nobody is logged in.")
-    return Requester(caller.principal, exchange.peer)
+        await admit(self._store, caller, gun, operation, caller.actions(gun.repository))

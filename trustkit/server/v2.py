@@ -18,9 +18,10 @@ from trustkit.gateway.app import RegistryGateway
 from trustkit.gateway.caller import ANONYMOUS, Caller
 from trustkit.gateway.exchange import ClientGone, Exchange, Receive, Scope, Send
 from trustkit.gateway.problems import API_VERSION
+from trustkit.server.admitting import InsufficientScope
 from trustkit.server.notary_routes import NotaryRoutes
 from trustkit.server.problems import refuse
-from trustkit.server.trust_routes import InsufficientScope, TrustRoutes
+from trustkit.server.trust_routes import TrustRoutes
 
 log = logging.getLogger("trustkit.service")
 
