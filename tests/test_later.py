@@ -132,3 +132,18 @@ def test_an_error_that_nobody_catches_is_told_in_full():
         timeout=60,
     )
     assert "seen\nTraceback (most recent call last):" in done.stderr
+
+
+def test_threads_that_use_it_first_at_once_all_have_it():
+    code = (
+        "import inspect, threading\n"
+        "early, together, found = inspect, threading.Barrier(8), []\n"
+        "def use():\n"
+        "    together.wait()\n"
+        "    found.append(early.signature(use))\n"
+        "threads = [threading.Thread(target=use) for _ in range(8)]\n"
+        "for each in threads: each.start()\n"
+        "for each in threads: each.join()\n"
+        "print(len(found), set(map(str, found)), early.Parameter is sys.modules['inspect'].Parameter)"
+    )
+    assert _does(code) == "8 {'()'} True\n"

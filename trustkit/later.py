@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from _thread import allocate_lock
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -61,9 +62,10 @@ class _Waiting(ModuleType):
             vars(self).update(system=lambda: os.uname().sysname)  # what it says itself, but on Windows
 
     def __getattr__(self, name: str) -> Any:
-        if name in _ASKED_OF_ALL:
+        real = vars(self).get(_REAL)
+        if real is None and name in _ASKED_OF_ALL:
             raise AttributeError(name)
-        return getattr(_loaded(self), name)
+        return getattr(real or _loaded(self), name)
 
     def __setattr__(self, name: str, value: object) -> None:
         setattr(_loaded(self), name, value)
@@ -76,13 +78,20 @@ _ASKED_OF_ALL = frozenset({"__path__", "__file__", "__wrapped__"})
 """What is asked of any module, by who means none."""
 
 
+_REAL = "_trustkit_real"
+_REPLACING = allocate_lock()
+
+
 def _loaded(waiting: ModuleType) -> ModuleType:
-    """The real module, which stands in its place from now on."""
-    if sys.modules.get(waiting.__name__) is waiting:
-        del sys.modules[waiting.__name__]
-    for name in [name for name in vars(waiting) if not name.startswith("__")]:
-        del vars(waiting)[name]
-    return import_module(waiting.__name__)
+    """The real module, which stands in its place from now on.  Several threads may ask at once."""
+    with _REPLACING:  # and not while it is imported: whoever imports holds locks of its own
+        if sys.modules.get(waiting.__name__) is waiting:
+            del sys.modules[waiting.__name__]
+    real = import_module(waiting.__name__)
+    for name in [name for name in list(vars(waiting)) if not name.startswith("__")]:
+        vars(waiting).pop(name, None)
+    vars(waiting)[_REAL] = real
+    return real
 
 
 def _calling(waiting: ModuleType, name: str) -> Any:
