@@ -47,18 +47,12 @@ def _does(code: str) -> str:
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
-def test_whoever_uses_it_has_the_real_one(name: str):
-    before = f"assert sys.modules[{name!r}].__spec__ is None"
-    assert _does(f"{before}\n{USES[name]}\nassert sys.modules[{name!r}].__spec__.name == {name!r}\nprint('done')")
-
-
-@pytest.mark.parametrize("name", sorted(MODULES))
-def test_whoever_took_it_before_it_was_loaded_has_the_same(name: str):
-    took = f"import {name}; early = sys.modules[{name!r}]"
-    assert _does(f"{took}\n{USES[name]}\nreal = sys.modules[{name!r}]; assert early is not real\nprint('done')")
+def test_whoever_uses_it_has_the_real_one_and_whoever_took_it_before_has_the_same(name: str):
+    took = f"import {name}; early = sys.modules[{name!r}]\nassert early.__spec__ is None"
+    used = f"real = sys.modules[{name!r}]\nassert real is not early and real.__spec__.name == {name!r}"
     public = "[name for name in vars(real) if name[0] != '_']"
     same = f"assert all(getattr(early, name) is getattr(real, name) for name in {public})"
-    assert _does(f"{took}\n{USES[name]}\nreal = sys.modules[{name!r}]\n{same}\nprint('done')")
+    assert _does(f"{took}\n{USES[name]}\n{used}\n{same}\nprint('done')") == "done\n"
 
 
 def test_what_is_set_in_it_is_set_in_the_real_one():
