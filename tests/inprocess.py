@@ -18,6 +18,7 @@ from typing import TypeVar
 from securesystemslib.signer import CryptoSigner, Key
 
 from tests.simulator import GUN, LIFE, NOW
+from trustkit.authority.means import Means
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.proposals import Proposing
 from trustkit.authority.publish import Publishing, Requester
@@ -58,7 +59,7 @@ class LocalService:
         self.store = self.run(SqlStore.open(database))
         keys = OnlineKeys(Sealer(b"k" * 32))
         self.moments = count()
-        self.publishing = Publishing(self.store, keys, lifetimes=LIFE, clock=lambda: NOW)
+        self.publishing = Publishing(Means(self.store, keys, LIFE, lambda: NOW))
         self.proposing = Proposing(self.store, keys, self.publishing, lifetimes=LIFE, clock=lambda: NOW)
         self.files: dict[str, bytes] = {}
         self.history: dict[tuple[str, int], bytes] = {}

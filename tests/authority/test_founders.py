@@ -14,6 +14,7 @@ from tuf.api.metadata import Metadata, Root
 from tests.authority.conftest import NOW, Play, Scene
 from tests.simulator import DAY, Publisher, make_signer, manifest
 from trustkit.authority.founders import MAX_KEYS, Change, add_founders, founders_of, remove_founders
+from trustkit.authority.means import Means
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import Publishing, Requester
 from trustkit.authority.sealing import Sealer
@@ -56,7 +57,7 @@ class Desk:
     def __init__(self, it: Scene) -> None:
         self.it = it
         keys = OnlineKeys(Sealer(b"k" * 32))
-        self.publishing = Publishing(it.store, keys, lifetimes=Lifetimes(), clock=it.clock)
+        self.publishing = Publishing(Means(it.store, keys, Lifetimes(), it.clock))
 
     @classmethod
     async def at(cls, it: Scene) -> Desk:

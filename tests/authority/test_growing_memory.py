@@ -17,6 +17,7 @@ from tests.authority.conftest import NOW, Play, Scene
 from tests.simulator import OCI, Publisher
 from trustkit.authority.freshness import MOST_MOVES, Freshness
 from trustkit.authority.login import TokenRequest, TokenService
+from trustkit.authority.means import Means
 from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import Publishing, Requester
 from trustkit.authority.sealing import Sealer
@@ -167,7 +168,7 @@ def test_collections_with_as_many_tags_as_one_likes_and_names_without_any(play: 
         await it.person("alice", Role.ACR_PUSH, Role.ACR_IMAGE_SIGNER)
         keys = OnlineKeys(Sealer(b"k" * 32))
         views = Views(it.store, clock=it.clock, limit=limit)
-        publishing = Publishing(it.store, keys, lifetimes=Lifetimes(), clock=it.clock)
+        publishing = Publishing(Means(it.store, keys, Lifetimes(), it.clock))
         for number in range(limit // (tags + OF_A_VIEW) + 3):
             gun = Gun.parse(f"{HOME}/team/app{number}")
             publisher = Publisher(gun)

@@ -64,15 +64,13 @@ class Office:
     """The use cases of both formats on a scene's store, and one publisher."""
 
     def __init__(self, it: Scene, keys: OnlineKeys | None = None) -> None:
-        self.it, life = it, Lifetimes()
+        self.it = it
         it.now = datetime.now(UTC).replace(microsecond=0)
         self.keys = keys or OnlineKeys(Sealer(b"k" * 32))
         self.views = Views(it.store, clock=it.clock)
         self.expiries = Expiries(it.store, clock=it.clock)
-        parts = {"clock": it.clock, "changed": self.views.forget}
-        self.publishing = NotaryPublishing(it.store, self.keys, lifetimes=life, **parts)
-        self.tuf = Publishing(it.store, self.keys, lifetimes=life, **parts)
-        self.means = Means(it.store, self.keys, life, it.clock, self.views.forget)
+        self.means = Means(it.store, self.keys, Lifetimes(), it.clock, self.views.forget)
+        self.publishing, self.tuf = NotaryPublishing(self.means), Publishing(self.means)
         self.renewal = Renewal(self.means)
         self.notary = Notary(it.store, self.keys, Resetting(self.means), clock=it.clock)
         self.forge = Forge(GUN)

@@ -48,10 +48,8 @@ class World:
         self.now = NOW
         self.keys = OnlineKeys(Sealer(kek))
         self.views = Views(store, clock=lambda: self.now)
-        self.publishing = Publishing(
-            store, self.keys, lifetimes=LIFE, clock=lambda: self.now, changed=self.views.forget
-        )
         self.means = Means(store, self.keys, LIFE, lambda: self.now, self.views.forget)
+        self.publishing = Publishing(self.means)
         self.renewal = Renewal(self.means)
 
     async def people(self) -> None:

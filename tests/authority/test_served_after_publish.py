@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.authority.conftest import Play, Scene
 from tests.authority.test_notary_publishing import ALICE, GUN, Office
 from tests.formats_docker.forge import ecdsa, role_of, tags
 from trustkit.authority.freshness import Freshness
+from trustkit.authority.means import Means
 from trustkit.authority.notary import Notary
 from trustkit.authority.notary_publish import NotaryPublishing
 from trustkit.authority.reads import Reads
@@ -28,9 +30,7 @@ async def remembering(it: Scene) -> tuple[Office, Freshness, Reads, Notary]:
     fresh.told = it.store.tell_own(fresh.forget_these)
     reads = Reads(it.store, fresh, clock=it.clock)
     notary = Notary(it.store, office.keys, Resetting(office.means), clock=it.clock, reads=reads)
-    office.publishing = NotaryPublishing(
-        it.store, office.keys, lifetimes=Lifetimes(), clock=it.clock, served=notary.served
-    )
+    office.publishing = NotaryPublishing(replace(office.means, changed=lambda _: None), served=notary.served)
     return office, fresh, reads, notary
 
 
@@ -66,7 +66,7 @@ def test_what_another_process_commits_next_is_not_hidden_by_it(play: Play) -> No
         mark = (await it.store.changed_since("")).mark
         await office.signs("v1")
         theirs = await SqlStore.open(it.folder / "trustkit.db")
-        elsewhere = NotaryPublishing(theirs, office.keys, lifetimes=Lifetimes(), clock=it.clock)
+        elsewhere = NotaryPublishing(Means(theirs, office.keys, Lifetimes(), it.clock))
         office.publishing = elsewhere
         await office.signs("v2")
         changed = await it.store.changed_since(mark)

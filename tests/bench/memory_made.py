@@ -193,9 +193,9 @@ class _Founding:
         store = await DatabaseSource().of(self._made.data).open()
         try:
             keys = OnlineKeys(KekSource().of(self._made.data).sealer(create=False))
-            parts = {"lifetimes": LIFE, "clock": _now}
-            tuf, notary = Publishing(store, keys, **parts), NotaryPublishing(store, keys, **parts)  # type: ignore[arg-type]  # one of each
-            asked = Notary(store, keys, Resetting(Means(store, keys, LIFE, _now)), clock=_now)
+            means = Means(store, keys, LIFE, _now)
+            tuf, notary = Publishing(means), NotaryPublishing(means)
+            asked = Notary(store, keys, Resetting(means), clock=_now)
             for number in numbers:
                 made = self._docker(number, asked) if is_docker(number) else self._tuf(number, tuf)
                 publishing = notary if is_docker(number) else tuf

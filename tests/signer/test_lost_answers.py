@@ -85,7 +85,7 @@ class Scene:
         self.keys = OnlineKeys(Sealer(b"k" * 32), self.lossy)
         self.means = Means(store, self.keys, LIFE, now)
         self.settling = Settling(self.means, self.lossy)
-        self.publishing = SettledPublishing(store, self.keys, lifetimes=SHORT, clock=now, settling=self.settling)
+        self.publishing = SettledPublishing(Means(store, self.keys, SHORT, now), self.settling)
         self.renewal = Renewal(self.means, settle=self.settling.settle)
 
     async def publisher(self, *tags: str) -> Publisher:

@@ -15,8 +15,8 @@ from trustkit.authority import arrivals
 from trustkit.authority.former import require_unconverted
 from trustkit.authority.founders import require_founder_key
 from trustkit.authority.lastviews import LIMIT, LastViews, changed
+from trustkit.authority.means import Means
 from trustkit.authority.notary_resign import change_of, further, numbered, resigned, stored, with_roots
-from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import IN_LOOP_BYTES, Requester, rightful
 from trustkit.authority.settings import require_notary_api
 from trustkit.core.formats.docker.before import Before, CertifiedRoots
@@ -27,9 +27,8 @@ from trustkit.core.formats.docker.history import ROOT, Former, split_upload, ver
 from trustkit.core.formats.docker.judge import SNAPSHOT, Accepted, State, chain, judge
 from trustkit.core.formats.docker.keys import DockerKey, canonical_ids, key_of
 from trustkit.core.formats.docker.roots import root_signers
-from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
-from trustkit.core.ports.service import DOCKER, AuditRow, CollectionRecord, Store, StoredFile, Transaction
+from trustkit.core.ports.service import DOCKER, AuditRow, CollectionRecord, StoredFile, Transaction
 from trustkit.core.readings import Reader, Readings
 from trustkit.core.roots import ONLINE
 from trustkit.core.view import SignedTarget, SignedView
@@ -50,25 +49,13 @@ class NotaryPublishing:
     """The use case.
 
     Args:
-        changed: called after a commit with the GUN whose generation moved.
-        served: called after that, in the same moment, with the generation that was made and its files.
+        served: called after ``Means.changed``, in the same moment, with the generation that was made and its files.
     """
 
     def __init__(
-        self,
-        store: Store,
-        keys: OnlineKeys,
-        *,
-        lifetimes: Lifetimes,
-        clock: Callable[[], datetime],
-        changed: Callable[[Gun], None] = lambda _: None,
-        served: Callable[[Gun, int, Iterable[StoredFile]], None] = lambda *_: None,
+        self, means: Means, *, served: Callable[[Gun, int, Iterable[StoredFile]], None] = lambda *_: None
     ) -> None:
-        self._store = store
-        self._keys = keys
-        self._lifetimes = lifetimes
-        self._clock = clock
-        self._changed = changed
+        self._means = means
         self._served = served
         self._read, self._roots = Readings(read, kept=LIMIT), CertifiedRoots(LIMIT)
         self._views = LastViews()
@@ -90,15 +77,15 @@ class NotaryPublishing:
             StateError: a new collection, where the service's online keys can't be of this format.
         """
         files, former = split_upload(upload)
-        async with self._store.write(gun) as tx:
-            record = await admit_to_notary(tx, gun, who, self._clock())
+        async with self._means.store.write(gun) as tx:
+            record = await admit_to_notary(tx, gun, who, self._means.clock())
             if former:
-                await arrivals.use(tx, gun, record, self._clock())
+                await arrivals.use(tx, gun, record, self._means.clock())
             if not upload and record is not None and record.closed is None:
                 return {role: file.version for role, file in (await tx.collections.current(gun)).items()}
             made, versions, state = await self._accept(tx, gun, record, files, former, who)
         self._views.keep(gun, made.after, made.view)
-        self._changed(gun)
+        self._means.changed(gun)
         self._served(gun, *state)
         return {**made.view.versions, **versions}
 
@@ -112,13 +99,13 @@ class NotaryPublishing:
         who: Requester,
     ) -> tuple[_Made, Mapping[str, int], tuple[int, Iterable[StoredFile]]]:
         """What came of it, the versions of new files, and the generation with the files that are current."""
-        now = self._clock()
+        now = self._means.clock()
         begins = record is None or record.closed is not None
         if begins:
-            await self._keys.ensure_docker(tx, gun, now)
+            await self._means.keys.ensure_docker(tx, gun, now)
         current = await tx.collections.current(gun)
-        signers = await self._keys.signers(tx, gun)
-        waiting = await self._keys.pending_signers(tx, gun) if "root" in upload else {}
+        signers = await self._means.keys.signers(tx, gun)
+        waiting = await self._means.keys.pending_signers(tx, gun) if "root" in upload else {}
         last = {role: file.data for role, file in current.items()}
         online, pending = _public(signers), _public(waiting)
         state = State(gun, {} if begins else chain(last, self._read), online, pending, {} if begins else last)
@@ -143,9 +130,9 @@ class NotaryPublishing:
                 await tx.upkeep.close(gun, None)
         generation = await tx.collections.add_files(gun, made.files, now)
         if adopted := [role for role in waiting if _names(accepted, role, waiting[role])]:
-            await self._keys.adopt(tx, gun, adopted, now)
+            await self._means.keys.adopt(tx, gun, adopted, now)
         if not accepted.ours and _named_before(state, signers[SNAPSHOT], reader):
-            await self._keys.remake_docker(tx, gun, SNAPSHOT, now)
+            await self._means.keys.remake_docker(tx, gun, SNAPSHOT, now)
         await tx.changefeed.append(change_of(gun, made.files[-1], now))
         if before is None:
             before = await asyncio.to_thread(_view, state, last, now, reader)
@@ -174,7 +161,7 @@ class NotaryPublishing:
             said: by name what tags were signed for before.
         """
         try:
-            accepted = judge(state, upload, now=now, lifetimes=self._lifetimes, reader=reader, former=former)
+            accepted = judge(state, upload, now=now, lifetimes=self._means.lifetimes, reader=reader, former=former)
         except Conflict as error:
             known = {role: file.version for role, file in current.items()}
             error.context["versions"] = known | dict(_mapping(error.context.get("versions")))
@@ -190,7 +177,7 @@ class NotaryPublishing:
         signers, waiting = keys
         adopted = {role: signer for role, signer in waiting.items() if _names(accepted, role, signer)}
         signers = {**signers, **adopted}
-        life = self._lifetimes.default["timestamp"]
+        life = self._means.lifetimes.default["timestamp"]
         made = resigned(
             accepted.files, current, signers, snapshot=accepted.ours, now=now, life=life, verified_later=True
         )

@@ -23,7 +23,8 @@ from trustkit.authority.dropping import require_free, use_up
 from trustkit.authority.former import end_if_taken_back
 from trustkit.authority.founders import require_founder
 from trustkit.authority.lastviews import LIMIT, LastViews
-from trustkit.authority.onlinekeys import JudgedSigner, OnlineKeys, slow
+from trustkit.authority.means import Means
+from trustkit.authority.onlinekeys import JudgedSigner, slow
 from trustkit.authority.publishaudit import publish_row
 from trustkit.authority.resign import resign_snapshot, resign_timestamp, stored
 from trustkit.authority.stored import judged, looks_at, state_of
@@ -32,9 +33,8 @@ from trustkit.core.evaluate import Before, evaluate_but_expiry
 from trustkit.core.formats.docker.keys import DockerKey
 from trustkit.core.formats.tuf1 import read
 from trustkit.core.judge import FOUNDING, Accepted, State, judge
-from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
-from trustkit.core.ports.service import TUF, AuditRow, CollectionRecord, Store, StoredFile, Transaction
+from trustkit.core.ports.service import TUF, AuditRow, CollectionRecord, StoredFile, Transaction
 from trustkit.core.readings import Reader, Readings
 from trustkit.core.roots import ONLINE, SoundRoots, check_root_keys
 from trustkit.core.view import SignedTarget, SignedView
@@ -56,26 +56,10 @@ class _Made:
 
 
 class Publishing:
-    """The publish use case.
+    """The publish use case."""
 
-    Args:
-        changed: called after a commit with the GUN whose generation moved, so that this process's views are fresh.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        keys: OnlineKeys,
-        *,
-        lifetimes: Lifetimes,
-        clock: Callable[[], datetime],
-        changed: Callable[[Gun], None] = lambda _: None,
-    ) -> None:
-        self._store = store
-        self._keys = keys
-        self._lifetimes = lifetimes
-        self._clock = clock
-        self._changed = changed
+    def __init__(self, means: Means) -> None:
+        self._means = means
         self._read, self._sound, self._views = Readings(kept=LIMIT), SoundRoots(LIMIT), LastViews()
 
     async def online_keys(self, gun: Gun, who: Requester) -> Mapping[str, Key]:
@@ -86,15 +70,15 @@ class Publishing:
             NameTaken: the repository's collection has another name.
             TrustDisabled: content trust is off.
         """
-        async with self._store.read() as tx:
+        async with self._means.store.read() as tx:
             await admit_publisher(tx, gun, who)
-            there = await self._keys.public(tx, gun)
+            there = await self._means.keys.public(tx, gun)
             if there and not any(isinstance(key, DockerKey) for key in there.values()):
                 return there
-        async with self._store.write(gun) as tx:
+        async with self._means.store.write(gun) as tx:
             await admit_publisher(tx, gun, who)
-            now = self._clock()
-            made = await self._keys.ensure(tx, gun, now)
+            now = self._means.clock()
+            made = await self._means.keys.ensure(tx, gun, now)
             detail = {role: key.keyid for role, key in made.items()}
             await tx.audit.append(AuditRow(now, str(who.principal), who.source, "online-keys-made", str(gun), detail))
             return made
@@ -126,15 +110,15 @@ class Publishing:
         The transaction looks again at all that it was judged against.  None where it can't be: a separate signer that
         has signed a state takes no other one in its place.
         """
-        async with self._store.read() as tx:
-            record, now = await admit_publisher(tx, gun, who), self._clock()
-            if record is None or record.closed is not None or await self._keys.are_elsewhere(tx, gun):
+        async with self._means.store.read() as tx:
+            record, now = await admit_publisher(tx, gun, who), self._means.clock()
+            if record is None or record.closed is not None or await self._means.keys.are_elsewhere(tx, gun):
                 return None
             standing = await tx.proposals.standing(gun)
             require_free(gun, upload, standing.holders)
-            signers = await self._keys.signers(tx, gun)
+            signers = await self._means.keys.signers(tx, gun)
             current = await tx.collections.current(gun, bins=looks_at(upload))
-            waiting = await self._keys.pending_signers(tx, gun) if "root" in upload else {}
+            waiting = await self._means.keys.pending_signers(tx, gun) if "root" in upload else {}
             if any(isinstance(signer, JudgedSigner) for signer in waiting.values()):
                 return None
             online, pending, whole = _public(signers), _public(waiting), looks_at(upload) is None
@@ -147,9 +131,9 @@ class Publishing:
 
     async def transact(self, gun: Gun, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Runs, in one write transaction, what may give the collection a new state."""
-        async with self._store.write(gun) as tx:
+        async with self._means.store.write(gun) as tx:
             done = await work(tx)
-        self._changed(gun)
+        self._means.changed(gun)
         return done
 
     async def accept(
@@ -166,7 +150,7 @@ class Publishing:
             ahead: the upload as it was judged before the transaction began; raises Moved where that holds no more.
         """
         record = await admit_publisher(tx, gun, who)
-        now = self._clock()
+        now = self._means.clock()
         seen = looks_at(upload)
         known = ahead.files_of(record) if ahead is not None else None
         current = known if known is not None else await tx.collections.current(gun, bins=seen)
@@ -178,8 +162,8 @@ class Publishing:
             await require_founder(
                 tx, gun, _first_root(upload["root"])
             )  # a signer keeps to the first one that it sees
-        signers = await self._keys.ensure_open(tx, gun, now)
-        waiting = await self._keys.pending_signers(tx, gun) if "root" in upload else {}
+        signers = await self._means.keys.ensure_open(tx, gun, now)
+        waiting = await self._means.keys.pending_signers(tx, gun) if "root" in upload else {}
         online, pending = _public(signers), _public(waiting)
         whole = seen is None
         state = state_of(gun, record, current, standing, online=online, pending=pending, whole=whole)
@@ -202,11 +186,11 @@ class Publishing:
                 await tx.upkeep.close(gun, None)
         await tx.collections.add_files(gun, files, now)
         if adopted := _adopted(accepted, waiting):
-            await self._keys.adopt(tx, gun, adopted, now)
+            await self._means.keys.adopt(tx, gun, adopted, now)
         if accepted.jumped:
             await tx.upkeep.set_jumps(gun, _without(state.ceilings, accepted.jumped))
         if record is not None and record.converted:
-            await end_if_taken_back(tx, self._keys, accepted, state.files, gun, now)
+            await end_if_taken_back(tx, self._means.keys, accepted, state.files, gun, now)
         now_there = {**{role: file for role, file in current.items() if not prefix_of(role)}, **_by_role(files)}
         versions = {role: file.version for role, file in now_there.items()}
         await tx.audit.append(publish_row(gun, who, accepted, versions, now, adopted))
@@ -235,12 +219,12 @@ class Publishing:
         """
         reader: Reader = Readings(self._read)
         judging = partial(judge, reader=reader)
-        accepted = judged(judging, state, upload, current, now=now, lifetimes=self._lifetimes)
+        accepted = judged(judging, state, upload, current, now=now, lifetimes=self._means.lifetimes)
         signers = {**signers, **_adopted(accepted, waiting)}
         files = [stored(accepted.signed(role), upload[role], role) for role in sorted(upload)]
         versions = {"targets": accepted.targets.signed.version}
         versions |= {role: accepted.signed(role).version for role in upload if role != "root"}
-        gun, lifetimes = state.gun, self._lifetimes
+        gun, lifetimes = state.gun, self._means.lifetimes
         root = upload.get("root")
         snapshot = resign_snapshot(
             gun,

@@ -21,15 +21,13 @@ from tuf.api.metadata import Root, Signed
 
 from trustkit.authority.founders import require_founder
 from trustkit.authority.means import Means
-from trustkit.authority.onlinekeys import OnlineKeys
 from trustkit.authority.publish import Publishing, T
 from trustkit.authority.resign import stored
 from trustkit.core.evaluate import evaluate_but_expiry
 from trustkit.core.formats.tuf1 import read, role_kind
-from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Gun
 from trustkit.core.onlinejudge import check_root_follows
-from trustkit.core.ports.service import AuditRow, Store, StoredFile, Transaction
+from trustkit.core.ports.service import AuditRow, StoredFile, Transaction
 from trustkit.core.ports.signing import BehindService, Held, SeparateSigner, SignerAhead
 from trustkit.core.roots import ONLINE
 from trustkit.errors import NotTrusted, Rejected
@@ -116,17 +114,8 @@ class SettledPublishing(Publishing):
         settling: for when that signer has signed more than is stored.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        keys: OnlineKeys,
-        *,
-        lifetimes: Lifetimes,
-        clock: Callable[[], datetime],
-        changed: Callable[[Gun], None] = lambda _: None,
-        settling: Settling,
-    ) -> None:
-        super().__init__(store, keys, lifetimes=lifetimes, clock=clock, changed=changed)
+    def __init__(self, means: Means, settling: Settling) -> None:
+        super().__init__(means)
         self._settling = settling
 
     async def transact(self, gun: Gun, work: Callable[[Transaction], Awaitable[T]]) -> T:

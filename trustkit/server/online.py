@@ -62,7 +62,7 @@ async def open_online(
     settling = Settling(means, separate)
     await _tell_local(store, keys)
     return Online(
-        SettledPublishing(store, keys, lifetimes=lifetimes, clock=clock, changed=changed, settling=settling),
+        SettledPublishing(means, settling),
         Renewal(means, settle=settling.settle),
         means,
         _Trouble(separate).now,
@@ -74,7 +74,7 @@ def _local(means: Means) -> Online:
         return None
 
     return Online(
-        Publishing(means.store, means.keys, lifetimes=means.lifetimes, clock=means.clock, changed=means.changed),
+        Publishing(means),
         Renewal(means),
         means,
         none,

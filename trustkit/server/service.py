@@ -234,13 +234,11 @@ class Service:
     def _notary_routes(
         self, kept: _Kept, online: Online, challenges: Challenges, hosts: tuple[Host, ...], uploads: Uploads
     ) -> NotaryRoutes:
-        store, keys = kept.store, online.means.keys
-        resetting = Resetting(online.means)
-        lifetimes, changed = self._settings.lifetimes, kept.memory.changed
-        notary = Notary(store, keys, resetting, clock=clock, reads=kept.memory.reads)
+        means, reads = online.means, kept.memory.reads
+        notary = Notary(means.store, means.keys, Resetting(means), clock=clock, reads=reads)
         return NotaryRoutes(
-            store,
-            NotaryPublishing(store, keys, lifetimes=lifetimes, clock=clock, changed=changed, served=notary.served),
+            means.store,
+            NotaryPublishing(means, served=notary.served),
             notary,
             uploads=uploads,
             quick=kept.memory.quick,
