@@ -44,6 +44,7 @@ PAGES = [
     "history",
     "keys",
     "kubernetes",
+    "large-collections",
     "leave-azure-content-trust",
     "leave-dockers-trust-server",
     "leave-harbors-notary",
