@@ -20,8 +20,8 @@ from trustkit.core.ports.service import AuditRow, Store, Transaction
 from trustkit.errors import DatabaseUnavailable, NoCollection, TrustkitError
 
 STEP_FILES = 100
-STEP_BYTES = 4 * 1024 * 1024
-"""What one transaction removes at most: some 30 ms."""
+STEP_BYTES = 2 * 1024 * 1024
+"""What one transaction removes at most: some 20 ms."""
 PAUSE_SECONDS = 0.02
 """The least pause after a step; it is as long as the step took, so that whoever else writes gets their turn."""
 AT_ONCE = 20_000

@@ -58,6 +58,11 @@ _DUE: Select[Any] = (
     .order_by(_PLACED.c.role, _PLACED.c.series, _PLACED.c.version)
     .limit(bindparam("most", type_=Integer))
 )
+_THERE = select(files.c.role, files.c.series, files.c.version).where(
+    files.c.collection == bindparam("shelf"),
+    files.c.role.in_(bindparam("roles", expanding=True)),
+    files.c.version.between(bindparam("least"), bindparam("most")),
+)
 _REMOVE = delete(files).where(
     files.c.collection == bindparam("at_shelf"),
     files.c.role == bindparam("at_role"),
@@ -88,10 +93,22 @@ class SqlPast:
         return [PastFile(row.role, row.series, row.version, row.bytes) for row in rows]
 
     async def remove(self, shelf: Shelf, files: Sequence[PastFile]) -> Sequence[PastFile]:
-        gone = []
-        for file in files:
-            place = {"at_role": file.role, "at_series": file.series, "at_version": file.version}
-            removed = await self._run(_REMOVE, {"at_shelf": shelf.number, **place}, scans=True)
-            if removed.changed:
-                gone.append(file)
+        if not files:
+            return []
+        versions = [file.version for file in files]
+        among = {"shelf": shelf.number, "roles": sorted({file.role for file in files})}
+        rows = (await self._run(_THERE, {**among, "least": min(versions), "most": max(versions)}, scans=True)).rows
+        there = {(row.role, row.series, row.version) for row in rows}
+        gone = [file for file in files if (file.role, file.series, file.version) in there]
+        if gone:
+            await self._run(_REMOVE, [_place(shelf, file) for file in gone], scans=True)
         return gone
+
+
+def _place(shelf: Shelf, file: PastFile) -> dict[str, object]:
+    return {
+        "at_shelf": shelf.number,
+        "at_role": file.role,
+        "at_series": file.series,
+        "at_version": file.version,
+    }
