@@ -51,6 +51,8 @@ LOADED = (
 NOT_LOADED = ("trustkit.__main__", "trustkit.store.migrations.")
 STREAMS = 3
 ORDINARY = ("LD_", "PYTHON", "FAKETIME", "DYLD_")
+INDIFFERENT = ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
+"""Of those, what is nothing to a command that is loaded already and opens its streams itself."""
 _CLOCK = ("LD_PRELOAD", "FAKETIME_NO_CACHE", "FAKETIME_TIMESTAMP_FILE")
 _LIKE_ANY = (*_CLOCK, "PYTHON_KEYRING_BACKEND")
 _LONGEST, _MOST_FDS = 1 << 20, 4096
@@ -70,7 +72,7 @@ class ForkServer:
     def fits(self, environ: Mapping[str, str]) -> bool:
         """Whether a command with this environment can come from a server."""
         changed = {name for name in {*environ, *os.environ} if environ.get(name) != os.environ.get(name)}
-        return not any(name.startswith(ORDINARY) and name not in _LIKE_ANY for name in changed)
+        return not any(name.startswith(ORDINARY) and name not in (*_LIKE_ANY, *INDIFFERENT) for name in changed)
 
     def run(
         self, arguments: list[str], environ: dict[str, str], feed: str, timeout: float, *, first: str = ""

@@ -10,13 +10,13 @@ import os
 import sys
 from pathlib import Path
 
-from tests.forkserver import ORDINARY, ForkServer
+from tests.forkserver import INDIFFERENT, ORDINARY, ForkServer
 
 _TEXT = """#!{python} -IS
 import _signal, _socket, os, sys
 
-ORDINARY, SERVES = {ordinary!r}, {serves!r}
-asked = {{name: value for name, value in os.environ.items() if name.startswith(ORDINARY)}}
+ORDINARY, INDIFFERENT, SERVES = {ordinary!r}, {indifferent!r}, {serves!r}
+asked = {{name: value for name, value in os.environ.items() if name.startswith(ORDINARY) and name not in INDIFFERENT}}
 if asked != {environ!r} or os.geteuid() != {user}:
     os.execv(sys.executable, [sys.executable, "-m", "trustkit", *sys.argv[1:]])
 stays = any(word in SERVES for word in sys.argv[1:3])
@@ -40,10 +40,13 @@ SERVES = ("serve", "serve-signer", "verifierd")
 def write_shim(forks: ForkServer, folder: Path) -> Path:
     """Writes ``trustkit`` into a folder, for the front of a PATH; returns the program."""
     program = folder / "trustkit"
-    environ = {name: value for name, value in os.environ.items() if name.startswith(ORDINARY)}
+    environ = {
+        name: value for name, value in os.environ.items() if name.startswith(ORDINARY) and name not in INDIFFERENT
+    }
     text = _TEXT.format(
         python=sys.executable,
         ordinary=ORDINARY,
+        indifferent=INDIFFERENT,
         serves=SERVES,
         environ=environ,
         user=os.geteuid(),
