@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from trustkit.core.names import Gun
-from trustkit.core.view import SignedView
+from trustkit.core.view import SignedTarget, SignedView
 
 LIMIT = 1_000_000
 """Bytes of files of which something is kept from one publish to the next: about ten times as much memory."""
@@ -51,6 +51,17 @@ class LastViews:
         while self.bytes > self._limit:
             _, (oldest, _) = self._kept.popitem(last=False)
             self.bytes -= _size(oldest)
+
+
+def said(last: SignedView | None, changes: Mapping[str, SignedTarget | None]) -> dict[str, SignedTarget]:
+    """By path what entries say that the judge has read just now, or found as they were when the last view was made.
+
+    Args:
+        last: of the stored files; None where that isn't known.
+        changes: ``Accepted.changed``.
+    """
+    there = {tag.name: target for tag, target in last.targets.items() if tag.name not in changes} if last else {}
+    return there | {path: target for path, target in changes.items() if target is not None}
 
 
 def changed(before: SignedView | None, after: SignedView) -> dict[str, str | None]:

@@ -22,7 +22,7 @@ from trustkit.authority.ahead import AHEAD_TRIES, Ahead, Moved, is_large
 from trustkit.authority.dropping import require_free, use_up
 from trustkit.authority.former import end_if_taken_back
 from trustkit.authority.founders import require_founder
-from trustkit.authority.lastviews import LIMIT, LastViews
+from trustkit.authority.lastviews import LIMIT, LastViews, said
 from trustkit.authority.means import Means
 from trustkit.authority.onlinekeys import JudgedSigner, slow
 from trustkit.authority.publishaudit import publish_row
@@ -37,7 +37,7 @@ from trustkit.core.names import Gun
 from trustkit.core.ports.service import TUF, AuditRow, CollectionRecord, StoredFile, Transaction
 from trustkit.core.readings import Reader, Readings
 from trustkit.core.roots import ONLINE, SoundRoots, check_root_keys
-from trustkit.core.view import SignedTarget, SignedView
+from trustkit.core.view import SignedView
 
 T = TypeVar("T")
 
@@ -260,7 +260,7 @@ class Publishing:
             known=known,
             bins=accepted.delegated.keys(),
             reader=reader,
-            before=Before(self._sound, {"targets", *accepted.delegated}, _said(last, accepted)),
+            before=Before(self._sound, {"targets", *accepted.delegated}, said(last, accepted.changed)),
         )
         return _Made(accepted, files, after, view)
 
@@ -293,13 +293,6 @@ def _adopted(accepted: Accepted, waiting: Mapping[str, Signer]) -> dict[str, Sig
 
 def _without(ceilings: Mapping[str, int], roles: frozenset[str]) -> dict[str, int]:
     return {role: ceiling for role, ceiling in ceilings.items() if role not in roles}
-
-
-def _said(last: SignedView | None, accepted: Accepted) -> dict[str, SignedTarget]:
-    """What entries say that the judge has read just now, or found as they were when the last view was made."""
-    changed = accepted.changed
-    there = {tag.name: target for tag, target in last.targets.items() if tag.name not in changed} if last else {}
-    return there | {path: target for path, target in changed.items() if target is not None}
 
 
 def _by_role(files: Sequence[StoredFile]) -> dict[str, StoredFile]:
