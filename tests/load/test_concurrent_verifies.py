@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import IO
 
 import pytest
 
-from tests.service import Person, RunningService
+from tests.service import Person, Process, RunningService, start
 
 PROCESSES = 16
-Started = list[subprocess.Popen[str]]
+SECONDS = 100.0
+Started = list[tuple[Process, IO[str]]]
+"""Each with the file that its stderr goes to."""
 
 
 @contextmanager
 def verifies(person: Person, reference: str) -> Iterator[Started]:
     """That many processes, all under way."""
-    command = [sys.executable, "-m", "trustkit", "verify", reference]
-    environ = {**os.environ, **person.environment()}
-    pipe = subprocess.PIPE
-    running = [subprocess.Popen(command, env=environ, stdout=pipe, stderr=pipe, text=True) for _ in range(PROCESSES)]
-    try:
-        yield running
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
+    with ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in range(PROCESSES)]
+        running = [(start(["verify", reference], person.environment(), file), file) for file in files]
+        try:
+            yield running
+        finally:
+            for process, _ in running:
+                process.kill()
+                process.wait()
+                assert process.stdout is not None
+                process.stdout.close()
 
 
 def results(running: Started) -> list[tuple[int, str, str]]:
     """Status, stdout and stderr of each."""
-    done = [process.communicate(timeout=100) for process in running]
-    return [(process.returncode, out, err) for process, (out, err) in zip(running, done, strict=True)]
+    found = []
+    for process, file in running:
+        assert process.stdout is not None
+        out = process.stdout.read()
+        status = process.wait(SECONDS)
+        file.seek(0)
+        found.append((status, out, file.read()))
+    return found
 
 
 def all_the_same(reference: str, digest: str) -> list[tuple[int, str, str]]:
@@ -74,13 +82,13 @@ def test_verifies_killed_on_their_way_leave_what_the_next_one_can_use(
     assert carol("pin", "add", reference.rpartition(":")[0], "--root-key", alice.root_key()).status == 0
     cache = carol.home / "trustkit" / "cache" / "metadata"
     with verifies(carol, reference) as killed:
-        ended = time.monotonic() + 100
+        ended = time.monotonic() + SECONDS
         while not list(cache.glob("*-killed-*/*.lock")) and time.monotonic() < ended:
             time.sleep(0.001)
-        for process in killed:
+        for process, _ in killed:
             process.kill()
             time.sleep(0.005)
-        statuses = {process.wait() for process in killed}
+        statuses = {process.wait() for process, _ in killed}
     assert -signal.SIGKILL in statuses, "none was killed on its way"
     with verifies(carol, reference) as others:
         assert results(others) == all_the_same(reference, digest)
