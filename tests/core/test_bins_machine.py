@@ -18,7 +18,12 @@ SPARE = [make_signer() for _ in range(20)]
 
 
 class Binned(Signers):
-    """Signers that come, sign, go and come back, rotations, and tags that are put into four bins at some moment."""
+    """Signers that come, sign, go and come back, rotations, and tags that are put into four bins at some moment.
+
+    What signers say that they signed is divided as soon as it is of two tags.
+    """
+
+    growth = Growth(above=1, bits=2)
 
     known: Grown | None = None
     rotated = 0

@@ -12,8 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.simulator import DAY, LIFE, NOW, Publisher, make_signer, manifest
 from tests.stock import StockClient
+from trustkit.core.attribution import attributions
 from trustkit.core.draft import Draft
 from trustkit.core.evaluate import evaluate
+from trustkit.core.growth import Growth
 from trustkit.core.names import SignerName, Tag
 from trustkit.core.signers import add_signer, remove_signer, replace_signer, signed_alone
 from trustkit.core.targets import make_target
@@ -28,7 +30,9 @@ tags = st.sampled_from(TAGS)
 
 
 class Signers(RuleBasedStateMachine):
-    """What the machine remembers: who signs with which key, and what each tag was last signed for."""
+    """What the machine remembers: who signs with which key, and what each tag was last signed for, and by whom."""
+
+    growth = Growth(above=0)
 
     @initialize()
     def found(self) -> None:
@@ -38,6 +42,7 @@ class Signers(RuleBasedStateMachine):
         self.client = StockClient(self.publisher, self.folder)
         self.signing: dict[str, int] = {}
         self.wanted = {tag: manifest(tag).digest.hex for tag in ("latest", "v1")}
+        self.by: dict[str, tuple[str, int] | None] = {}
         self.count = 0
 
     def teardown(self) -> None:
@@ -104,6 +109,16 @@ class Signers(RuleBasedStateMachine):
         assert {tag.name: target.digest.hex for tag, target in view.targets.items()} == self.wanted
         assert self.client.digests(TAGS) == self.wanted
 
+    @invariant()
+    def nobody_is_said_to_have_signed_what_another_has(self) -> None:
+        if not hasattr(self, "publisher"):
+            return
+        owner = Draft(self.publisher.gun, self.publisher.files, now=NOW, lifetimes=LIFE).owner
+        for tag, found in attributions(self.publisher.files, self.publisher.gun, NOW).items():
+            if owner(tag) == "releases":
+                (name,) = found
+                assert self.by[tag.name] == (name, self.signing[name])
+
     def _sign(self, tag: str, name: str | None) -> None:
         self.count += 1
         image = manifest(f"{tag} {self.count}")
@@ -112,10 +127,16 @@ class Signers(RuleBasedStateMachine):
         def edit(draft: Draft) -> None:
             draft.put([make_target(Tag(tag), image, None, now=NOW, keep=30 * DAY)])
             if key:
-                draft.attribute(key[0].public_key.keyid)
+                draft.attribute(key[0].public_key.keyid, self.growth)
 
         self.publisher.accept(self.publisher.change(edit, *key))
         self.wanted[tag] = image.digest.hex
+        self.by[tag] = (name, self.signing[name]) if name else None
+        releases = (
+            Draft(self.publisher.gun, self.publisher.files, now=NOW, lifetimes=LIFE).owner(Tag(tag)) == "releases"
+        )
+        if name and releases:
+            assert attributions(self.publisher.files, self.publisher.gun, NOW)[Tag(tag)] == {name}
 
     def _forget(self, name: str) -> None:
         draft = Draft(self.publisher.gun, self.publisher.files, now=NOW, lifetimes=LIFE)
