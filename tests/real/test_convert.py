@@ -205,10 +205,13 @@ def test_what_ends_the_docker_side(
     kit = kit_of(olga, tmp_path)
     name = f"ends/{why.split()[0]}-{words[-2].lower().lstrip('-') if words[0] == 'key' else words[0]}"
     gun = quick(stand, kit, docker, name)
-    assert set(signed(cold(olga, name), gun)) == {"v1", "v2"}
+    warm = cold(olga, name)
+    assert set(signed(warm, gun)) == {"v1", "v2"}
     docker.push({**olga.environ, "DOCKER_CONTENT_TRUST": "0"}, f"{gun}:v1", "another one")
     must(kit(*(word.replace("GUN", gun) for word in words)))
     closed(stand.people["alice"], gun, why)
+    for machine in (warm, cold(olga, f"{name}-ended")):
+        assert CONVERTED in machine.docker("pull", f"{gun}:v2", fails=True)
 
 
 def test_a_docker_side_that_ends_at_once(stand: NotaryStand, alice: Someone, docker: Docker, tmp_path: Path) -> None:
