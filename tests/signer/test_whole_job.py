@@ -18,7 +18,7 @@ from tuf.ngclient import Updater
 
 from tests.conftest import Need
 from tests.real.test_stock_tuf_client import Collection
-from tests.service import Person, RunningService
+from tests.service import PASSPHRASE, Person, RunningService
 from tests.signer.running import RunningSigner
 
 SECONDS = 60.0
@@ -204,3 +204,20 @@ def test_a_collection_in_hash_bins(split: Split, tmp_path: Path) -> None:
     assert rotated.status == 0, rotated.err
     assert "1024 of the 1024 bins of targets are signed anew" in rotated.err
     assert split.carol("verify", f"{gun}:v2").status == 0
+    signer = {"TRUSTKIT_SIGNER_PASSPHRASE": PASSPHRASE, **many}
+    made, public = split.alice("key", "generate", "--name", "dora", environ=signer), tmp_path / "dora.pub"
+    public.write_text(json.loads(split.alice("key", "show", made.out.strip()).out)["public"])
+    added = split.alice("signer", "add", "dora", gun, "--key", str(public), "--yes")
+    assert added.status == 0, added.err
+    # what she says that she signed is divided by the second of them
+    for tag in ("v4", "v5", "v6"):
+        split.alice.push(f"{gun}:{tag}")
+        signed = split.alice("sign", f"{gun}:{tag}", environ=signer)
+        assert signed.status == 0, signed.err
+    assert all(stock.get_targetinfo(f"v{n}") for n in (1, 2, 3))
+    assert split.carol("verify", f"{gun}:v6").status == 0
+    shown = split.carol("inspect", gun)
+    assert [line.split()[-1] for line in shown.out.splitlines() if line.startswith(("v4", "v5", "v6"))] == [
+        "dora"
+    ] * 3
+    assert list((split.carol.home / "trustkit").rglob("bins-2-*.json"))
