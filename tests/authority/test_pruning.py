@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,14 +14,15 @@ from tests.authority.test_publishing import ALICE, World, play
 from tests.simulator import DAY, GUN, NOW, Publisher, manifest
 from trustkit.authority import pruning as pruning_module
 from trustkit.authority.prunerounds import ROUND, PruneRounds, last_round
-from trustkit.authority.pruning import STEP_BYTES, STEP_FILES, Pruning, steps
+from trustkit.authority.pruning import AWAY, STEP_BYTES, STEP_FILES, Pruning, steps
 from trustkit.authority.reset import Resetting
 from trustkit.authority.settings import set_policy
 from trustkit.core.evaluate import evaluate
 from trustkit.core.history import DEFAULT, GRACE, History
 from trustkit.core.names import Gun, PrincipalName
 from trustkit.core.ports.past import Held, PastFile
-from trustkit.errors import InvalidSetting, NoCollection, StateError
+from trustkit.core.ports.service import Scope, Store, Transaction
+from trustkit.errors import DatabaseUnavailable, InvalidSetting, NoCollection, StateError
 
 OTHER = Gun.parse("registry.example.com/team/other")
 
@@ -267,6 +269,40 @@ def test_one_collection_that_fails_keeps_no_other_from_being_pruned(tmp_path: Pa
         assert "disk is full" in done.failed[str(GUN)]
         assert {str(shelf.gun) for shelf in done.by} == {str(OTHER)}
         assert len(await versions(world, "targets")) == 6
+
+    play(tmp_path, scene)
+
+
+class Unreliable:
+    """A store whose database can't be reached for what some collections change."""
+
+    def __init__(self, store: Store, away: set[Gun]) -> None:
+        self.read, self._store, self._away = store.read, store, away
+
+    def write(self, of: Scope = None) -> AbstractAsyncContextManager[Transaction]:
+        if of in self._away:
+            raise DatabaseUnavailable("The database took too long.")
+        return self._store.write(of)
+
+
+@pytest.mark.parametrize("away", [1, 2, 3, 4])
+def test_a_database_that_is_gone_ends_the_round_and_one_slow_collection_does_not(tmp_path: Path, away: int) -> None:
+    async def scene(world: World) -> None:
+        guns = [Gun.parse(f"registry.example.com/team/a{number}") for number in range(5)]
+        for gun in guns:
+            await filled(world, 1, gun)
+        world.now += 2 * DAY
+        await history(world, "1d")
+        store = Unreliable(world.store, set(guns[:away]))
+        going = Pruning(store, clock=lambda: world.now).prune()
+        if away < AWAY:
+            done = await going
+            assert list(done.failed) == [str(gun) for gun in guns[:away]]
+            assert done.files == 3 * (5 - away)
+        else:
+            with pytest.raises(DatabaseUnavailable):
+                await going
+            assert await versions(world, "targets", guns[4]) == [1, 2]
 
     play(tmp_path, scene)
 

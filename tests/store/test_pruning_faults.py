@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.store.test_store_contract import APP, stored
+from trustkit.authority.prunerounds import PruneRounds, last_round
 from trustkit.authority.pruning import STEP_FILES, Pruning
 from trustkit.core.ports.service import Store
 from trustkit.store.opening import open_store
@@ -114,5 +115,23 @@ def test_several_processes_at_once_remove_each_file_once_while_somebody_publishe
             assert version > VERSIONS + 3, "publishes went on"
         finally:
             await store.close()
+
+    asyncio.run(main())
+
+
+def test_of_several_replicas_one_makes_the_round(where: str) -> None:
+    async def main() -> None:
+        replicas = [await open_store(where) for _ in range(3)]
+        try:
+            await filled(replicas[0])
+            rounds = [PruneRounds(store, clock=lambda: datetime.now(UTC)) for store in replicas]
+            done = await asyncio.gather(*(each.round() for each in rounds))
+            assert [each.files for each in done if each] == [2 * (VERSIONS - 1)]
+            last = await last_round(replicas[2])
+            assert last is not None
+            assert (last.ended, last.removed, last.held.files, last.held.past) == (True, 2 * (VERSIONS - 1), 3, 0)
+        finally:
+            for store in replicas:
+                await store.close()
 
     asyncio.run(main())

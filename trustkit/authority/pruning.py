@@ -24,6 +24,8 @@ STEP_BYTES = 2 * 1024 * 1024
 """What one transaction removes at most: some 20 ms."""
 PAUSE_SECONDS = 0.02
 """The least pause after a step; it is as long as the step took, so that whoever else writes gets their turn."""
+AWAY = 3
+"""After so many collections in a row the database counts as gone; one alone may be what takes it too long."""
 AT_ONCE = 20_000
 """Files of one collection that are looked for at once."""
 
@@ -71,11 +73,7 @@ class Pruning:
         Raises:
             NoCollection: there is no such collection.
         """
-        async with self._store.read() as tx:
-            policy, shelves = await history(tx), await tx.past.shelves()
-        if missing := sorted(set(guns) - {shelf.gun for shelf in shelves}):
-            raise NoCollection(f"There is no collection {missing[0]}.", gun=str(missing[0]))
-        chosen = [shelf for shelf in shelves if not guns or shelf.gun in guns]
+        policy, chosen = await self._chosen(guns)
         return policy, {shelf: await self._held(shelf, policy) for shelf in chosen}
 
     async def prune(self, guns: Collection[Gun] = (), *, worth: Callable[[Held], bool] = lambda _: True) -> Pruned:
@@ -89,18 +87,28 @@ class Pruning:
             NoCollection: as ``look``.
             DatabaseUnavailable: the database went away; what was removed before is removed.
         """
-        policy, found = await self.look(guns)
-        done = Pruned(policy, sum(found.values(), start=Held()))
-        for shelf, held in found.items():
-            if not held.due or not worth(held):
-                continue
+        policy, chosen = await self._chosen(guns)
+        done, away = Pruned(policy), 0
+        for shelf in chosen:
             try:
-                await self._prune(shelf, policy, done)
-            except DatabaseUnavailable:
-                raise
+                held = await self._held(shelf, policy)
+                done.held += held
+                if held.due and worth(held):
+                    await self._prune(shelf, policy, done)
+                away = 0
             except TrustkitError as error:
+                away = away + 1 if isinstance(error, DatabaseUnavailable) else 0
+                if away == AWAY:
+                    raise
                 done.failed[f"{shelf.gun} (docker)" if shelf.frozen else str(shelf.gun)] = error.message
         return done
+
+    async def _chosen(self, guns: Collection[Gun]) -> tuple[History, Sequence[Shelf]]:
+        async with self._store.read() as tx:
+            policy, shelves = await history(tx), await tx.past.shelves()
+        if missing := sorted(set(guns) - {shelf.gun for shelf in shelves}):
+            raise NoCollection(f"There is no collection {missing[0]}.", gun=str(missing[0]))
+        return policy, [shelf for shelf in shelves if not guns or shelf.gun in guns]
 
     async def _held(self, shelf: Shelf, policy: History) -> Held:
         before = None if policy.everything else policy.before(self._clock())
