@@ -6,13 +6,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant, rule
 
 from tests.core.test_grown_view import look, same
-from tests.core.test_signer_machine import Signers
+from tests.core.test_signer_machine import KEYS, TAGS, Signers
 from tests.simulator import LIFE, NOW, make_signer
 from trustkit.core.draft import Draft
 from trustkit.core.evaluate import evaluate
 from trustkit.core.grownview import Grown, may_have_bins
 from trustkit.core.growth import Growth
+from trustkit.core.names import SignerName, Tag
 from trustkit.core.rotation import rotate_repository
+from trustkit.core.signers import add_signer
 
 SPARE = [make_signer() for _ in range(20)]
 
@@ -33,6 +35,20 @@ class Binned(Signers):
         upload = self.publisher.change(lambda draft: draft.grow(Growth(above=1, bits=2)))
         if upload:
             self.publisher.accept(upload)
+
+    @rule()
+    def dora_signs_much(self) -> None:
+        """More than one file of hers is for, so that the others find her file divided."""
+        if "dora" not in self.signing:
+            key = KEYS["dora"][0].public_key
+            self._accept(lambda draft: add_signer(draft, SignerName("dora"), key))
+            self.signing["dora"] = 0
+        upload = self.publisher.change(lambda draft: draft.grow(Growth(above=1, bits=2)))
+        if upload:
+            self.publisher.accept(upload)
+        owner = Draft(self.publisher.gun, self.publisher.files, now=NOW, lifetimes=LIFE).owner
+        for tag in [tag for tag in TAGS if owner(Tag(tag)) == "releases"]:
+            self._sign(tag, "dora")
 
     @rule()
     def rotate(self) -> None:
