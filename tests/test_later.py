@@ -55,6 +55,31 @@ def test_whoever_uses_it_has_the_real_one_and_whoever_took_it_before_has_the_sam
     assert _does(f"{took}\n{USES[name]}\n{used}\n{same}\nprint('done')") == "done\n"
 
 
+def test_each_stands_in_its_package_as_if_it_were_loaded():
+    assert _does("import importlib.metadata; print(importlib.metadata.version('tuf')[0])") == "7\n"
+    assert _does("import importlib; print(importlib.metadata.distribution('tuf').version[0])") == "7\n"
+    code = "from cryptography.hazmat.primitives import serialization as s; print(s.ssh.SSHCertificateType.USER.name)"
+    assert _does(code) == "USER\n"
+    assert (
+        _does("from cryptography.hazmat.primitives.serialization.ssh import SSHCertificate as c; isinstance(1, c)")
+        == ""
+    )
+    assert (
+        _does("import tuf.ngclient; print(tuf.ngclient.urllib3_fetcher.Urllib3Fetcher.__name__)")
+        == "Urllib3Fetcher\n"
+    )
+
+
+OTHERS = ("alembic.command", "aiohttp", "boto3", "docker.credentials", "hvac", "hypothesis", "keyring", "pkcs11")
+MORE = ("prometheus_client", "psycopg", "rich.table", "sqlalchemy.ext.asyncio", "urllib3", "uvicorn", "yaml")
+
+
+@pytest.mark.parametrize("name", [*OTHERS, *MORE])
+def test_what_else_a_command_may_load_loads(name: str):
+    pytest.importorskip(name)
+    assert _does(f"import {name}\nprint(1)") == "1\n"
+
+
 def test_what_is_set_in_it_is_set_in_the_real_one():
     code = "import tempfile; early = tempfile; early.tempdir = '/'; import tempfile\n"
     assert _does(

@@ -33,8 +33,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "traceback": (),  # logging
     "tuf.ngclient.urllib3_fetcher": ("Urllib3Fetcher",),  # python-tuf, for who gives it no fetcher
 }
-"""Each with what others import from it by name, which has to be called, if anything, before it is good for anything.
-Every other name, as another version of a library may ask for, loads the module."""
+"""Each with what others import from it by name: functions and classes.  Every other name, as another version of a library
+may ask for, loads the module."""
 
 
 OBJECTS_BEFORE_COLLECTION = 100_000
@@ -55,14 +55,18 @@ class _Waiting(ModuleType):
 
     def __init__(self, name: str, called: tuple[str, ...]) -> None:
         super().__init__(name)
-        vars(self).update({each: _calling(self, each) for each in called})
+        vars(self)[_STANDS_FOR] = {each: _Later(self, each) for each in called}
         if name == "inspect":
-            vars(self).update(cleandoc=_cleaning(self), signature=_signing(self))
+            vars(self)[_STANDS_FOR].update(cleandoc=_cleaning(self), signature=_signing(self))
         if name == "platform":
-            vars(self).update(system=lambda: os.uname().sysname)  # what it says itself, but on Windows
+            vars(self)[_STANDS_FOR].update(system=lambda: os.uname().sysname)  # what it says itself, but on Windows
+        _bind(self)
 
     def __getattr__(self, name: str) -> Any:
         real = vars(self).get(_REAL)
+        if real is None and name in vars(self)[_STANDS_FOR]:
+            _bind(self)  # the package may be asking
+            return vars(self)[_STANDS_FOR][name]
         if real is None and name in _ASKED_OF_ALL:
             raise AttributeError(name)
         return getattr(real or _loaded(self), name)
@@ -78,7 +82,7 @@ _ASKED_OF_ALL = frozenset({"__path__", "__file__", "__wrapped__"})
 """What is asked of any module, by who means none."""
 
 
-_REAL = "_trustkit_real"
+_REAL, _STANDS_FOR = "_trustkit_real", "_trustkit_stands_for"
 _REPLACING = allocate_lock()
 
 
@@ -88,23 +92,43 @@ def _loaded(waiting: ModuleType) -> ModuleType:
         if sys.modules.get(waiting.__name__) is waiting:
             del sys.modules[waiting.__name__]
     real = import_module(waiting.__name__)
-    for name in [name for name in list(vars(waiting)) if not name.startswith("__")]:
-        vars(waiting).pop(name, None)
     vars(waiting)[_REAL] = real
     return real
 
 
-def _calling(waiting: ModuleType, name: str) -> Any:
-    def call(*args: Any, **values: Any) -> Any:
-        return getattr(_loaded(waiting), name)(*args, **values)
+def _bind(waiting: ModuleType) -> None:
+    """Has it stand in its package, too, as the import system does once a module is loaded."""
+    package, _, name = waiting.__name__.rpartition(".")
+    if package in sys.modules:
+        vars(sys.modules[package]).setdefault(name, waiting)
 
-    call.__name__ = call.__qualname__ = name
-    return call
+
+class _Later:
+    """Stands for a function or a class of a waiting module: called, looked into, or asked what is one."""
+
+    def __init__(self, waiting: ModuleType, name: str) -> None:
+        self._waiting = waiting
+        self.__name__ = self.__qualname__ = name
+
+    def __call__(self, *args: Any, **values: Any) -> Any:
+        return _real(self)(*args, **values)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(_real(self), name)
+
+    def __instancecheck__(self, one: object) -> bool:
+        return isinstance(one, _real(self))
+
+
+def _real(later: _Later) -> Any:
+    return getattr(_loaded(later._waiting), later.__name__)  # noqa: SLF001 - what it stands for has that name, too
 
 
 def _cleaning(waiting: ModuleType) -> Any:
     """``inspect.cleandoc``, which click has look at the help of each option: of one line, there is nothing to it."""
-    clean = _calling(waiting, "cleandoc")
+    clean = _Later(waiting, "cleandoc")
 
     def cleandoc(doc: str) -> Any:
         return clean(doc) if "\n" in doc else doc.expandtabs().lstrip()
@@ -115,7 +139,7 @@ def _cleaning(waiting: ModuleType) -> Any:
 def _signing(waiting: ModuleType) -> Any:
     """``inspect.signature``, of which dataclasses makes a docstring for each class that has none, and of whose result
     it takes the text alone.  (Raising ValueError would do, but for Debian 12's Python 3.11.2, which lets it pass.)"""
-    sign = _calling(waiting, "signature")
+    sign = _Later(waiting, "signature")
 
     def signature(of: Any, **options: Any) -> Any:
         if sys._getframe(1).f_globals.get("__name__") == "dataclasses":  # noqa: SLF001 - nothing else says who asks
