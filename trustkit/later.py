@@ -33,8 +33,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "traceback": (),  # logging
     "tuf.ngclient.urllib3_fetcher": ("Urllib3Fetcher",),  # python-tuf, for who gives it no fetcher
 }
-"""Each with what others import from it by name: functions and classes.  Every other name, as another version of a library
-may ask for, loads the module."""
+"""Each with what others import from it by name: functions and classes.  Every other name, as another version of a
+library may ask for, loads the module."""
 
 
 OBJECTS_BEFORE_COLLECTION = 100_000
