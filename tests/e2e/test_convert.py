@@ -258,9 +258,9 @@ def test_a_renewal_follows_the_pin(alice: Person, gun: str, tmp_path: Path) -> N
 
 def test_a_renewal_by_a_pin_that_does_not_follow_says_why(alice: Person, gun: str, tmp_path: Path) -> None:
     """Of a root key that was rotated out before: the rotation was followed, and the conversion isn't."""
-    other = twin(alice, tmp_path)
-    done(alice("key", "rotate", gun, "--role", "root", "--yes"))
-    done(convert(alice, gun))
+    publisher, other = twin(alice, tmp_path / "publisher"), twin(alice, tmp_path)
+    done(publisher("key", "rotate", gun, "--role", "root", "--yes"))
+    done(convert(publisher, gun))
     refused = other("renew", gun, "--all")
     assert (refused.status, refused.slug) == (3, "converted"), refused.err
     assert pinned(other, gun) == "docker"
