@@ -14,11 +14,10 @@ from trustkit.core.formats.tuf1 import payload_digest, read
 from trustkit.core.judged import FOUNDING as FOUNDING
 from trustkit.core.judged import Accepted as Accepted
 from trustkit.core.judged import State as State
-from trustkit.core.judged import check_roles
+from trustkit.core.judged import check_roles, lacks_of
 from trustkit.core.judgedtags import check_owned, judge_entries, no_file
 from trustkit.core.judgesaid import Said, judge_said
 from trustkit.core.lifetimes import Lifetimes
-from trustkit.core.needs import NEW_ROOT, Lack, lack_of, needs_of
 from trustkit.core.places import Places, read_places
 from trustkit.core.readings import Reader
 from trustkit.core.roots import ONLINE, check_gun, check_root_keys, check_threshold
@@ -28,7 +27,6 @@ from trustkit.core.view import SignedTarget
 from trustkit.errors import (
     BadDelegation,
     BadExpiry,
-    BadSignature,
     NoCollection,
     Rejected,
     WrongOnlineKeys,
@@ -110,9 +108,12 @@ class _Judging:
             changed,
             founding=self._old_root is None,
             jumped=frozenset(self._jumped),
-            holders={role: said.by[role] for role in said.by.keys() & self._upload.keys()},
+            holders=said.by,
         )
-        return replace(accepted, lacks=self._lacks(accepted)) if self._start else accepted
+        if not self._start:
+            return accepted
+        assert self._old_root is not None  # noqa: S101 - judge_start saw to it
+        return replace(accepted, lacks=lacks_of(accepted, self._old_root.signed, self._upload))
 
     def _check_signatures(
         self, delegator: Root | Targets, role: str, file: Metadata[Root] | Metadata[Targets]
@@ -120,19 +121,6 @@ class _Judging:
         """Of a start, uploaded files are counted by ``_lacks``; nobody could mend those that stay."""
         if not self._start or role not in self._upload:
             check_threshold(delegator, role, file, self._upload.get(role) or self._state.files.get(role))
-
-    def _lacks(self, accepted: Accepted) -> tuple[Lack, ...]:
-        assert self._old_root is not None  # noqa: S101 - judge_start saw to it
-        old_root, root, targets = self._old_root.signed, accepted.root.signed, accepted.targets.signed
-        found = []
-        for role in sorted(self._upload):
-            holder = accepted.holders.get(role)
-            for need in needs_of(role, old_root=old_root, root=root, targets=targets, holder=holder):
-                lack = lack_of(need, accepted.file(role))
-                if lack is not None and len(lack.key_ids) == len(need.keys) and need.delegator != NEW_ROOT:
-                    raise BadSignature(f"{role}.json has no valid signature of a key that may sign it.", role=role)
-                found += [lack] if lack else []
-        return tuple(found)
 
     def _root(self) -> Metadata[Root]:
         if "root" not in self._upload:
@@ -190,8 +178,8 @@ class _Judging:
         if after.delegations is None or not theirs:
             return Said()
         stored = {role.name: self._stored(role.name) for role in after.delegations.attributions.values()}
-        given = {role: delegated[role] for role in theirs & stored.keys()}
-        return judge_said(self._state, after, stored, given, theirs - stored.keys(), self._now)
+        given, bins = {role: delegated[role] for role in theirs & stored.keys()}, theirs - stored.keys()
+        return judge_said(self._state, after, stored, given, bins, self._now)
 
     def _binned(self, before: Places, after: Places, said: Said, *, moved: bool) -> dict[str, Metadata[Targets]]:
         """The files of the bins: the uploaded ones, and all with tags where who signs or may hold these is new.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from securesystemslib.signer import Key
@@ -10,11 +10,11 @@ from tuf.api.metadata import Metadata, Root, Targets
 
 from trustkit.core.delegations import TARGETS
 from trustkit.core.names import Gun
-from trustkit.core.needs import Lack
+from trustkit.core.needs import NEW_ROOT, Lack, lack_of, needs_of
 from trustkit.core.places import Places, read_places
 from trustkit.core.roots import ONLINE
 from trustkit.core.view import SignedTarget
-from trustkit.errors import Malformed
+from trustkit.errors import BadSignature, Malformed
 
 FOUNDING = frozenset({"root", "targets"})
 """The roles that a collection's first upload has to have."""
@@ -105,3 +105,21 @@ def check_roles(state: State, upload: Mapping[str, bytes]) -> None:
             f"{state.gun} has no collection yet; its first upload needs root and targets.",
             hint="Run trustkit init, or sign a tag.",
         )
+
+
+def lacks_of(accepted: Accepted, old_root: Root, upload: Iterable[str]) -> tuple[Lack, ...]:
+    """The signatures that uploaded files lack of those that the stored root and the new state ask for.
+
+    Raises:
+        BadSignature: a file without any that counts; nobody proposes that.
+    """
+    root, targets = accepted.root.signed, accepted.targets.signed
+    found = []
+    for role in sorted(upload):
+        holder = accepted.holders.get(role)
+        for need in needs_of(role, old_root=old_root, root=root, targets=targets, holder=holder):
+            lack = lack_of(need, accepted.file(role))
+            if lack is not None and len(lack.key_ids) == len(need.keys) and need.delegator != NEW_ROOT:
+                raise BadSignature(f"{role}.json has no valid signature of a key that may sign it.", role=role)
+            found += [lack] if lack else []
+    return tuple(found)

@@ -11,15 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from tuf.api.exceptions import (
-    BadVersionNumberError,
     DownloadError,
     DownloadHTTPError,
     ExpiredMetadataError,
     RepositoryError,
-    UnsignedMetadataError,
 )
 from tuf.api.metadata import Metadata, Root, Signature, Targets
 from tuf.ngclient import FetcherInterface, Updater
@@ -37,13 +35,11 @@ from trustkit.errors import (
     Malformed,
     NotFound,
     NotTrusted,
-    RolledBack,
-    SignatureInvalid,
     StateError,
     TooLarge,
     TrustkitError,
-    WrongRoot,
 )
+from trustkit.remote.tuferrors import raise_ours
 
 Fetch = Callable[[str, int], bytes]
 """Fetches one metadata file by name, of at most so many bytes.
@@ -57,10 +53,6 @@ ROOT_BYTES = 512_000
 AT_ONCE = 8
 """How many hash bins are fetched at a time where all of them are asked for."""
 _BASE = "tuf://"
-REPLACED = (
-    "Its Owner may have reset the collection, or somebody else signs here. Ask its publisher over another channel: "
-    "if the new root key is theirs, trustkit pin add GUN --root-key ID --replace."
-)
 
 
 class _Fetcher(FetcherInterface):
@@ -157,7 +149,7 @@ def refresh_folder(
     except ExpiredMetadataError as error:
         raise _expired(error, fetcher, folder) from error
     except (RepositoryError, DownloadError) as error:
-        _raise_ours(error, fetcher.last)
+        raise_ours(error, fetcher.last)
     except OSError as error:
         raise StateError(f"The metadata folder {folder} can't be used: {error.strerror}.") from error
 
@@ -291,22 +283,6 @@ def _expired(error: ExpiredMetadataError, fetcher: _Fetcher, folder: Path) -> Ex
     role = fetched if fetched not in ROLES else next((role for role in ROLES if role in str(error)), fetched)
     data = fetcher.data if role == fetched else (folder / f"{role}.json").read_bytes()
     return has_expired(role, read(data, role_kind(role), f"{role}.json").signed.expires)
-
-
-def _raise_ours(error: RepositoryError | DownloadError, last: str) -> NoReturn:
-    if isinstance(error, BadVersionNumberError):
-        raise RolledBack(
-            f"{last} has another version than expected: {error}.",
-            hint="An older state is being served; tell its publisher and the service's operator.",
-        ) from error
-    if isinstance(error, UnsignedMetadataError):
-        if not last or last.endswith("root.json"):
-            raise WrongRoot(
-                f"{last or 'The root'} is not signed by the root keys before it: {error}.",
-                hint=REPLACED,
-            ) from error
-        raise SignatureInvalid(f"{last} is not signed as its root asks: {error}.") from error
-    raise Garbage(f"{last or 'The root'} can't be used: {error}.") from error
 
 
 def role_of(file_name: str) -> str:
