@@ -60,7 +60,7 @@ ALICE = PrincipalName("alice")
 BACK = timedelta(hours=25)
 PRINCIPALS = 200
 SMALL, MIDDLE, LARGE = 2, 100, 1_500
-"""Tags of most collections, of every hundredth and of every two-thousandth, which is in hash bins."""
+"""Tags of most collections, of two in a hundred and of every two-thousandth, which is in hash bins."""
 PRESIGNED_EVERY, PRESIGNED = 20, 8
 """Every twentieth collection has so many further uploads, which were signed with it."""
 EMPTY = b"{}"
