@@ -18,6 +18,7 @@ from securesystemslib.signer import CryptoSigner, Signer
 from tests.simulator import DAY, LIFE, NOW, Publisher, edited, make_signer, manifest
 from tests.stock import StockClient
 from trustkit.core.attribution import attributions
+from trustkit.core.bundles import MAX_FILES, collection_manifest, read_collection
 from trustkit.core.draft import Draft
 from trustkit.core.evaluate import evaluate
 from trustkit.core.formats.tuf1 import sign
@@ -28,7 +29,7 @@ from trustkit.core.onlinejudge import check_delegated
 from trustkit.core.rotation import rotate_signer
 from trustkit.core.signers import add_signer, remove_signer, replace_signer, signed_alone
 from trustkit.core.targets import make_target
-from trustkit.errors import BadDelegation, BadSignature, BadVersion, Conflict, Rejected
+from trustkit.errors import BadDelegation, BadSignature, BadVersion, Conflict, Rejected, UsageError
 
 FEW = Growth(above=5, bits=3)
 TAGS = [f"v{number}" for number in range(8)]
@@ -362,3 +363,13 @@ def test_a_bin_made_after_the_backup_jumps_with_its_signers_file(people: Publish
     assert judge(state, far, now=NOW, lifetimes=LIFE).jumped == {name}
     with pytest.raises(BadVersion):
         judge(replace(state, ceilings={}), far, now=NOW, lifetimes=LIFE)
+
+
+def test_a_bundle_holds_the_bins_of_a_dozen_signers_and_refuses_more() -> None:
+    names = [
+        f"{number % 900 + 1}.bins-{number // 1024 + 1}-{number % 1024:03x}.json" for number in range(MAX_FILES + 1)
+    ]
+    made = collection_manifest(dict.fromkeys(names[:-1], b"x"))
+    assert len(read_collection(made.data)[1]) == MAX_FILES >= 13 * 1024
+    with pytest.raises(UsageError, match="fit a bundle"):
+        collection_manifest(dict.fromkeys(names, b"x"))

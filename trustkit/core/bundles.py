@@ -21,6 +21,7 @@ from trustkit.core.manifests import OCI_INDEX, OCI_MANIFEST, Descriptor
 from trustkit.core.names import Digest, Gun, ImageRef, shown
 from trustkit.core.ports.images import MAX_MANIFEST, ManifestBytes
 from trustkit.core.rules import DOCKER, TUF
+from trustkit.core.saidbins import SAID_BITS
 from trustkit.core.strictjson import parse, serialise
 from trustkit.errors import BadBundle, Rejected, UsageError
 
@@ -33,8 +34,9 @@ GUN_NAME = "vnd.trustkit.gun"
 REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_NAME = "io.containerd.image.name"
 MAX_INDEX = MAX_MANIFEST
-MAX_FILES = 768 + 2**MAX_BITS
-"""256 roots of each format, the top-level roles, every delegation that a client follows, and the hash bins."""
+MAX_FILES = 768 + 2**MAX_BITS + 12 * 2**SAID_BITS
+"""256 roots of each format, the top-level roles, every delegation that a client follows, the hash bins of the tags, and
+those of twelve signers.  For more than some 20,000 files there is no room in a manifest."""
 FORMER = "docker/"
 """What the roots in format ``docker`` of a collection in format ``tuf`` are named after."""
 _EMPTY_DATA = b"{}"
@@ -87,7 +89,16 @@ class Contents:
 
 
 def collection_manifest(files: Mapping[str, bytes], wire: str = TUF) -> ManifestBytes:
-    """The artifact that holds a collection's files, by their names, in its format, and roots of its former one."""
+    """The artifact that holds a collection's files, by their names, in its format, and roots of its former one.
+
+    Raises:
+        UsageError: more files than anybody would read.
+    """
+    if len(files) > MAX_FILES:
+        raise UsageError(
+            f"The collection has {len(files)} files, more than the {MAX_FILES} that fit a bundle.",
+            hint="Mirror it: trustkit mirror GUN dir:PATH.",
+        )
     layers = [
         _entry(Descriptor(_media_type(name, wire), Digest.of(data), len(data)), {FILE_NAME: name})
         for name, data in sorted(files.items())
