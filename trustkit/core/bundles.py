@@ -35,8 +35,8 @@ REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_NAME = "io.containerd.image.name"
 MAX_INDEX = MAX_MANIFEST
 MAX_FILES = 768 + 2**MAX_BITS + 12 * 2**SAID_BITS
-"""256 roots of each format, the top-level roles, every delegation that a client follows, the hash bins of the tags, and
-those of twelve signers.  For more than some 20,000 files there is no room in a manifest."""
+"""256 roots of each format, the top-level roles, every delegation that a client follows, the hash bins of the tags
+and those of twelve signers.  For more than some 20,000 files there is no room in a manifest."""
 FORMER = "docker/"
 """What the roots in format ``docker`` of a collection in format ``tuf`` are named after."""
 _EMPTY_DATA = b"{}"
