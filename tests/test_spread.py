@@ -15,7 +15,7 @@ from tests import spread
 TESTS = Path(__file__).parent
 FILES = [path.as_posix() for path in sorted(TESTS.rglob("test_*.py"))]
 HELD_TO_A_TIME = re.compile(
-    r"\b(?:monotonic|perf_counter|time)\(\) - (?:began|started|before|start)\b|mark\.timeout\(\d{1,2}\)"
+    r"\b(?:monotonic|perf_counter|time)\(\) - (?:began|started|before|start)\b|mark\.timeout\(\d{1,2}\)|\.join\(\d"
 )
 
 
