@@ -594,3 +594,40 @@ def test_writers_of_one_process_take_turns(run) -> None:
             assert await tx.settings.get("n") == "50"
 
     run(body)
+
+
+@pytest.mark.parametrize("bins", [None, ("bins-1-0",), ()], ids=["all bins", "one bin", "no bins"])
+def test_what_was_asked_ahead_is_what_is_read_and_no_more_once_something_changed(
+    run, bins: tuple[str, ...] | None
+) -> None:
+    async def read(tx: Transaction) -> list[object]:
+        return [
+            await tx.settings.get("content-trust"),
+            await tx.identities.held(ALICE),
+            await tx.collections.of_repository(APP.repository),
+            await tx.collections.current(APP, bins=bins),
+            await tx.proposals.standing(APP),
+            await tx.collections.online_keys(APP),
+        ]
+
+    async def body(store: Store) -> None:
+        async with store.write() as tx:
+            await tx.identities.add(ALICE, "hash", NOW)
+            await founded(tx)
+            await tx.collections.add_files(APP, [stored("bins-1-0", 1)], NOW)
+        async with store.read() as tx:
+            before = await read(tx)
+        async with store.write() as tx:
+            await tx.expect(APP, ALICE, "content-trust", bins)
+            assert await read(tx) == await read(tx) == before
+            await tx.identities.assign(ALICE, PULLS)
+            await tx.settings.put("content-trust", "disabled")
+            await tx.collections.add_files(APP, [stored("timestamp", 2)], NOW)
+            await tx.upkeep.set_jumps(APP, {"targets": 7})
+            after = await read(tx)
+        async with store.read() as tx:
+            assert after == await read(tx)
+        changed = [was != now for was, now in zip(before, after, strict=True)]
+        assert changed == [True, True, True, True, True, False]
+
+    run(body)

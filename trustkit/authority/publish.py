@@ -27,6 +27,7 @@ from trustkit.authority.means import Means
 from trustkit.authority.onlinekeys import JudgedSigner, slow
 from trustkit.authority.publishaudit import publish_row
 from trustkit.authority.resign import resign_snapshot, resign_timestamp, stored
+from trustkit.authority.settings import CONTENT_TRUST
 from trustkit.authority.stored import judged, looks_at, state_of
 from trustkit.core.bins import prefix_of
 from trustkit.core.evaluate import Before, evaluate_but_expiry
@@ -149,9 +150,9 @@ class Publishing:
         Args:
             ahead: the upload as it was judged before the transaction began; raises Moved where that holds no more.
         """
-        record = await admit_publisher(tx, gun, who)
-        now = self._means.clock()
         seen = looks_at(upload)
+        await tx.expect(gun, who.principal, CONTENT_TRUST, seen if ahead is None else ())
+        record, now = await admit_publisher(tx, gun, who), self._means.clock()
         known = ahead.files_of(record) if ahead is not None else None
         current = known if known is not None else await tx.collections.current(gun, bins=seen)
         if record is not None and record.closed is not None:
@@ -165,8 +166,7 @@ class Publishing:
         signers = await self._means.keys.ensure_open(tx, gun, now)
         waiting = await self._means.keys.pending_signers(tx, gun) if "root" in upload else {}
         online, pending = _public(signers), _public(waiting)
-        whole = seen is None
-        state = state_of(gun, record, current, standing, online=online, pending=pending, whole=whole)
+        state = state_of(gun, record, current, standing, online=online, pending=pending, whole=seen is None)
         anew = record is not None and record.format != TUF
         before = self._views.find(gun, {role: file.data for role, file in current.items()})
         prepare = partial(self._prepare, state, current, upload, signers, waiting, now, before, anew=anew)

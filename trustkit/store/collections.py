@@ -37,7 +37,7 @@ _RECORD = select(
     former.c.gun.is_not(None).label("converted"),
 ).outerjoin(former, former.c.gun == collections.c.gun)
 _BY_GUN = _RECORD.where(collections.c.gun == bindparam("gun"))
-_BY_REPOSITORY = _RECORD.where(collections.c.repository == bindparam("repository"))
+BY_REPOSITORY = _RECORD.where(collections.c.repository == bindparam("repository"))
 _FILES = files_of(collections.c.id == stored_files.c.collection, collections)
 _SET_FORMAT = update(collections).where(collections.c.gun == bindparam("at_gun")).values(format=bindparam("to"))
 _BUMP = (
@@ -49,7 +49,7 @@ _BUMP = (
     )
     .values(generation=bindparam("to"))
 )
-_KEYS = select(online_keys.c.role, online_keys.c.key_id, online_keys.c.public, online_keys.c.sealed).where(
+KEYS = select(online_keys.c.role, online_keys.c.key_id, online_keys.c.public, online_keys.c.sealed).where(
     online_keys.c.gun == bindparam("gun")
 )
 
@@ -65,7 +65,7 @@ class SqlCollections(SqlFiles):
         return await self._one(_BY_GUN, gun=str(gun))
 
     async def of_repository(self, repository: Repository) -> CollectionRecord | None:
-        return await self._one(_BY_REPOSITORY, repository=str(repository))
+        return await self._one(BY_REPOSITORY, repository=str(repository))
 
     async def list(self) -> builtins.list[CollectionRecord]:
         frozen = former.alias()
@@ -107,7 +107,7 @@ class SqlCollections(SqlFiles):
         return (await self._run(_BUMP, values)).changed
 
     async def online_keys(self, gun: Gun) -> Mapping[str, SealedKey]:
-        rows = (await self._run(_KEYS, {"gun": str(gun)})).rows
+        rows = (await self._run(KEYS, {"gun": str(gun)})).rows
         return {row.role: sealed_key(row, gun) for row in rows}
 
     async def add_online_keys(self, gun: Gun, keys: Sequence[SealedKey], now: datetime) -> None:

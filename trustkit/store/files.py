@@ -82,13 +82,16 @@ class SqlFiles:
         self._seen: Seen | None = None
 
     async def current(self, gun: Gun, *, bins: Collection[str] | None = None) -> Mapping[str, StoredFile]:
-        if bins is None:
-            rows = (await self._run(self._files.current, {"gun": str(gun)})).rows
-        else:
-            rows = (await self._run(self._files.but_bins, {"gun": str(gun), "bins": sorted(bins)})).rows
+        rows = (await self._run(*self.asks_current(gun, bins))).rows
         heads_ = {row.role: (row.series, row.version) for row in rows}
         self._seen = Seen(gun, rows[0].collection, heads_, bins) if rows else None
         return {row.role: _file(row) for row in rows}
+
+    def asks_current(self, gun: Gun, bins: Collection[str] | None) -> tuple[Select[Any], Mapping[str, Any]]:
+        """The statement of ``current``, with its values."""
+        if bins is None:
+            return self._files.current, {"gun": str(gun)}
+        return self._files.but_bins, {"gun": str(gun), "bins": sorted(bins)}
 
     def take_seen(self, gun: Gun, files: Sequence[StoredFile]) -> Seen | None:
         """The heads that ``current`` saw last, where they are this collection's and tell of all these files; once."""

@@ -32,7 +32,7 @@ _ASSIGNED = (
     .where(principals.c.name == bindparam("name"))
     .order_by(assignments.c.role, assignments.c.pattern)
 )
-_HELD = _ASSIGNED.where(~principals.c.disabled)
+HELD = _ASSIGNED.where(~principals.c.disabled)
 _REFRESH = (
     select(
         refresh_tokens.c.token_hash,
@@ -94,7 +94,7 @@ class SqlIdentities:
         return _assignments((await self._run(_ASSIGNED, {"name": str(name)})).rows)
 
     async def held(self, name: PrincipalName) -> tuple[Assignment, ...]:
-        return _assignments((await self._run(_HELD, {"name": str(name)})).rows)
+        return _assignments((await self._run(HELD, {"name": str(name)})).rows)
 
     async def add_refresh(self, record: RefreshRecord) -> None:
         values = {

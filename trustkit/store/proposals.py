@@ -34,7 +34,7 @@ _NO_NUMBER, _NO_TEXT = literal_column("0", Integer), literal_column("''", Text)
 def _stands(
     what: str, role: Column[str], *, number: ColumnElement[int] = _NO_NUMBER, text: ColumnElement[str] = _NO_TEXT
 ) -> Select[str, str, int, str]:
-    """One kind of rows of ``_STANDING``."""
+    """One kind of rows of ``STANDING``."""
     kind = literal_column(f"'{what}'", Text).label("what")
     return select(kind, role.label("role"), number.label("number"), text.label("words"))
 
@@ -56,7 +56,7 @@ _DROPPED = (
     .where(payloads.c.gun == bindparam("gun"))
     .order_by(payloads.c.role, payloads.c.version, payloads.c.digest)
 )
-_STANDING = union_all(
+STANDING = union_all(
     _stands("held", proposed_files.c.role, text=proposed_files.c.proposal).where(
         proposed_files.c.gun == bindparam("gun")
     ),
@@ -88,7 +88,7 @@ class SqlProposals:
         return {row.role: row.proposal for row in (await self._run(_HOLDERS, {"gun": str(gun)})).rows}
 
     async def standing(self, gun: Gun) -> Standing:
-        rows = (await self._run(_STANDING, {"gun": str(gun)})).rows
+        rows = (await self._run(STANDING, {"gun": str(gun)})).rows
         return Standing(
             {row.role: row.words for row in rows if row.what == "held"},
             {row.role: row.number for row in rows if row.what == "consumed"},

@@ -12,7 +12,7 @@ from trustkit.store.models import founders, settings
 from trustkit.store.models import trust_only as patterns
 from trustkit.store.statements import Statements
 
-_GET = select(settings.c.value).where(settings.c.name == bindparam("name"))
+VALUE = select(settings.c.value).where(settings.c.name == bindparam("name"))
 _SEVERAL = select(settings.c.name, settings.c.value).where(settings.c.name.in_(bindparam("names", expanding=True)))
 _PATTERNS = select(patterns.c.pattern, patterns.c.trust_only).order_by(patterns.c.pattern)
 _FOUNDERS = select(founders.c.pattern, founders.c.root_key).order_by(founders.c.pattern)
@@ -25,7 +25,7 @@ class SqlSettings:
         self._run = statements.run
 
     async def get(self, name: str) -> str | None:
-        row = (await self._run(_GET, {"name": name})).first
+        row = (await self._run(VALUE, {"name": name})).first
         return str(row.value) if row else None
 
     async def several(self, names: Collection[str]) -> Mapping[str, str]:

@@ -60,6 +60,10 @@ class Statements(Protocol):
         """
         ...
 
+    async def ahead(self, asked: Sequence[tuple[Executable, Mapping[str, Any]]]) -> None:
+        """Asks several selects in one go; ``run`` gives their answers until anything is changed.  Raises as that."""
+        ...
+
 
 class SqliteStatements:
     """``Statements`` on one connection; what scans doesn't hold up the event loop.
@@ -82,6 +86,9 @@ class SqliteStatements:
         if scans:
             return await in_thread(self._threads, self._execute, statement, values)
         return self._execute(statement, values)
+
+    async def ahead(self, asked: Sequence[tuple[Executable, Mapping[str, Any]]]) -> None:
+        """As ``Statements``: a file has no way there and back that would be saved."""
 
     def _execute(
         self, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None

@@ -266,6 +266,10 @@ class Transaction(Protocol):
     @property
     def past(self) -> Past: ...
 
+    async def expect(self, gun: Gun, principal: PrincipalName, setting: str, bins: Collection[str] | None) -> None:
+        """What a publish reads comes next, for whom and of which collection: a database elsewhere is asked once."""
+        ...
+
 
 Scope = Gun | PrincipalName | None
 """What a write transaction changes: one repository's collection, one principal's tokens, or, for None, anything."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncPipeline
 from sqlalchemy import Executable
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
@@ -32,6 +32,20 @@ class PostgresStatements:
         self._connection = connection
         self._compiler = compiler
         self._patience = patience
+        self._known: dict[Any, Answer] = {}
+
+    async def ahead(self, asked: Sequence[tuple[Executable, Values]]) -> None:
+        """As ``Statements``; with a libpq before 14, which can't, each is asked when it is wanted."""
+        if not AsyncPipeline.is_supported():
+            return
+        compiled = [(self._compiler(statement, values), values) for statement, values in asked]
+        cursors = [self._connection.cursor() for _ in asked]
+        with mapped(), deadline(self._connection, self._patience.answer):
+            async with self._connection.pipeline():
+                for cursor, (each, values) in zip(cursors, compiled, strict=True):
+                    await cursor.execute(each.text.encode(), each.values(values))
+            for (statement, values), cursor, (each, _) in zip(asked, cursors, compiled, strict=True):
+                self._known[_key(statement, values)] = Answer(each.rows(await cursor.fetchall()), cursor.rowcount)
 
     async def run(
         self, statement: Executable, values: Values | Sequence[Values] | None = None, *, scans: bool = False
@@ -41,6 +55,10 @@ class PostgresStatements:
         if not given:
             return Answer((), 0)
         compiled, patience = self._compiler(statement, given[0]), self._patience
+        if compiled.row is None:
+            self._known.clear()
+        elif self._known and (known := self._known.get(_key(statement, given[0]))) is not None:
+            return known
         with mapped(), deadline(self._connection, patience.scan if scans else patience.answer):
             async with self._connection.cursor() as cursor:
                 if len(given) > 1:
@@ -50,3 +68,8 @@ class PostgresStatements:
                 if cursor.description is None:
                     return Answer((), cursor.rowcount)
                 return Answer(compiled.rows(await cursor.fetchall()), cursor.rowcount)
+
+
+def _key(statement: Executable, values: Values) -> Any:
+    listed = ((name, tuple(value) if isinstance(value, list) else value) for name, value in values.items())
+    return statement, frozenset(listed)
