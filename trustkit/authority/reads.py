@@ -17,7 +17,7 @@ from trustkit.core.ports.service import Store, StoredFile, Transaction
 from trustkit.core.stamps import Stamp
 from trustkit.errors import NoCollection, NotFound
 
-LIMIT = 48 * 1024 * 1024
+LIMIT = 32 * 1024 * 1024
 """Bytes that are kept."""
 OVERHEAD = 1024
 """What an entry takes besides its file."""

@@ -78,7 +78,7 @@ from trustkit.core.names import Host
 @click.option(
     "--read-cache",
     type=click.IntRange(0, 65536),
-    default=48,
+    default=32,
     show_default=True,
     metavar="MIB",
     help="Memory for files of collections that are read, in MiB; 0 for none.",
