@@ -333,7 +333,9 @@ class Memory:
             return {}
 
         scope = {"method": "GET", "raw_path": path.encode(), "headers": [(b"authorization", secret.encode())]}
-        served = Served(Found(StoredFile("r", 1, b"x" * size, NOW), 1, until), self.fresh.stamp(self.gun.repository), '"e"')
+        served = Served(
+            Found(StoredFile("r", 1, b"x" * size, NOW), 1, until), self.fresh.stamp(self.gun.repository), '"e"'
+        )
         begins, ends = NOW, NOW + timedelta(minutes=1)
         caller = Caller(
             PrincipalName.parse("alice"),

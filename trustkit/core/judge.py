@@ -24,13 +24,7 @@ from trustkit.core.roots import ONLINE, check_gun, check_root_keys, check_thresh
 from trustkit.core.saidbins import attributing
 from trustkit.core.versions import check_next
 from trustkit.core.view import SignedTarget
-from trustkit.errors import (
-    BadDelegation,
-    BadExpiry,
-    NoCollection,
-    Rejected,
-    WrongOnlineKeys,
-)
+from trustkit.errors import BadDelegation, BadExpiry, NoCollection, Rejected, WrongOnlineKeys
 
 
 def judge(
