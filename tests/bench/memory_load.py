@@ -59,10 +59,10 @@ class Load(Client):
             "publish": (1.5, self._publish),
             "changefeed": (0.5, self._changefeed),
             "tags": (1, self._list_tags),
-            "login": (6, self._login),
+            "login": (20, self._login),
             "principal": (40, self._principal),
             "catalog": (20, self._catalog),
-            "blob": (20, self._blob),
+            "blob": (30, self._blob),
         }
 
     def run(self, until: float, count: Callable[[str], None]) -> None:
