@@ -79,8 +79,7 @@ class Notary:
 
     def served(self, gun: Gun, generation: int, files: Iterable[StoredFile]) -> None:
         """Keeps what a publish has just made current, under what its readers will ask for: see ``Reads.keep``."""
-        found = ((_keys(gun, file), file) for file in files)
-        self._reads.keep(gun, generation, found)
+        self._reads.keep(gun, generation, files, lambda file, digest: _key(gun, file.role, digest=digest))
 
     async def _open_file(self, tx: Transaction, gun: Gun, role: str, version: int | None, digest: str) -> StoredFile:
         if len(digest) == 64:
@@ -190,10 +189,6 @@ class Notary:
 
 def _key(gun: Gun, role: str, version: int | None = None, digest: str = "") -> Hashable:
     return ("docker", gun, role, version, digest)
-
-
-def _keys(gun: Gun, file: StoredFile) -> list[Hashable]:
-    return [_key(gun, file.role), _key(gun, file.role, digest=Digest.of(file.data).hex)]
 
 
 def _is_open(record: CollectionRecord | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -128,21 +128,27 @@ class Reads:
         self._keep(key, stamp, served)
         return served
 
-    def keep(self, gun: Gun, generation: int, files: Iterable[tuple[Sequence[Hashable], StoredFile]]) -> None:
+    def keep(
+        self, gun: Gun, generation: int, files: Iterable[StoredFile], key: Callable[[StoredFile, str], Hashable]
+    ) -> None:
         """Remembers what this process has just committed, before anything else goes on; ``get`` then needn't read it.
 
         It does so only where the database has told that commit already, so that whatever it tells later came later.
 
         Args:
-            files: each with the keys under which it is found now.
+            key: under which a file is found now, by its SHA-256 or, without one, by its name.
         """
         if not self._fresh.told:
             return
         stamp = self._fresh.stamp(gun.repository)
-        for keys, file in files:
-            served = Served(Found(file, generation), stamp, _etag(file.data))
-            for key in keys:
-                self._keep(key, stamp, served)
+        for file in files:
+            by_name = key(file, "")
+            _, known = self._entries.get(by_name, (None, None))
+            same = known if isinstance(known, Served) and known.file.data == file.data else None
+            etag = same.etag if same else _etag(file.data)
+            served = Served(Found(file, generation), stamp, etag)
+            for each in (by_name, key(file, etag.strip('"'))):
+                self._keep(each, stamp, served)
 
     def _keep(self, key: Hashable, stamp: Stamp, known: Served | Missing) -> None:
         before = self._entries.pop(key, None)

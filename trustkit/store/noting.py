@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import lru_cache
 
 from trustkit.core.names import Gun
 from trustkit.store.models import is_hidden
@@ -41,7 +42,10 @@ class Notes:
         guns = {gun for gun in self._noted if gun is not None and not is_hidden(gun)}
         anything = None in self._noted
         self._noted.clear()
-        return None if anything else frozenset(map(Gun.parse, guns))
+        return None if anything else frozenset(map(_parsed, guns))
+
+
+_parsed = lru_cache(maxsize=256)(Gun.parse)
 
 
 def _triggers(table: str, *, of_collections: bool) -> list[str]:
