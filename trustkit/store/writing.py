@@ -67,9 +67,11 @@ class Writer:
                 await in_thread(self._threads, commit, self._begun())
             finally:
                 self._held = None
-                self._end()
-                if asked and self._notes and self._listener:  # it may be in the file even where we were cancelled
-                    self._listener(self._notes.taken())
+                try:
+                    self._end()
+                finally:
+                    if asked and self._notes and self._listener:  # it may be in the file although we were cancelled
+                        self._listener(self._notes.taken())
 
     def begin_unnoted(self) -> Connection:
         """A write transaction of whoever changes the tables themselves, before anything is remembered."""
