@@ -131,13 +131,14 @@ def test_a_door_under_a_policy_follows_and_says_what_to_write(converted: App, do
 
 
 def test_a_bundle_is_taken_by_who_has_pinned_the_certificate(converted: App, dora: Person, tmp_path: Path) -> None:
-    """Who verified the collection before it was converted has the certificate; a bundle has none."""
+    """The bundle has the roots in format docker, whose certificate is the pinned one; nobody has to be asked."""
     made = tmp_path / "bundle"
     other = Person("other", tmp_path / "other")
     shutil.copytree(dora.home / "docker", other.home / "docker")
     assert _pinned(other, converted)("bundle", "create", f"{converted.gun}:v1", "-o", str(made)).status == 0
-    refused = _pinned(dora, converted)("verify", f"{converted.gun}:v1", "--bundle", str(made), "--max-age", "1d")
-    assert (refused.status, refused.slug) == (3, "no-collection"), refused.err
+    followed = _pinned(dora, converted)("verify", f"{converted.gun}:v1", "--bundle", str(made), "--max-age", "1d")
+    assert followed.status == 0, followed.err
+    assert "is pinned so from now on" in followed.err
     assert dora("verify", f"{converted.gun}:v1").status == 0
     assert dora("verify", f"{converted.gun}:v1", "--bundle", str(made), "--max-age", "1d").status == 0
 

@@ -19,6 +19,7 @@ from tests.real.parts import within
 from tests.service import PASSPHRASE, Person, Result, RunningService
 from tests.softhsm import PIN, SoftHsm
 from trustkit.cli.context import Context
+from trustkit.cli.publishing import signing_with
 from trustkit.client.resolve import Resolved
 from trustkit.core.names import ImageRef
 from trustkit.errors import CouldNotCheck
@@ -109,11 +110,12 @@ PULLED_OUT = """
 import os, shutil, sys
 from trustkit.cli.app import report
 from trustkit.cli.context import Context
+from trustkit.cli.publishing import signing_with
 from trustkit.client.resolve import Resolved
 from trustkit.core.names import ImageRef
 from trustkit.errors import TrustkitError
 
-signing = Context(home_flag=None, environ=dict(os.environ)).signing()
+signing = signing_with(Context(home_flag=None, environ=dict(os.environ)))
 found = signing.resolve([ImageRef.parse(name) for name in sys.argv[2:]])
 publishing = signing.publish([each for each in found if isinstance(each, Resolved)])
 print(*next(publishing))
@@ -179,7 +181,7 @@ def test_a_service_that_goes_down_between_two_collections(
     alice = service.principal("alice", "AcrPush", "AcrImageSigner")
     names = one_each(service, alice, "one", "two", "three")
     one, two, three = (name.removesuffix(":v1") for name in names)
-    signing = Context(home_flag=None, environ={**os.environ, **alice.environment()}).signing()
+    signing = signing_with(Context(home_flag=None, environ={**os.environ, **alice.environment()}))
     found = [each for each in signing.resolve([ImageRef.parse(name) for name in names]) if isinstance(each, Resolved)]
     publishing = signing.publish(found)
     assert [str(signed).partition("@")[0] for signed in next(publishing)] == [names[0]]

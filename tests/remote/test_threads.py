@@ -117,4 +117,4 @@ def test_what_a_port_speaks_is_found_out_once(registry: Registry, monkeypatch: p
     monkeypatch.setattr(http, "speaks_tls", counted)
     client = connect(registry.running.host)
     assert len(set(at_once(lambda: client.origin))) == 1
-    assert len(probes) == 1
+    assert probes.count(registry.running.host) == 1, "whatever threads of other tests ask elsewhere"
