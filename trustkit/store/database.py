@@ -24,7 +24,10 @@ from trustkit.store.privatefile import locked, private_file, private_folder
 from trustkit.store.statements import SqliteStatements, in_thread
 from trustkit.store.transaction import SqlTransaction
 from trustkit.store.upgrade import upgrade
-from trustkit.store.writing import BUSY_SECONDS, Writer, commit
+from trustkit.store.writing import Writer, commit
+
+BUSY_SECONDS = 30
+"""How long a writer waits for another process's write transaction before it gives up."""
 
 READERS = 8
 

@@ -10,12 +10,10 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from trustkit.errors import Conflict, StateError, TrustkitError
 
-BUSY = "The database was busy for too long."
-
 _KNOWN: tuple[tuple[str, str, str], ...] = (
     (
         "database is locked",
-        BUSY,
+        "The database was busy for too long.",
         "Another process holds it; try again, and look for one that hangs.",
     ),
     (

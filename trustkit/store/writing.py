@@ -17,13 +17,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from trustkit.core.ports.changes import Changed, Listener
-from trustkit.errors import StateError
-from trustkit.store.foreign import BUSY, mapped
+from trustkit.store.foreign import mapped
 from trustkit.store.noting import Notes
 from trustkit.store.statements import in_thread
 
-BUSY_SECONDS = 30
-"""How long a writer waits for another process's write transaction before it gives up."""
 LOOK_SECONDS, LOOKS = 0.001, 250
 """How often whoever asks for others' commits looks whether a commit of our own is over, and how many times."""
 
@@ -50,7 +47,6 @@ class Writer:
     async def close(self) -> None:
         """Closes the connections."""
         self._watch.close()
-        self._drop()
         await in_thread(self._threads, self._engine.dispose)
 
     def tell_own(self, listener: Listener) -> bool:
@@ -64,8 +60,8 @@ class Writer:
         async with self._turn:
             asked = False
             try:
-                held = self._begin_at_once()
-                self._held = await in_thread(self._threads, self._begin) if held is None else held
+                held = await in_thread(self._threads, self._begin)
+                self._held = held
                 yield self._begun()
                 self._held, asked = None, True
                 await in_thread(self._threads, commit, self._begun())
@@ -89,32 +85,14 @@ class Writer:
             return connection
 
     def _begin(self) -> int:
-        """Waits for whoever writes, in a thread."""
         with mapped():
-            if self._connection is None:
-                self._connection = self._engine.connect()
-            raw = _raw(self._connection)
+            self._connection = connection = self._engine.connect()
+            raw = _raw(connection)
             if self._notes is None or self._notes.connection is not raw:
                 self._notes, self._opened = Notes(raw), self._opened + 1
             self._notes.begin()
-            self._connection.begin()
+            connection.begin()
             return data_version(raw)  # others can't commit before we have
-
-    def _begin_at_once(self) -> int | None:
-        """Begins where no other process writes, which takes microseconds; None where one does, or nothing is open."""
-        if self._connection is None or self._notes is None:
-            return None
-        raw = self._notes.connection
-        with mapped():
-            raw.execute("PRAGMA busy_timeout=0")
-            try:
-                return self._begin()
-            except StateError as error:
-                if error.message != BUSY:
-                    raise
-                return None
-            finally:
-                raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 
     def _begun(self) -> Connection:
         if self._connection is None:
@@ -122,20 +100,11 @@ class Writer:
         return self._connection
 
     def _end(self) -> None:
-        """Rolls back what was not committed, also where the caller was cancelled."""
-        if self._connection is not None and self._connection.in_transaction():
-            try:
-                with mapped():
-                    self._connection.rollback()
-            except BaseException:
-                self._drop()
-                raise
-
-    def _drop(self) -> None:
+        """Gives the connection back, and rolls back what was not committed, also where the caller was cancelled."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.invalidate()
-            connection.close()
+            with mapped():
+                connection.close()
 
     async def changed_since(self, mark: str) -> Changed:
         """As ``Changes``: of others' commits alone, once somebody is told of ours."""
