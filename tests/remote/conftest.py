@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -60,6 +61,10 @@ class Server(http.server.ThreadingHTTPServer):
         """A client that hangs up is what many tests are about."""
 
 
+class ServerOnSix(Server):
+    address_family = socket.AF_INET6
+
+
 @dataclass
 class Running:
     host: Host
@@ -87,7 +92,7 @@ class Authority:
         """A certificate for these names with its key, in one file."""
         key = ec.generate_private_key(ec.SECP256R1())
         alternatives: list[x509.GeneralName] = [
-            x509.IPAddress(ip_address(n)) if n[0].isdigit() else x509.DNSName(n) for n in names
+            x509.IPAddress(ip_address(n)) if n[0].isdigit() or ":" in n else x509.DNSName(n) for n in names
         ]
         certificate = (
             _builder("server", self.certificate.subject, key)
@@ -140,7 +145,8 @@ def serve() -> Iterator[Serve]:
     def start(
         answer: Answer, *, certificate: Path | None = None, client_ca: Path | None = None, name: str = "127.0.0.1"
     ) -> Running:
-        server = Server(("127.0.0.1", 0), Handler)
+        six = name == "[::1]"
+        server = ServerOnSix(("::1", 0), Handler) if six else Server(("127.0.0.1", 0), Handler)
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.remote.conftest import Handler, Serve
+from tests.remote.conftest import Authority, Handler, Serve
 from trustkit.core.names import Host
-from trustkit.errors import CouldNotCheck, Garbage, TimedOut
+from trustkit.errors import CouldNotCheck, Garbage, TimedOut, Unreachable
 from trustkit.remote.connections import KEPT
 from trustkit.remote.http import HttpClient, Limits
 from trustkit.remote.sockets import Speed
@@ -242,3 +242,22 @@ def test_nothing_is_sent_in_a_header_that_could_end_it(serve: Serve, tmp_path: P
     with pytest.raises(CouldNotCheck):
         used.request("GET", "/ HTTP/1.1\r\nX-Other: y\r\n\r\n")
     assert server.seen == []
+
+
+def here(handler: Handler) -> None:
+    handler.reply(200, handler.headers["host"].encode())
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_a_registry_may_be_named_by_its_address_of_version_six(
+    serve: Serve, authority: Authority, tmp_path: Path, *, secure: bool
+) -> None:
+    certificate = authority.issue(tmp_path, "::1") if secure else None
+    host = serve(here, certificate=certificate, name="[::1]").host
+    assert client(host, tmp_path, SSL_CERT_FILE=str(authority.file)).request("GET", "/v2/").body == str(host).encode()
+
+
+def test_its_certificate_has_to_be_that_addresss(serve: Serve, authority: Authority, tmp_path: Path) -> None:
+    host = serve(here, certificate=authority.issue(tmp_path, "127.0.0.1"), name="[::1]").host
+    with pytest.raises(Unreachable, match="not valid for '::1'"):
+        client(host, tmp_path, SSL_CERT_FILE=str(authority.file)).request("GET", "/v2/")

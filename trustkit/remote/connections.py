@@ -37,7 +37,7 @@ class _Connection(http.client.HTTPConnection):
     """One connection, with a budget on its socket."""
 
     def __init__(self, origin: Origin, context: ssl.SSLContext | None) -> None:
-        super().__init__(origin.name, origin.port)
+        super().__init__(origin.name.strip("[]"), origin.port)
         self.default_port = 443 if context else 80
         self._context = context
 
