@@ -9,6 +9,8 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,6 +127,26 @@ class Publisher:
                 time.sleep(0.05)
 
 
+@contextmanager
+def at_work(*publishers: Publisher) -> Iterator[Callable[[], None]]:
+    """While they publish; what it gives waits until each has published three times more."""
+    ended = threading.Event()
+    threads = [threading.Thread(target=each.run, args=(ended,)) for each in publishers]
+
+    def three_more() -> None:
+        goal = [each.published + 3 for each in publishers]
+        eventually(lambda: all(each.published >= n for each, n in zip(publishers, goal, strict=True)), 30.0)
+
+    for thread in threads:
+        thread.start()
+    try:
+        yield three_more
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "crashed"])
 def test_a_database_that_goes_and_comes_back_under_load_loses_nothing(tmp_path: Path, how: signal.Signals) -> None:
@@ -137,22 +159,14 @@ def test_a_database_that_goes_and_comes_back_under_load_loses_nothing(tmp_path: 
         for _ in range(2):
             fleet.start()
         publishers = [Publisher(founded(fleet, f"load{number}")) for number in range(2)]
-        ended = threading.Event()
-        threads = [threading.Thread(target=each.run, args=(ended,)) for each in publishers]
-        for each in threads:
-            each.start()
-        for _ in range(2):
-            goal = [each.published + 3 for each in publishers]
-            eventually(lambda goal=goal: all(p.published >= n for p, n in zip(publishers, goal, strict=True)), 30.0)
-            server.stop(how)
-            eventually(lambda: all(ask(port, "/readyz")[0] == 503 for port in fleet.balancer.ports), 15.0)
-            server.start()
-            eventually(lambda: all(ask(port, "/readyz")[0] == 200 for port in fleet.balancer.ports), 15.0)
-        goal = [each.published + 3 for each in publishers]
-        eventually(lambda: all(p.published >= n for p, n in zip(publishers, goal, strict=True)), 30.0)
-        ended.set()
-        for each in threads:
-            each.join()
+        with at_work(*publishers) as three_more:
+            for _ in range(2):
+                three_more()
+                server.stop(how)
+                eventually(lambda: all(ask(port, "/readyz")[0] == 503 for port in fleet.balancer.ports), 15.0)
+                server.start()
+                eventually(lambda: all(ask(port, "/readyz")[0] == 200 for port in fleet.balancer.ports), 15.0)
+            three_more()
         said = {message for each in publishers for message in each.refused}
         assert all("database" in message for message in said), said
         for each in publishers:

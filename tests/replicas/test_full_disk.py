@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from tests.conftest import Need
 from tests.postgres import Postgres, binaries
 from tests.replicas.fleet import Fleet, ask, eventually
-from tests.replicas.test_faults import Publisher, founded, settled
+from tests.replicas.test_faults import Publisher, at_work, founded, settled
 from tests.service import RunningService
 
 pytestmark = pytest.mark.real
@@ -51,6 +50,15 @@ def filled(folder: Path) -> Iterator[None]:
         yield
     finally:
         filler.unlink()
+
+
+@contextmanager
+def refused_by_full_disk(folder: Path, *publishers: Publisher) -> Iterator[None]:
+    """With no room there, after a publish was refused for it."""
+    before = sum(len(each.refused) for each in publishers)
+    with filled(folder):
+        eventually(lambda: sum(len(each.refused) for each in publishers) > before, 60.0)
+        yield
 
 
 class OnSmallDisk(Postgres):
@@ -94,28 +102,18 @@ def test_a_full_disk_of_the_database_refuses_publishes_and_loses_none(need: Need
         for _ in range(2):
             fleet.start()
         publishers = [Publisher(founded(fleet, f"full{number}")) for number in range(2)]
-        ended = threading.Event()
-        threads = [threading.Thread(target=each.run, args=(ended,)) for each in publishers]
-        for each in threads:
-            each.start()
-        for _ in range(2):
-            goal = [each.published + 3 for each in publishers]
-            eventually(lambda goal=goal: all(p.published >= n for p, n in zip(publishers, goal, strict=True)), 60.0)
-            refused = sum(len(each.refused) for each in publishers)
-            token = publishers[0].it.carol.token(fleet.host, f"repository:{publishers[0].it.gun.repository}:pull")
-            path = f"/v2/{publishers[0].it.gun}/_trust/metadata/timestamp.json"
-            with filled(server.data):
-                eventually(lambda refused=refused: sum(len(p.refused) for p in publishers) > refused, 60.0)
-                assert {ask(port, path, token)[0] for port in fleet.balancer.ports} <= {200, 503}
-            if server.ended:
-                server.stop()
-                server.start()
-            eventually(lambda: all(ask(port, "/readyz")[0] == 200 for port in fleet.balancer.ports), 30.0)
-        goal = [each.published + 3 for each in publishers]
-        eventually(lambda: all(p.published >= n for p, n in zip(publishers, goal, strict=True)), 60.0)
-        ended.set()
-        for each in threads:
-            each.join()
+        path = f"/v2/{publishers[0].it.gun}/_trust/metadata/timestamp.json"
+        token = publishers[0].it.carol.token(fleet.host, f"repository:{publishers[0].it.gun.repository}:pull")
+        with at_work(*publishers) as three_more:
+            for _ in range(2):
+                three_more()
+                with refused_by_full_disk(server.data, *publishers):
+                    assert {ask(port, path, token)[0] for port in fleet.balancer.ports} <= {200, 503}
+                if server.ended:
+                    server.stop()
+                    server.start()
+                eventually(lambda: all(ask(port, "/readyz")[0] == 200 for port in fleet.balancer.ports), 30.0)
+            three_more()
         said = {message for each in publishers for message in each.refused}
         assert all("database" in message for message in said), said
         for each in publishers:
@@ -137,20 +135,14 @@ def test_a_full_disk_of_a_service_with_a_file_refuses_publishes_and_loses_none(n
         service = RunningService(tmp_path).start()
         stack.callback(service.stop)
         publisher = Publisher(founded(service, "full"))
-        gun, ended = publisher.it.gun, threading.Event()
+        gun = publisher.it.gun
         token = publisher.it.carol.token(service.host, f"repository:{gun.repository}:pull")
-        thread = threading.Thread(target=publisher.run, args=(ended,))
-        thread.start()
-        for _ in range(2):
-            goal, refused = publisher.published + 3, len(publisher.refused)
-            eventually(lambda goal=goal: publisher.published >= goal, 60.0)
-            with filled(data):
-                eventually(lambda refused=refused: len(publisher.refused) > refused, 60.0)
-                assert ask(service.port, f"/v2/{gun}/_trust/metadata/timestamp.json", token)[0] == 200
-        goal = publisher.published + 3
-        eventually(lambda: publisher.published >= goal, 60.0)
-        ended.set()
-        thread.join()
+        with at_work(publisher) as three_more:
+            for _ in range(2):
+                three_more()
+                with refused_by_full_disk(data, publisher):
+                    assert ask(service.port, f"/v2/{gun}/_trust/metadata/timestamp.json", token)[0] == 200
+            three_more()
         assert all("disk is full" in message for message in publisher.refused), publisher.refused
         assert publisher.published <= publisher.it.check().version - 1
         assert "Traceback" not in service.log.read_text()
