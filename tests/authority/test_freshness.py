@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
 from collections.abc import Set
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -194,6 +195,34 @@ def test_own_commits_are_told_at_once_by_name_and_others_by_the_next_question(tm
         finally:
             await ours.close()
             await theirs.close()
+
+    asyncio.run(main())
+
+
+def test_a_table_that_another_version_makes_anew_while_we_serve_is_noted_still(tmp_path: Path) -> None:
+    """As migrations do that change a column, run by the service that takes over from this one."""
+    anew = """
+BEGIN IMMEDIATE;
+CREATE TABLE anew AS SELECT * FROM settings;
+DROP TABLE settings;
+ALTER TABLE anew RENAME TO settings;
+COMMIT;
+"""
+
+    async def main() -> None:
+        path = tmp_path / "d" / "trustkit.db"
+        ours = await SqlStore.open(path)
+        told: list[Set[Gun] | None] = []
+        ours.tell_own(told.append)
+        for value in ("disabled", "enabled"):
+            async with ours.write() as tx:
+                await tx.collections.found(Gun.parse(f"h.example/{value}"), NOW)
+            with closing(sqlite3.connect(path)) as theirs:
+                theirs.executescript(anew)
+            async with ours.write() as tx:
+                await tx.settings.put(f"content-trust-{value}", value)
+            assert told.pop() is None, "a switch is of every collection"
+        await ours.close()
 
     asyncio.run(main())
 
