@@ -16,6 +16,7 @@ EVIL = "evil.example/x:1"
 D, Y = "Dockerfile", "x.yaml"
 POD_IN_BRACES = "apiVersion: v1, kind: Pod, spec: {containers"
 POD = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n"
+VOLUMES, BUILD = "services: {a: {volumes:", "services: {a: {build: {context: .,"
 
 HIDDEN: list[tuple[str, str, str]] = [
     ("behind a zero byte, at which C strings end", D, f"FROM scratch\n# \0\nFROM {EVIL}\n"),
@@ -54,6 +55,28 @@ HIDDEN: list[tuple[str, str, str]] = [
         Y,
         f"services:\n  a:\n    build:\n      dockerfile_inline: FROM b\n      additional_contexts: ['b=docker-image://{EVIL}']",
     ),
+    ("under a key in base64", Y, f"{POD}  - {{!!binary aW1hZ2U=: {EVIL}}}\n"),
+    ("beside a build, before which it is pulled", Y, f"services: {{a: {{image: {EVIL}, build: .}}}}\n"),
+    ("beside a build that is none", Y, f"services: {{a: {{image: {EVIL}, build: , pull_policy: build}}}}\n"),
+    (
+        "beside a build that is taken back",
+        Y,
+        f"services: {{a: {{image: {EVIL}, build: !reset null, pull_policy: build}}}}\n",
+    ),
+    ("as a volume by a variable", Y, f"{VOLUMES} [{{type: '${{T:-image}}', source: {EVIL}}}]}}}}\n"),
+    (
+        "in a context by a variable",
+        Y,
+        f"{BUILD} additional_contexts: {{b: '${{P:-docker}}-image://{EVIL}'}}}}}}}}\n",
+    ),
+    (
+        "in a list of contexts by a variable",
+        Y,
+        f"{BUILD} additional_contexts: ['b=${{P:-docker}}-image://{EVIL}']}}}}}}\n",
+    ),
+    ("as the frontend of another file's build", Y, f"{BUILD} args: {{BUILDKIT_SYNTAX: {EVIL}}}}}}}}}\n"),
+    ("as a cache", Y, f"{BUILD} cache_from: [{EVIL}]}}}}}}\n"),
+    ("as a cache in the long form", Y, f"{BUILD} cache_from: ['type=registry,ref={EVIL}']}}}}}}\n"),
 ]
 
 HARMLESS: list[tuple[str, str, str]] = [
@@ -62,7 +85,9 @@ HARMLESS: list[tuple[str, str, str]] = [
         D,
         f"FROM scratch AS a\nRUN <<A\nFROM {EVIL}\nA\nFROM a\nLABEL x='FROM {EVIL}'\n# FROM {EVIL}\n",
     ),
-    ("a compose file", Y, f"services: {{a: {{image: {EVIL}, build: .}}}}\n"),
+    ("a compose file", Y, f"services: {{a: {{image: {EVIL}, build: ., pull_policy: build}}}}\n"),
+    ("a service that is never pulled", Y, f"services: {{a: {{image: {EVIL}, build: ., pull_policy: never}}}}\n"),
+    ("other volumes, contexts and caches", Y, f"{BUILD} additional_contexts: [b=x], cache_from: [type=gha]}}}}}}\n"),
     ("a manifest", Y, f"apiVersion: v1\nkind: ConfigMap\ndata: {{image: {EVIL}}}\n"),
 ]
 
@@ -82,3 +107,21 @@ def test_what_is_pulled_is_found_or_the_file_is_refused(tmp_path: Path, name: st
 @pytest.mark.parametrize(("name", "text"), [row[1:] for row in HARMLESS], ids=[row[0] for row in HARMLESS])
 def test_what_is_not_pulled_passes(tmp_path: Path, name: str, text: str) -> None:
     assert _check(tmp_path, name, text) == 0
+
+
+ENV_FILES: list[tuple[str, str]] = [
+    ("by a variable of a variable", "B=evil.example\nV=${B}/x:1\n"),
+    ("as readers other than ours have it", f"V: {EVIL}\n"),
+    ("in double quotes with an escape", 'V="evil.example\\/x:1"\n'),
+    ("behind a quote that ends elsewhere", f"A='\\'\nV={EVIL}\nB='\n"),
+    ("behind a quote that ends lines later", f'A="\nV={EVIL}\n"\n'),
+    ("as it is", f"export V = '{EVIL}' # v\n"),
+]
+
+
+@pytest.mark.parametrize("text", [row[1] for row in ENV_FILES], ids=[row[0] for row in ENV_FILES])
+def test_a_variable_of_a_file_is_no_default(tmp_path: Path, text: str) -> None:
+    """Where ``V`` were taken to be ``build``, this file would name no image."""
+    (tmp_path / ".env").write_text(text)
+    composed = "services: {a: {image: x, build: ., pull_policy: '${V:-build}'}}\n"
+    assert _check(tmp_path, Y, composed) in (1, 3)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.builds.reads import pin, reading, refs, short
-from trustkit.builds.read import FileKind, kind_by_name, read, read_dotenv
+from trustkit.builds.dotenv import read_dotenv
+from trustkit.builds.read import FileKind, kind_by_name, read
 from trustkit.builds.source import Source
 from trustkit.errors import BuildFileInvalid, CannotPin, UsageError
 
@@ -28,7 +29,17 @@ COMPOSE: list[tuple[str, str, dict[str, str], list[str]]] = [
     ("a variable without braces", compose("    image: $I:1\n"), {"I": "r.io/x"}, ["r.io/x:1"]),
     ("empty with a colon", compose("    image: a:${T:-v1}\n"), {"T": ""}, [f"{HUB}/a:v1"]),
     ("nested", compose("    image: a:${T:-${U-v1}}\n"), {}, [f"{HUB}/a:v1"]),
-    ("built, and no base", compose("    image: out:1\n    build: .\n"), {}, []),
+    ("built, and no base", compose("    image: out:1\n    build: .\n    pull_policy: build\n"), {}, []),
+    ("a build that is taken back", compose("    image: a:1\n    build: !reset null\n"), {}, [f"{HUB}/a:1"]),
+    ("a cache", compose("    build: {context: ., cache_from: [a:1, type=gha]}\n"), {}, [f"{HUB}/a:1"]),
+    (
+        "an argument whose name is a variable's",
+        compose(
+            "    build:\n      args: ['${N:-V}=2']\n      dockerfile_inline: |\n        ARG V=1\n        FROM a:$$V\n"
+        ),
+        {},
+        [f"{HUB}/a:2"],
+    ),
     (
         "merged",
         "x: &x\n  image: a:1\nservices:\n  s: {<<: *x}\n  t:\n    <<: *x\n    image: b:1\n",
@@ -153,6 +164,16 @@ REFUSED: list[tuple[str, FileKind, str, int, str]] = [
     ("empty", K, "", 1, "empty"),
     ("a key twice", C, compose("    image: a:1\n    image: b:1\n"), 4, "second time"),
     ("a key twice in a Pod", K, POD + "  containers: [{image: a, image: b}]\n", 4, "second time"),
+    ("a merge key after what it changes", K, POD + "  containers: [{image: a, <<: {image: b}}]\n", 4, "before <<"),
+    ("a second merge key", K, POD + "  containers: [{<<: {image: b}, <<: {name: a}}]\n", 4, "second time"),
+    ("base64", K, POD + "  containers: [{!!binary aW1hZ2U=: a}]\n", 4, "base64"),
+    (
+        "an argument whose name is a variable's, where that isn't known",
+        C,
+        compose("    build:\n      args: ['${N}=a']\n      dockerfile_inline: FROM scratch\n"),
+        4,
+        "uses N, which has no value",
+    ),
     ("no kind", K, "apiVersion: v1\n", 1, "without kind"),
     ("an image that is a list", K, POD + "  containers: [{image: [a]}]\n", 4, "no text"),
     ("an image that is none", K, POD + "  containers:\n  - image: A:1\n", 5, "not an image reference"),
@@ -298,7 +319,38 @@ def test_a_kind_that_nothing_tells_is_asked_for() -> None:
         read(Source("values.yaml", "image: a:1\n"), None, dict, {})
 
 
-def test_dotenv() -> None:
-    assert read_dotenv(".env", b"# c\nA=1\nexport B='2 3'\nC=\"4\"\nD=$A\nE\n") == {"A": "1", "B": "2 3", "C": "4"}
+DOTENV: list[tuple[str, str, dict[str, str | None]]] = [
+    ("comments and empty lines", "# A=1\n\n  # B=2\n", {}),
+    (
+        "what every reader takes alike",
+        "A=1\r\nexport B='2 3'\nC = \"4\"  # c\nD=\n",
+        {"A": "1", "B": "2 3", "C": "4", "D": ""},
+    ),
+    ("a variable", "A=$B\n", {"A": None}),
+    ("what is left to the environment", "A\n", {}),
+    ("a colon", "A: x\n", {"A": None}),
+    ("blanks", "A=x y # z\nB=1\n", {"A": None, "B": "1"}),
+    ("an escape", "A='x\\'\nB=1\n", {"A": None, "B": None}),
+    ("several lines", 'A="x\nB=2\n"\n', {"A": None, "B": None}),
+    ("twice", "A=1\nA=2\n", {"A": "2"}),
+]
+
+
+@pytest.mark.parametrize(("text", "values"), [row[1:] for row in DOTENV], ids=[row[0] for row in DOTENV])
+def test_dotenv(text: str, values: dict[str, str | None]) -> None:
+    """None for what readers may take for different values."""
+    assert read_dotenv(".env", text.encode()) == values
+
+
+def test_a_line_of_dotenv_that_is_none() -> None:
     with pytest.raises(BuildFileInvalid, match="2 is not NAME=VALUE"):
         read_dotenv(".env", b"A=1\n'x\n")
+
+
+def test_a_value_that_is_not_known_is_no_default() -> None:
+    text = compose("    image: a:${T:-v1}\n")
+    with pytest.raises(BuildFileInvalid, match="uses T, which has no value"):
+        read(Source("compose.yaml", text), C, lambda: {"T": None}, {})
+    text = compose("    build:\n      args: [T]\n      dockerfile_inline: |\n        ARG T=1\n        FROM a:$$T\n")
+    with pytest.raises(BuildFileInvalid, match="uses T, which has no value"):
+        read(Source("compose.yaml", text), C, lambda: {"T": None}, {})

@@ -1,32 +1,37 @@
-"""Images in compose files: services, image volumes, additional build contexts and inline Dockerfiles.
+"""Images in compose files: services, image volumes, caches, additional build contexts and inline Dockerfiles.
 
-Variables are replaced as compose does it, from the environment and ``.env``.  A service that is built has its image
-as an output.  Other files that a file names (include, extends, a build's Dockerfile) are to be given, too.
+Variables are replaced as compose does it, in every text, from the environment and ``.env``.  The image of a service
+that is built is an output where ``pull_policy`` says so: compose otherwise looks for it in the registry first.  Other
+files that a file names (include, extends, a build's Dockerfile) are to be given, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from trustkit.builds.dockerfile import read_dockerfile
+from trustkit.builds.dockerfile import FRONTEND, read_dockerfile
 from trustkit.builds.sites import Reading
 from trustkit.builds.words import BadWord, Dialect, Expanded, expand
 from trustkit.builds.yamlnodes import Node, Yaml, is_mapping, is_scalar
 
 IMAGE_CONTEXT = "docker-image://"
-_DIALECT = Dialect("", "Set it: export {}=VALUE, or write it into .env")
-_LENIENT = Dialect("", _DIALECT.gives, empty_if_unset=True)
+NOT_PULLED = frozenset({"build", "never"})
+"""Values of ``pull_policy`` with which compose doesn't pull the image of a service that it builds."""
+_DIALECT = Dialect("", "Set it: export {0}=VALUE, or write {0}=VALUE into .env, with no variable in it")
+_RESET = "!reset"
+"""The tag with which compose takes a field back."""
 
 
-def read_compose(yaml: Yaml, environment: Mapping[str, str], arguments: Mapping[str, str]) -> Reading:
+def read_compose(yaml: Yaml, environment: Mapping[str, str | None], arguments: Mapping[str, str]) -> Reading:
     """The references of a compose file.
 
     Args:
-        environment: the variables that compose replaces.
+        environment: the variables that compose replaces; None for a value that isn't known.
         arguments: build arguments for inline Dockerfiles, which win over those in the file.
 
     Raises:
-        BuildFileInvalid: it can't be read, or a variable has no value.
+        BuildFileInvalid: it can't be read, a variable has no value, or compose may pull what it builds.
         InvalidSetting: a parser isn't installed.
     """
     if len(yaml.documents) != 1:
@@ -35,10 +40,12 @@ def read_compose(yaml: Yaml, environment: Mapping[str, str], arguments: Mapping[
 
 
 class _Compose:
-    def __init__(self, yaml: Yaml, environment: Mapping[str, str], arguments: Mapping[str, str]) -> None:
+    def __init__(self, yaml: Yaml, environment: Mapping[str, str | None], arguments: Mapping[str, str]) -> None:
         self._yaml = yaml
-        self._environment = environment
-        self._variables = {name: Expanded.given(value) for name, value in environment.items()}
+        known = {name: value for name, value in environment.items() if value is not None}
+        self._variables = {name: Expanded.given(value) for name, value in known.items()}
+        self._dialect = replace(_DIALECT, unknown=environment.keys() - known.keys())
+        self._lenient = replace(self._dialect, empty_if_unset=True)
         self._arguments = arguments
         self._reading = Reading()
 
@@ -54,11 +61,9 @@ class _Compose:
     def _service(self, name: str, service: Node) -> None:
         fields = self._yaml.fields(service)
         image, build = fields.get("image"), fields.get("build")
-        if build is not None:
+        if build is not None and self._is_build(build):
             if image is not None:
-                text = self._yaml.text(image) or ""
-                reason = f"it is what the build of {name[:60]!a} makes"
-                self._reading.skip("image", text, reason, line=self._yaml.line(image))
+                self._built(name, image, self._text(fields.get("pull_policy")))
             self._build(build)
         elif image is not None:
             self._add(image, "image")
@@ -66,15 +71,29 @@ class _Compose:
             where = self._yaml.line(fields["extends"])
             self._reading.skip("extends", "", "if it names another file, give that, too", line=where)
         for volume in self._yaml.items(fields.get("volumes")):
-            if self._yaml.text(self._yaml.at(volume, "type")) == "image" and (
+            if self._text(self._yaml.at(volume, "type")) == "image" and (
                 volume_image := self._yaml.at(volume, "source")
             ):
                 self._add(volume_image, "image volume")
 
+    def _is_build(self, build: Node) -> bool:
+        return build.tag != _RESET and (is_mapping(build) or bool(self._yaml.text(build)))
+
+    def _built(self, name: str, image: Node, policy: str | None) -> None:
+        """The image of a service that is built, which has to be an output and nothing else."""
+        if policy not in NOT_PULLED:
+            raise self._yaml.invalid(
+                image,
+                f"has an image beside the build of {name[:60]!a}, and compose pulls it where there is one.",
+                hint="Write pull_policy: build into the service, or leave its image out.",
+            )
+        reason = f"it is what the build of {name[:60]!a} makes"
+        self._reading.skip("image", self._yaml.text(image) or "", reason, line=self._yaml.line(image))
+
     def _add(self, node: Node, what: str) -> None:
         if not is_scalar(node):
             raise self._yaml.invalid(node, f"has an {what} that is no text.")
-        self._reading.add(self._yaml.source, what, self._expanded(node, _DIALECT), line=self._yaml.line(node))
+        self._reading.add(self._yaml.source, what, self._expanded(node, self._dialect), line=self._yaml.line(node))
 
     def _expanded(self, node: Node, dialect: Dialect) -> Expanded:
         try:
@@ -82,49 +101,70 @@ class _Compose:
         except BadWord as bad:
             raise self._yaml.invalid(node, bad.what, hint=bad.hint) from bad
 
+    def _text(self, node: Node | None) -> str | None:
+        """A scalar's text with its variables replaced; None for anything else and for null."""
+        return None if self._yaml.text(node) is None else self._expanded(node, self._dialect).text.text
+
     def _build(self, build: Node) -> None:
         fields = self._yaml.fields(build)
         contexts = self._contexts(fields.get("additional_contexts"))
-        inline = fields.get("dockerfile_inline")
-        if inline is None or not is_scalar(inline):
-            where = self._yaml.text(fields.get("context") or build) or "."
-            what = self._yaml.text(fields.get("dockerfile")) or "Dockerfile"
-            reason = "its Dockerfile is a file of its own: give that, too"
-            self._reading.skip("build", f"{where.rstrip('/')}/{what}", reason, line=self._yaml.line(build))
-            return
-        text = self._expanded(inline, _LENIENT).text
+        for cache in self._yaml.items(fields.get("cache_from")):
+            self._cache(cache)
         arguments = {**self._build_arguments(fields.get("args")), **self._arguments}
-        self._reading.extend(read_dockerfile(self._yaml.source, text, arguments, contexts))
+        inline = fields.get("dockerfile_inline")
+        if inline is not None and is_scalar(inline):
+            text = self._expanded(inline, self._lenient).text
+            self._reading.extend(read_dockerfile(self._yaml.source, text, arguments, contexts))
+            return
+        where = self._yaml.text(fields.get("context") or build) or "."
+        what = self._yaml.text(fields.get("dockerfile")) or "Dockerfile"
+        given = "".join(f" --build-arg {name[:60]}=..." for name in sorted(arguments))
+        reason = (
+            f"its Dockerfile is a file of its own: give that, too{',' if given else ''}{given and ' with'}{given}"
+        )
+        self._reading.skip("build", f"{where.rstrip('/')}/{what}", reason, line=self._yaml.line(build))
+        if FRONTEND in arguments:
+            frontend = Expanded.given(arguments[FRONTEND].split(" ")[0])
+            self._reading.add(self._yaml.source, FRONTEND, frontend, line=self._yaml.line(build))
+
+    def _cache(self, node: Node) -> None:
+        """A cache, whose layers get into what is built: an image, or somewhere else."""
+        text = self._text(node) or ""
+        if "=" not in text:
+            self._add(node, "cache_from")
+        elif any(part.strip().lower() == "type=registry" for part in text.replace('"', "").split(",")):
+            raise self._yaml.invalid(node, "has a cache in a registry.", hint="Name a signed image: NAME:TAG")
 
     def _contexts(self, node: Node | None) -> list[str]:
         """The names of additional contexts; those that are images are references."""
-        named = dict(self._pairs(node))
-        for name, value in named.items():
-            text = self._yaml.text(value) or ""
-            if name and text.startswith(IMAGE_CONTEXT):
-                expanded = self._expanded(value, _DIALECT)
+        pairs = self._pairs(node)
+        for _, text, value in pairs:
+            if is_mapping(node) and (text or "").startswith(IMAGE_CONTEXT):
+                expanded = self._expanded(value, self._dialect)
                 length = len(expanded.text.text)
                 image = Expanded(expanded.text.part(len(IMAGE_CONTEXT), length), expanded.outer, expanded.outer)
                 self._reading.add(self._yaml.source, "build context", image, line=self._yaml.line(value))
-            elif IMAGE_CONTEXT in text:
+            elif IMAGE_CONTEXT in (text or ""):
                 raise self._yaml.invalid(value, "names an image in a list of contexts.", hint="Write NAME: VALUE.")
-        return list(named)
+        return [name for name, _, _ in pairs]
 
     def _build_arguments(self, node: Node | None) -> dict[str, str]:
+        """The arguments that have a value: NAME alone takes that of the environment."""
         found = {}
-        for name, value in self._pairs(node):
-            if value is None or self._yaml.text(value) is None:
-                if name in self._environment:
-                    found[name] = self._environment[name]
-            elif is_mapping(node):
-                found[name] = self._expanded(value, _DIALECT).text.text
-            else:
-                found[name] = self._expanded(value, _DIALECT).text.text.partition("=")[2]
+        for name, value, written in self._pairs(node):
+            if value is not None:
+                found[name] = value
+            elif name in self._dialect.unknown:
+                raise self._yaml.invalid(
+                    written, f"uses {name}, which has no value.", hint=_DIALECT.gives.format(name)
+                )
+            elif name in self._variables:
+                found[name] = self._variables[name].text.text
         return found
 
-    def _pairs(self, node: Node | None) -> list[tuple[str, Node]]:
-        """A mapping's fields, or the items NAME=VALUE of a list by their names; None for NAME alone."""
+    def _pairs(self, node: Node | None) -> list[tuple[str, str | None, Node]]:
+        """A mapping's fields, or the items NAME=VALUE of a list, variables replaced; None for NAME alone."""
         if is_mapping(node):
-            return list(self._yaml.fields(node).items())
-        items = [(item, self._yaml.text(item) or "") for item in self._yaml.items(node)]
-        return [(text.partition("=")[0], item if "=" in text else None) for item, text in items]
+            return [(name, self._text(value), value) for name, value in self._yaml.fields(node).items()]
+        items = [(*(self._text(item) or "").partition("="), item) for item in self._yaml.items(node)]
+        return [(name, value if equals else None, item) for name, equals, value, item in items]

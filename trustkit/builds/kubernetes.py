@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trustkit.builds.sites import Reading
 from trustkit.builds.words import Expanded
-from trustkit.builds.yamlnodes import Node, Yaml, is_mapping, is_scalar, nodes_below
+from trustkit.builds.yamlnodes import Node, Yaml, fields_below, is_mapping, is_scalar
 
 CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 POD_SPECS: tuple[tuple[str, ...], ...] = (
@@ -78,7 +78,7 @@ def _is_custom(version: str) -> bool:
 
 
 def _skip_custom(yaml: Yaml, node: Node, kind: str, reading: Reading) -> None:
-    for name, value in nodes_below(node):
+    for name, value in fields_below(node):
         if name == "image" and value.value:
             reading.skip(
                 "image",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
@@ -41,13 +40,16 @@ def kind_by_name(name: str) -> FileKind | None:
 
 
 def read(
-    source: Source, kind: FileKind | None, environment: Callable[[], Mapping[str, str]], arguments: Mapping[str, str]
+    source: Source,
+    kind: FileKind | None,
+    environment: Callable[[], Mapping[str, str | None]],
+    arguments: Mapping[str, str],
 ) -> tuple[FileKind, Reading]:
     """What a file is and names.
 
     Args:
         kind: None to find out: by name, then for YAML by what it has.
-        environment: the variables of compose; asked for only where the file is one of compose.
+        environment: the variables of compose, as ``read_compose`` takes them; asked for only where the file is one.
         arguments: for ARGs of Dockerfiles.
 
     Raises:
@@ -78,20 +80,3 @@ def _kind_by_content(yaml: Yaml) -> FileKind:
         "is neither a compose file (services) nor Kubernetes manifests (kind and apiVersion in each document).",
         hint="Say what it is: --kind compose or --kind kubernetes",
     )
-
-
-def read_dotenv(name: str, data: bytes) -> dict[str, str]:
-    """The variables of a ``.env`` file, by python-dotenv; those whose value has a variable are left out.
-
-    Raises:
-        BuildFileInvalid: a line can't be read.
-    """
-    from dotenv.parser import parse_stream
-
-    source, found = Source.decode(name, data), {}
-    for binding in parse_stream(io.StringIO(source.traced.text)):
-        if binding.error:
-            raise source.invalid_line(binding.original.line, "is not NAME=VALUE.")
-        if binding.key and binding.value is not None and "$" not in binding.value:
-            found[binding.key] = binding.value
-    return found

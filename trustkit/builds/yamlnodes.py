@@ -1,7 +1,9 @@
 """YAML as nodes with their places, by PyYAML: nothing is loaded into objects and nothing is written by it.
 
 Anchors are not expanded, so an alias costs what it takes to write it; merge keys (``<<``) are followed where a field
-is looked up.  A mapping that has a key twice is refused where it is looked into: readers disagree which one counts.
+is looked up.  Readers disagree which one counts of two equal keys, of two merge keys, and of a key before a merge key
+that brings it, too: kubectl takes the merged one.  Such a mapping is refused where it is looked into.  So is a file
+with text in base64 (``!!binary``), under which some would find a field.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ Node = Any
 MAX_MERGES = 50
 _MERGE = "tag:yaml.org,2002:merge"
 _NULL = "tag:yaml.org,2002:null"
+_BINARY = "tag:yaml.org,2002:binary"
 
 
 class Yaml:
@@ -35,6 +38,9 @@ class Yaml:
         self._shift = text.at[0] if text.text else 0
         documents = _compose(source, text.text)
         self.documents = [node for node in documents if not (is_scalar(node) and node.tag == _NULL)]
+        for scalar in _scalars(self.documents):
+            if scalar.tag == _BINARY:
+                raise self.invalid(scalar, "has text in base64.", hint="Write it out.")
 
     def start(self, node: Node) -> int:
         """The index in the file where a node begins."""
@@ -52,7 +58,7 @@ class Yaml:
         """A mapping's fields by their names, merged ones too; none where the node is no mapping.
 
         Raises:
-            BuildFileInvalid: a key stands twice.
+            BuildFileInvalid: readers disagree which field counts.
         """
         return self._fields(node, [MAX_MERGES])
 
@@ -63,16 +69,21 @@ class Yaml:
         if left[0] < 0:
             raise self.invalid(node, f"merges more than {MAX_MERGES} mappings.")
         own: dict[str, Node] = {}
-        merged: dict[str, Node] = {}
+        merged: dict[str, Node] | None = None
         for key, value in node.value:
             if not is_scalar(key):
                 continue
             if key.tag == _MERGE:
+                if merged is not None:
+                    raise self.invalid(key, "has << for the second time.", hint="Write <<: [*A, *B].")
+                merged = {}
                 for each in reversed(value.value if is_sequence(value) else [value]):
                     merged |= self._fields(each, left)
+                if again := sorted(own.keys() & merged.keys()):
+                    raise self.invalid(key, f"has {shown(again[0])} before << and in it.", hint="Write << first.")
             elif own.setdefault(key.value, value) is not value:
                 raise self.invalid(key, f"has {shown(key.value)} for the second time.", hint="Remove one.")
-        return merged | own
+        return (merged or {}) | own
 
     def at(self, node: Node, *path: str) -> Node | None:
         """What stands at a path of fields; None where there is nothing."""
@@ -134,21 +145,30 @@ def is_scalar(node: Node | None) -> bool:
     return node is not None and node.id == "scalar"
 
 
-def nodes_below(node: Node) -> Iterator[tuple[str, Node]]:
-    """Each scalar field below a node with its name, and each node once however many aliases there are."""
-    seen, waiting = set[int](), [node]
-    while waiting:
-        each = waiting.pop()
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
+def fields_below(node: Node) -> Iterator[tuple[str, Node]]:
+    """Each scalar field below a node with its name, and each of them once however many aliases there are."""
+    for each in _nodes([node]):
         if is_mapping(each):
-            for key, value in each.value:
-                if is_scalar(key) and is_scalar(value):
-                    yield key.value, value
-                waiting.append(value)
-        elif is_sequence(each):
-            waiting += each.value
+            yield from ((key.value, value) for key, value in each.value if is_scalar(key) and is_scalar(value))
+
+
+def _scalars(nodes: list[Node]) -> Iterator[Node]:
+    return (node for node in _nodes(nodes) if is_scalar(node))
+
+
+def _nodes(nodes: list[Node]) -> Iterator[Node]:
+    """These and all that is below them, keys too, each once."""
+    seen, waiting = set[int](), list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield node
+        if is_mapping(node):
+            waiting += (each for pair in node.value for each in pair)
+        elif is_sequence(node):
+            waiting += node.value
 
 
 def _compose(source: Source, text: str) -> list[Node]:

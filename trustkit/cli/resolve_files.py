@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trustkit.builds.read import FileKind, read, read_dotenv
+from trustkit.builds.dotenv import read_dotenv
+from trustkit.builds.read import FileKind, read
 from trustkit.builds.sites import Reading
 from trustkit.builds.source import MAX_BYTES, Source, shown_path
 from trustkit.client.pinning import Finding, ReadFile, pinned_text
@@ -47,7 +48,7 @@ def load(
 ) -> Loaded:
     """Reads files; what can't be read is among the answers."""
 
-    def environment(name: str) -> Mapping[str, str]:
+    def environment(name: str) -> Mapping[str, str | None]:
         beside = Path(env_file) if env_file else Path(name).parent / ".env"
         data = read_bounded(beside, MAX_BYTES)
         if data is None and env_file:
