@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from trustkit.errors import CouldNotCheck, Garbage, TimedOut, Unreachable
+from trustkit.remote.sockets import ResolverSilent
 
 FOREIGN = (http.client.HTTPException, OSError, ValueError, EOFError)
 """Everything that a request can raise."""
@@ -44,6 +45,11 @@ def as_ours(error: BaseException, where: str) -> CouldNotCheck:
         )
     if isinstance(error, ssl.SSLError):
         return Unreachable(f"No TLS connection to {where}: {_reason(error)}.")
+    if isinstance(error, ResolverSilent):
+        return TimedOut(
+            f"The address of {where} was not found in time: {error}.",
+            hint="It is this machine's resolver that has to answer, see /etc/resolv.conf.",
+        )
     leaf = next((leaf for types, leaf in _ROWS if isinstance(error, types)), Garbage)
     return leaf(_SENTENCES[leaf].format(where=where, reason=_reason(error)))
 

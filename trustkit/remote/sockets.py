@@ -6,10 +6,14 @@ budget: every read and write until the next ``settimeout`` draws on it.
 
 from __future__ import annotations
 
+import errno
 import io
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import field
+from threading import Event, Lock, Thread
 from typing import Any
 
 from trustkit.core.records import dataclass
@@ -125,11 +129,95 @@ def budgeted(sock: socket.socket, speed: Speed, clock: Callable[[], float]) -> A
 
 
 def connected(name: str, port: int, seconds: float) -> socket.socket:
-    """A connection; raises OSError.
+    """A connection; raises OSError, and a TimeoutError in time whatever the resolver and the addresses do.
+
+    A name's addresses are tried in the resolver's order, each for its part of what is left, so that one that
+    doesn't answer leaves time for the next.
 
     Args:
         name: a host that was parsed, so of ASCII: as bytes it goes to the resolver as it is, and no tables of
             international names are loaded for it.
     """
-    address: Any = (name.encode("ascii"), port)
-    return socket.create_connection(address, seconds)
+    until = time.monotonic() + seconds
+    found = _addresses(name.encode("ascii"), port, seconds)
+    failed: OSError = TimeoutError("past the deadline")
+    for number, (family, kind, protocol, _, address) in enumerate(found):
+        left = until - time.monotonic()
+        if left <= 0:
+            break
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(min(left, max(left / (len(found) - number), _LEAST_TRY)))
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            failed = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failed
+
+
+_Addresses = Sequence[tuple[Any, ...]]
+_LEAST_TRY = 2.0
+"""Seconds; to a far host a first packet may get lost, and is sent again after one."""
+MOST_LOOKUPS = 64
+"""Names that a resolver which doesn't answer may be asked for at a time; each has a thread until it does."""
+
+
+class ResolverSilent(TimeoutError):
+    """The resolver has not answered in time."""
+
+
+class _Lookup:
+    """One question to the resolver, which can't be told to stop: whoever waits for it goes, and it ends by itself."""
+
+    def __init__(self, name: bytes, port: int) -> None:
+        self._asked = name, port
+        self._done = Event()
+        self._found: _Addresses = ()
+        self._failed: OSError | None = None
+
+    def run(self, over: Callable[[], None]) -> None:
+        try:
+            self._found = socket.getaddrinfo(*self._asked, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            self._failed = error if isinstance(error, OSError) else OSError(None, "no name that can be resolved")
+        finally:
+            over()
+            self._done.set()
+
+    def result(self, seconds: float) -> _Addresses:
+        if not self._done.wait(max(seconds, 0)):
+            raise ResolverSilent("the resolver did not answer in time")
+        if self._failed is not None:
+            raise type(self._failed)(*self._failed.args)
+        return self._found
+
+
+_lookups: dict[tuple[bytes, int], _Lookup] = {}
+_looking = Lock()
+
+
+def _addresses(name: bytes, port: int, seconds: float) -> _Addresses:
+    """Where a name leads; who asks for the same one at the same time waits for the same answer."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError):  # an address as it stands needs nobody
+            socket.inet_pton(family, name.decode("ascii"))
+            return socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    key = name, port
+    with _looking:
+        lookup = _lookups.get(key)
+        if lookup is None:
+            if len(_lookups) >= MOST_LOOKUPS:
+                raise ResolverSilent("the resolver answers nothing any more")
+            lookup = _lookups[key] = _Lookup(name, port)
+            thread = Thread(target=lookup.run, args=(lambda: _lookups.pop(key, None),), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system gives no more threads
+                del _lookups[key]
+                raise OSError(errno.EAGAIN, "no thread to ask the resolver in") from error
+    return lookup.result(seconds)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -97,7 +98,9 @@ def speaks_tls(host: Host, timeout: float) -> bool:
     Raises:
         OSError: no connection.
     """
+    until = time.monotonic() + timeout
     with connected(host.name.strip("[]"), host.port or 443, timeout) as sock:
+        sock.settimeout(max(until - time.monotonic(), 0.001))
         sock.sendall(_hello())
         try:
             answer = sock.recv(2)
