@@ -170,6 +170,7 @@ class Odd(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     do_HEAD = do_POST = do_PUT = do_GET
+    do_TRACE = do_CONNECT = do_OPTIONS = do_PURGE = do_PATCH = do_DELETE = do_GET
 
     def log_message(self, *_: object) -> None:
         pass
@@ -232,6 +233,14 @@ class TestOddUpstreams:
             True,
             False,
         ]
+
+    @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "OPTIONS", "PURGE", "PATCH", "POST"])
+    def test_a_method_of_no_route_of_ours_is_not_sent_along(self, behind_odd, odd, method: str) -> None:
+        """The answer to a TRACE would tell whoever may push the credential that the upstream was sent."""
+        for path in ("manifests/v1", f"blobs/{digest_of(DATA)}", "tags/list", f"referrers/{digest_of(DATA)}"):
+            reply = behind_odd(method, f"{APP}/{path}")
+            assert (reply.status, reply.code) == (405, "UNSUPPORTED")
+        assert odd.seen == []
 
     def test_endless_redirects_end(self, behind_odd, odd) -> None:
         odd.answers["blobs"] = (302, {"Location": f"{APP}/blobs/{digest_of(b'')}"}, b"")

@@ -9,7 +9,7 @@ from trustkit.core.access import Action, Operation, role_missing
 from trustkit.core.names import Digest, Repository
 from trustkit.core.paths import Base, Blob, Catalog, Manifest, Referrers, RegistryRoute, TagList, Upload, Uploads
 from trustkit.errors import UsageError
-from trustkit.gateway.caller import Caller
+from trustkit.gateway.caller import ANONYMOUS, Caller
 from trustkit.gateway.exchange import Exchange
 from trustkit.gateway.problems import API_VERSION, Code, Refused
 
@@ -21,6 +21,8 @@ REGISTRY_VIEW, SIGNED_VIEW = "registry", "signed"
 
 _READ = frozenset({"GET", "HEAD"})
 _OPERATIONS: dict[type[RegistryRoute], dict[str, Operation]] = {
+    Base: {},
+    Catalog: {},
     Manifest: {"PUT": Operation.PUSH_IMAGE, "DELETE": Operation.DELETE_IMAGE},
     Blob: {"DELETE": Operation.DELETE_IMAGE},
     Uploads: {"POST": Operation.PUSH_IMAGE},
@@ -28,6 +30,15 @@ _OPERATIONS: dict[type[RegistryRoute], dict[str, Operation]] = {
     TagList: {},
     Referrers: {},
 }
+
+
+def has_method(exchange: Exchange, route: RegistryRoute) -> bool:
+    """Whether the method means something on this route.
+
+    No other one reaches an upstream: the answer to a TRACE has the request in it, with a credential of ours.
+    """
+    readable = exchange.method in _READ and not isinstance(route, Uploads)
+    return readable or exchange.method in _OPERATIONS[type(route)]
 
 
 def operation_of(exchange: Exchange, route: RegistryRoute) -> Operation:
@@ -40,6 +51,11 @@ def operation_of(exchange: Exchange, route: RegistryRoute) -> Operation:
     if view_of(exchange) == REGISTRY_VIEW and isinstance(route, Manifest | TagList):
         return Operation.REGISTRY_VIEW
     return Operation.PULL_IMAGE
+
+
+def log_in_first(challenge: Challenge) -> Refused:
+    """What ``/v2/`` answers to whoever shows no token, and what sends a client to where it gets one."""
+    return _unauthorized(ANONYMOUS, None, frozenset(), challenge, "Log in first.")
 
 
 def view_of(exchange: Exchange) -> str:

@@ -98,6 +98,8 @@ class RegistryGateway:
             await self._admit_blob(exchange, route, caller)
 
     async def _answer(self, exchange: Exchange, route: RegistryRoute, caller: Caller) -> None:
+        if not access.has_method(exchange, route):
+            raise unsupported(exchange)
         if isinstance(route, Base):
             await self._base(exchange)
         elif isinstance(route, Catalog):
@@ -209,13 +211,9 @@ class RegistryGateway:
         return view
 
     async def _base(self, exchange: Exchange) -> None:
-        if exchange.method not in ("GET", "HEAD"):
-            raise unsupported(exchange)
         await exchange.reply(200, [("content-type", JSON), API_VERSION], b"{}")
 
     async def _catalog(self, exchange: Exchange, caller: Caller) -> None:
-        if exchange.method not in ("GET", "HEAD"):
-            raise unsupported(exchange)
         every = await self._backend.repositories()
         await send_catalog(exchange, [name for name in every if Action.PULL in caller.actions(name)])
 
