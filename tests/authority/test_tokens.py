@@ -566,3 +566,34 @@ def test_claims_on_a_name_are_not_claims_on_another() -> None:
     assert claims.actions(Repository("team/app"), HOSTS) == {"pull"}
     for path in ("team/app2", "team", "x"):
         assert claims.actions(Repository(path), HOSTS) == frozenset()
+
+
+def test_a_token_made_here_is_known_as_what_it_would_be_verified_as(play: Play) -> None:
+    """Without being verified once more: no longer than it lasts, for nobody else, and not a character off."""
+
+    async def scene(it: Scene) -> None:
+        keys = await TokenKeys.open(it.store, SEALER, issuer=HOME, now=it.now)
+        desk = Desk(it, keys)
+        here, there = desk.fresh(it), desk.fresh(it, DIRECT)
+        it.now += timedelta(milliseconds=250)
+        for told, audience in ((here, HOME), (there, HOME), (here, DIRECT)):
+            issuer = TokenIssuer(keys, issuer=HOME, told=told.issued)
+            wanted = (pulls("team/app", "pull", "push"), Access("registry", "catalog", frozenset({"*"})))
+            text = issuer.issue(ALICE, audience=audience, access=iter(wanted), now=it.now).text
+            if told is here and audience == HOME:
+                assert here.size == 1 + len(wanted)
+                assert here.verify(text) == desk.fresh(it).verify(text)
+                assert here.size == 1 + len(wanted), "it was known"
+                with pytest.raises(LoginRequired):
+                    here.verify(f"{text[:-1]}{'A' if text[-1] != 'A' else 'B'}")
+                it.now += LIFE + LEEWAY
+                with pytest.raises(LoginRequired, match="expired"):
+                    here.verify(text)
+                it.now -= LIFE + LEEWAY
+            else:
+                known = told.size
+                with pytest.raises(LoginRequired, match="another service"):
+                    told.verify(text)
+                assert told.size == known
+
+    play(scene)

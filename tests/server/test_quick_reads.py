@@ -420,3 +420,49 @@ def test_what_was_decided_before_a_change_is_not_kept_with_what_was_read_after_i
     assert not memory.has()
     memory.keep(began=memory.reads.begin(memory.gun))
     assert memory.has()
+
+
+def challenged(service: Monitored, host: str, *lines: str) -> bytes:
+    """What ``/v2/`` says to whoever shows nothing, but for the time."""
+    got = exchanged(service, head("/v2/", f"Host: {host}", "Connection: close", *lines))
+    return re.sub(rb"date: [^\r]*\r\n", b"", got)
+
+
+def test_whoever_shows_nothing_is_sent_to_the_token_endpoint_at_once(desk: Desk) -> None:
+    """As the long way does it, by whatever name the client came; and both are counted as what they are."""
+    own = desk.service.host
+
+    def counted() -> tuple[float, float]:
+        told = desk.service.scrape()
+        requests = told("trustkit_requests_total", route="base", method="GET", status="401") or 0.0
+        return requests, told("trustkit_refusals_total", slug="registry-refused") or 0.0
+
+    for host in (own, "stranger.example", own.upper(), ""):
+        long = challenged(desk.service, host, "Range: bytes=0-")
+        requests, refusals = counted()
+        quick = challenged(desk.service, host)
+        assert counted() == (requests + 1, refusals + 1)
+        assert quick == long
+        assert quick.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+        assert f'realm="http://{own}/oauth2/token",service="{own}"'.encode() in quick
+        assert b'"code": "UNAUTHORIZED"' in quick
+
+
+@pytest.mark.parametrize(
+    ("target", "lines", "status"),
+    [
+        ("/v2", [], 401),
+        ("/v2/?n=1", [], 401),
+        ("/v2//", [], 400),
+        ("/v2/%20", [], 400),
+        ("/v2/team/app/manifests/v1", [], 401),
+        ("/v2/", ["Authorization: Basic YTpi"], 401),
+        ("/v2/", ["Authorization: "], 401),
+        ("/v2/", ["Authorization: ", "Authorization: Bearer x"], 401),
+    ],
+)
+def test_nothing_else_is_answered_as_that(desk: Desk, target: str, lines: list[str], status: int) -> None:
+    got = exchanged(desk.service, head(target, f"Host: {desk.service.host}", "Connection: close", *lines))
+    assert got.startswith(f"HTTP/1.1 {status} ".encode())
+    if status == 401 and target != "/v2/team/app/manifests/v1":
+        assert b"scope=" not in got

@@ -1,7 +1,7 @@
 """Answers that are there already, given without a task, a scope or an ASGI message: what is read all day long.
 
-Only what can't be told apart from the long way comes here: a GET over HTTP/1.1 with one Authorization header, no
-body, nothing conditional, and no request before it on its way.  Who may read what is decided by whoever keeps the
+Only what can't be told apart from the long way comes here: a GET over HTTP/1.1 with one Authorization header or none,
+no body, nothing conditional, and no request before it on its way.  Who may read what is decided by whoever keeps the
 answers.
 """
 
@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from trustkit.asgi.strict import StrictProtocol
@@ -36,20 +37,25 @@ OTHERWISE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply with status 200.
+    """A reply.
 
     Attributes:
         head: its headers, each with CRLF, without a date.
         kind: what sort of path it is of, for whoever counts.
+        refusal: the slug of the error that it tells of; None for none.
     """
 
     head: bytes
     body: bytes
     kind: str = "other"
+    status: HTTPStatus = HTTPStatus.OK
+    refusal: str | None = None
 
 
 Find = Callable[[bytes, bytes], Answer | None]
 """From a request target and the SHA-256 of an Authorization value to what is to be answered now, if it is known."""
+Nobody = Callable[[bytes, bytes], Answer | None]
+"""From a request target and the value of Host to what is answered to whoever sends no Authorization."""
 
 
 class Quick:
@@ -59,17 +65,27 @@ class Quick:
         told: gets the client's address, the headers, the target, the answer and the seconds that it took.
     """
 
-    def __init__(self, find: Find, told: Callable[[str, Headers, bytes, Answer, float], None] | None = None) -> None:
-        self.find, self.told = find, told
-        self._head = b""
+    def __init__(
+        self,
+        find: Find,
+        nobody: Nobody = lambda _target, _host: None,
+        *,
+        told: Callable[[str, Headers, bytes, Answer, float], None] | None = None,
+    ) -> None:
+        self.find, self.nobody, self.told = find, nobody, told
+        self._heads: dict[HTTPStatus, bytes] = {}
         self._headers: Sequence[tuple[bytes, bytes]] = ()
 
-    def head(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    def head(self, status: HTTPStatus, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         """The status line and the server's own headers, which are another list each second."""
         if headers is not self._headers:
-            self._head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % pair for pair in headers)
+            self._heads.clear()
             self._headers = headers
-        return self._head
+        head = self._heads.get(status)
+        if head is None:
+            line = f"HTTP/1.1 {status} {status.phrase}\r\n".encode("ascii")
+            head = self._heads[status] = line + b"".join(b"%b: %b\r\n" % pair for pair in headers)
+        return head
 
 
 class QuickProtocol(StrictProtocol):
@@ -81,13 +97,12 @@ class QuickProtocol(StrictProtocol):
 
     def __init__(self, *args: Any, quick: Quick, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._quick, self._find, self._told = quick, quick.find, quick.told
+        self._quick, self._find, self._nobody, self._told = quick, quick.find, quick.nobody, quick.told
 
     def at_once(self) -> bool:
         """Whether the request whose head is whole has been answered."""
         began = time.perf_counter() if self._told else 0.0
-        authorization = self._usual()
-        answer = self._find(self.url, self._hashed(authorization)) if authorization is not None else None
+        answer = self._known()
         if answer is None:
             self._go_the_long_way()
             return False
@@ -103,8 +118,8 @@ class QuickProtocol(StrictProtocol):
             self._authorization, self._hash = authorization, hashlib.sha256(authorization).digest()
         return self._hash
 
-    def _usual(self) -> bytes | None:
-        """The Authorization value of a request that may be answered at once; None for another one."""
+    def _known(self) -> Answer | None:
+        """The answer to a request that may be answered at once, where it is there."""
         if self.cycle is not None and not self.cycle.response_complete:
             return None  # its turn comes after what is on its way
         parser = self.parser
@@ -112,16 +127,20 @@ class QuickProtocol(StrictProtocol):
             return None
         if self.flow.write_paused or self.transport.is_closing():
             return None
-        found = None
+        authorization, host = None, b""
         for name, value in self.headers:
-            if name in OTHERWISE or (found is not None and name == b"authorization"):
+            if name in OTHERWISE or (authorization is not None and name == b"authorization"):
                 return None
             if name == b"authorization":
-                found = value
-        return found
+                authorization = value
+            elif name == b"host":  # the only one
+                host = value
+        if authorization is None:
+            return self._nobody(self.url, host)
+        return self._find(self.url, self._hashed(authorization))
 
     def _answer(self, answer: Answer, *, keep_alive: bool) -> None:
-        head = self._quick.head(self.server_state.default_headers)
+        head = self._quick.head(answer.status, self.server_state.default_headers)
         end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
         self.transport.write_now(b"".join((head, answer.head, end, answer.body)))  # type: ignore[attr-defined]  # Joined
         self._done = True

@@ -82,10 +82,18 @@ class TokenIssuer:
 
     Args:
         issuer: the ``iss`` that registries are configured with.
+        told: gets each token, and what it says.
     """
 
-    def __init__(self, keys: TokenKeys, *, issuer: str) -> None:
+    def __init__(
+        self,
+        keys: TokenKeys,
+        *,
+        issuer: str,
+        told: Callable[[str, Claims], None] = lambda _text, _claims: None,
+    ) -> None:
         self._keys = keys
+        self._told = told
         self.issuer = issuer
 
     def issue(
@@ -94,19 +102,21 @@ class TokenIssuer:
         """A token of 5 minutes for one audience."""
         leaf = self._keys.leaf(now)
         issued = now.replace(microsecond=0)
-        expires = issued + LIFE
+        says = Claims(principal, audience, tuple(access), issued, issued + LIFE, secrets.token_urlsafe(16))
         claims = {
             "iss": self.issuer,
-            "aud": audience,
-            "sub": str(principal),
-            "iat": int(issued.timestamp()),
-            "nbf": int(issued.timestamp()),
-            "exp": int(expires.timestamp()),
-            "jti": secrets.token_urlsafe(16),
-            "access": [{"type": a.type, "name": a.name, "actions": sorted(a.actions)} for a in access],
+            "aud": says.audience,
+            "sub": str(says.principal),
+            "iat": int(says.issued.timestamp()),
+            "nbf": int(says.issued.timestamp()),
+            "exp": int(says.expires.timestamp()),
+            "jti": says.token_id,
+            "access": [{"type": a.type, "name": a.name, "actions": sorted(a.actions)} for a in says.access],
         }
         header = {"kid": leaf.kid, "x5c": leaf.x5c}
-        return IssuedToken(jwt.encode(claims, leaf.private, ALGORITHM, headers=header), issued, expires)
+        text = jwt.encode(claims, leaf.private, ALGORITHM, headers=header)
+        self._told(text, says)
+        return IssuedToken(text, says.issued, says.expires)
 
 
 class TokenVerifier:
@@ -148,9 +158,21 @@ class TokenVerifier:
         claims = self._tokens.get(digest)
         if claims is None:
             claims = self._verify(token, now)
-            self._tokens.keep(digest, claims, 1 + len(claims.access))
+            self._keep(digest, claims)
         _check_times(claims, now)
         return claims
+
+    def issued(self, token: str, claims: Claims) -> None:
+        """Knows a token that this process has just made: whoever asks for one mostly shows it next.
+
+        Args:
+            claims: what it says; one for another audience stays unknown.
+        """
+        if claims.audience == self._audience and len(token) <= MAX_TOKEN:
+            self._keep(hashlib.sha256(token.encode("ascii")).digest(), claims)
+
+    def _keep(self, digest: bytes, claims: Claims) -> None:
+        self._tokens.keep(digest, claims, 1 + len(claims.access))
 
     @property
     def size(self) -> int:

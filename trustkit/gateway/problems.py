@@ -110,10 +110,15 @@ async def refuse(exchange: Exchange, error: TrustkitError) -> None:
     """Replies with a refusal; a HEAD request, which has no body, gets the sentence as a Warning header."""
     refused = as_refused(error)
     exchange.refusal = str(refused.context.get("slug", refused.slug))
-    headers = [("content-type", JSON), *dict([API_VERSION, *refused.headers]).items()]
+    headers = headers_of(refused)
     if exchange.head:
         headers.append(("warning", f"299 - {_quoted(refused.message)}"))
     await exchange.reply(refused.status, headers, body_of(refused))
+
+
+def headers_of(refused: Refused) -> list[tuple[str, str]]:
+    """The reply's headers, but for its length."""
+    return [("content-type", JSON), *dict([API_VERSION, *refused.headers]).items()]
 
 
 def body_of(refused: Refused) -> bytes:

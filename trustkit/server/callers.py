@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from datetime import datetime
+from functools import partial
 
 from trustkit.authority.freshness import Freshness
 from trustkit.authority.scopes import CATALOG, pulls_everything
@@ -16,6 +17,7 @@ from trustkit.core.names import Gun, Host, PrincipalName, Repository
 from trustkit.core.ports.service import Store
 from trustkit.core.stamps import Stamp
 from trustkit.errors import LoginRequired
+from trustkit.gateway.access import Challenge
 from trustkit.gateway.caller import Caller
 
 KEEP = 4096
@@ -109,11 +111,21 @@ class Challenges:
 
     def come_by(self, host_header: str) -> None:
         """Notes the name that the current request's client used; a stranger's name counts as the canonical one."""
-        origin.set(host_header if host_header in self._names else self._names[0])
+        origin.set(self._known(host_header))
 
     def __call__(self, repository: Repository | None, actions: frozenset[Action], error: str | None) -> str:
         """A Bearer challenge (distribution's token specification; RFC 6750, 3)."""
-        realm = f"{self._scheme}://{origin.get(self._names[0])}/oauth2/token"
+        return self._made(origin.get(self._names[0]), repository, actions, error)
+
+    def for_host(self, host_header: str) -> Challenge:
+        """Makes those of requests that come by this name."""
+        return partial(self._made, self._known(host_header))
+
+    def _known(self, host_header: str) -> str:
+        return host_header if host_header in self._names else self._names[0]
+
+    def _made(self, name: str, repository: Repository | None, actions: frozenset[Action], error: str | None) -> str:
+        realm = f"{self._scheme}://{name}/oauth2/token"
         parts = [f'realm="{realm}"', f'service="{self._service}"']
         if repository is not None and actions:
             words = ",".join(action.value for action in Action if action in actions)

@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from trustkit import __version__
+from trustkit.asgi.quick import Answer
 from trustkit.authority.expiry import Expiry
 from trustkit.authority.prunerounds import Round
 from trustkit.authority.renew import RenewalReport
@@ -88,16 +89,18 @@ class Metrics(Collector):
         self._requests[exchange.kind, method, status] += 1
         self._seconds.setdefault(exchange.kind, _Histogram()).add(seconds)
         if exchange.refusal is not None:
-            self._refusals[exchange.refusal if exchange.refusal in self._slugs else OTHER] += 1
+            self._refused(exchange.refusal)
         if exchange.gated is not None:
             self._judged(exchange.gated, exchange.status)
         if exchange.kind == "publish" and method == "POST" and exchange.status != 401:
             self._publishes[_outcome(exchange.status)] += 1
 
-    def quick(self, kind: str, seconds: float) -> None:
+    def quick(self, answer: Answer, seconds: float) -> None:
         """Counts one GET that was answered from memory before anybody was asked."""
-        self._requests[kind, "GET", "200"] += 1
-        self._seconds.setdefault(kind, _Histogram()).add(seconds)
+        self._requests[answer.kind, "GET", str(answer.status.value)] += 1
+        self._seconds.setdefault(answer.kind, _Histogram()).add(seconds)
+        if answer.refusal is not None:
+            self._refused(answer.refusal)
 
     def passed(self, asked: Exchange, passes: bool) -> None:
         """Counts what a proxy asked of a blob; what may not pass is asked of the service next, and judged there."""
@@ -105,6 +108,9 @@ class Metrics(Collector):
         self._passes[method, PASSES[0] if passes else PASSES[1]] += 1
         if passes and asked.gated is not None:
             self._judged(asked.gated, HTTPStatus.OK)
+
+    def _refused(self, slug: str) -> None:
+        self._refusals[slug if slug in self._slugs else OTHER] += 1
 
     def _judged(self, repository: str, status: int | None) -> None:
         outcome = _verdict(status)

@@ -9,7 +9,7 @@ from typing import Self
 
 from trustkit.asgi.forwarded import HEADER, Proxies, client_of
 from trustkit.asgi.logs import log_request
-from trustkit.asgi.quick import Answer, Headers, Quick
+from trustkit.asgi.quick import Answer, Headers, Nobody, Quick
 from trustkit.authority.expiry import Expiries
 from trustkit.authority.freshness import Freshness
 from trustkit.authority.reads import Reads
@@ -57,14 +57,14 @@ class Remembered:
         """What reads were answered from memory, and what it takes."""
         return {"answer": self.quick.given, **self.reads.counts}, self.quick.bytes + self.reads.bytes
 
-    def answers(self, *, metrics: Metrics | None, access_log: bool, proxies: Proxies) -> Quick:
+    def answers(self, nobody: Nobody, *, metrics: Metrics | None, access_log: bool, proxies: Proxies) -> Quick:
         """What answers at once; it is counted and logged as if it had gone the long way."""
 
         def told(peer: str, headers: Headers, target: bytes, answer: Answer, seconds: float) -> None:
             if metrics:
-                metrics.quick(answer.kind, seconds)
+                metrics.quick(answer, seconds)
             if access_log:
                 client = client_of(peer, (value for name, value in headers if name == HEADER), proxies)
-                log_request(client, "GET", target, "200", len(answer.body), seconds)
+                log_request(client, "GET", target, str(answer.status.value), len(answer.body), seconds)
 
-        return Quick(self.quick.find, told if metrics or access_log else None)
+        return Quick(self.quick.find, nobody, told=told if metrics or access_log else None)

@@ -37,6 +37,7 @@ from trustkit.gateway.embedded import EmbeddedRegistry
 from trustkit.server.callers import Callers, Challenges
 from trustkit.server.certificate import write_certificate
 from trustkit.server.convert_routes import ConvertRoutes
+from trustkit.server.entrance import entrance
 from trustkit.server.health import Health
 from trustkit.server.metrics import Metrics
 from trustkit.server.notary_routes import NotaryRoutes
@@ -135,11 +136,11 @@ class Service:
         kept = await self._open(stack, name)
         online = await open_online(kept.store, kept.sealer, settings, clock=clock, changed=kept.memory.changed)
         rotation = Rotation(kept.store, online.means.keys, clock=clock)
-        issuer = TokenIssuer(kept.tokens, issuer=name)
+        verifier = TokenVerifier(kept.tokens.certificate, issuer=name, audience=name, clock=clock)
+        issuer = TokenIssuer(kept.tokens, issuer=name, told=verifier.issued)
         services = {name: False, **dict.fromkeys(settings.token_services, True)}
         backend = await self._backend(stack, issuer, frozenset(services))
         challenges = Challenges(scheme=settings.scheme, hosts=hosts, service=name)
-        verifier = TokenVerifier(kept.tokens.certificate, issuer=name, audience=name, clock=clock)
         store, memory, fresh, failures = kept.store, kept.memory, kept.memory.fresh, kept.store.failures
         login = TokenService(
             store, issuer, Passwords(), services=services, hosts=hosts, clock=clock, fresh=fresh, failures=failures
@@ -180,7 +181,9 @@ class Service:
             online.renewal,
             rotation,
             metrics,
-            kept.memory.answers(metrics=metrics, access_log=settings.access_log, proxies=settings.proxies),
+            kept.memory.answers(
+                entrance(challenges, hosts), metrics=metrics, access_log=settings.access_log, proxies=settings.proxies
+            ),
             lambda: try_devices(kept.store, online.means.keys),
         )
 
