@@ -39,16 +39,16 @@ from trustkit.errors import TrustkitError
 from trustkit.remote.http import HttpClient, Limits
 from trustkit.remote.sockets import MOST_LOOKUPS, connected
 
-def failed(name, *, environ={}):
+def failed(name):
     started = time.monotonic()
     limits = Limits(total=1.0, connect=0.3)
     try:
-        HttpClient(Host(name), environ={"HOME": "/nonexistent", **environ}, limits=limits).request("GET", "/v2/")
+        HttpClient(Host(name), environ={"HOME": "/nonexistent"}, limits=limits).request("GET", "/v2/")
     except TrustkitError as error:
         return {"slug": error.slug, "said": str(error), "took": time.monotonic() - started, "threads": active_count()}
 
 found = {"one": failed("registry.example")}
-together = [Thread(target=failed, args=("registry.example",)) for _ in range(20)]
+together = [Thread(target=failed, args=("registry.example",)) for _ in range(4)]
 for each in together: each.start()
 for each in together: each.join()
 found["again"] = failed("registry.example")
@@ -58,9 +58,11 @@ with connected("two.example", 5443, 4.2) as sock:
 started = time.monotonic()
 with connected("127.0.0.3", 5443, 1.0) as sock:
     found["literal"] = {"took": time.monotonic() - started}
-many = [Thread(target=failed, args=(f"r{n}.example",)) for n in range(MOST_LOOKUPS + 20)]
-for each in many: each.start()
-for each in many: each.join()
+for number in range(MOST_LOOKUPS):
+    try:
+        connected(f"r{number}.example", 443, 0.001)
+    except TimeoutError:
+        pass
 found["many"] = failed("one-more.example")
 print(json.dumps(found), flush=True)
 """
