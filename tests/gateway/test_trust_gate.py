@@ -9,6 +9,7 @@ import pytest
 
 from tests.gateway.conftest import APP as REPOSITORY
 from tests.gateway.conftest import NOW, World, descriptor, image_of, target
+from trustkit.core.access import Action
 from trustkit.core.manifests import OCI_INDEX, OCI_MANIFEST
 from trustkit.core.names import Digest, Repository
 from trustkit.core.view import Superseded
@@ -266,6 +267,20 @@ class TestBlobs:
         assert mounted.status == 201
         assert client("GET", f"{APP}/blobs/{digest_of(evil)}", who="puller").status == 403
         assert read(client, digest_of(evil)).status == 403
+
+    def test_a_manifest_is_not_mounted_out_of_a_repository_that_does_not_show_it(self, client, world) -> None:
+        """Neither is anything else while nobody can say what is signed there."""
+        unsigned, layer = digest_of(client.image("evil", "v1")), digest_of(b"layer of evil")
+        world.denied["pusher", REPOSITORY] = frozenset({Action.PULL})
+        world.sign(REPOSITORY, {})
+        mount = f"/v2/own/blobs/uploads/?from={REPOSITORY}&mount="
+        refused = client("POST", mount + unsigned, who="pusher")
+        assert (refused.status, refused.reason) == (403, "unsigned")
+        assert client("GET", f"/v2/own/blobs/{unsigned}", who="pusher").status == 404
+        assert client("POST", mount + layer, who="pusher").status == 201
+        assert client("POST", mount + unsigned, who="admin").status == 201, "who may push there may read it there"
+        world.views[REPOSITORY] = Unreachable("No database.")
+        assert client("POST", mount + layer, who="pusher").status == 503
 
 
 class TestReferrers:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.gateway.conftest import APP as REPOSITORY
 from tests.gateway.conftest import Serving, World, target
+from trustkit.core.access import Action
 from trustkit.core.manifests import OCI_MANIFEST
 from trustkit.core.names import Digest, Repository
 from trustkit.gateway.transport import Timeouts
@@ -112,6 +113,20 @@ class TestDockerRegistry:
         for headers in ({}, {"range": "bytes=0-10"}, {"range": "bytes=-10"}):
             assert proxy("GET", f"{APP}/blobs/{digest}", who="puller", **headers).code == "DENIED"
         assert proxy("HEAD", f"{APP}/blobs/{digest}", who="puller").status == 403
+
+    def test_a_manifest_is_not_mounted_out_of_a_repository_that_does_not_show_it(self, proxy, world) -> None:
+        proxy.image("signed", "v1")
+        unsigned = digest_of(proxy.image("attacker"))
+        copied = proxy.blob(proxy.image("copied"))
+        world.trust_only.add(REPOSITORY)
+        world.sign(REPOSITORY, {})
+        world.denied["pusher", REPOSITORY] = frozenset({Action.PULL})
+        for digest in (unsigned, copied):
+            mount = f"/v2/own/blobs/uploads/?mount={digest}&from=team/app"
+            assert proxy("POST", mount, who="pusher").code == "DENIED"
+            assert proxy("GET", f"/v2/own/blobs/{digest}", who="pusher").status == 404
+        layer = digest_of(b"layer of signed")
+        assert proxy("POST", f"/v2/own/blobs/uploads/?mount={layer}&from=team/app", who="pusher").status == 201
 
     def test_skopeo_copies_through(self, proxy, real, tmp_path: Path) -> None:
         skopeo = real("skopeo")
@@ -241,6 +256,12 @@ class TestOddUpstreams:
             reply = behind_odd(method, f"{APP}/{path}")
             assert (reply.status, reply.code) == (405, "UNSUPPORTED")
         assert odd.seen == []
+
+    @pytest.mark.parametrize("query", ["mount={d}", "from=secret", "mount={d};from=secret"])
+    def test_a_mount_without_a_source_is_none(self, behind_odd, odd, query: str) -> None:
+        """A registry may look for the blob in every repository that our credential reaches."""
+        behind_odd("POST", f"{APP}/blobs/uploads/?{query.format(d=digest_of(DATA))}")
+        assert all("mount" not in path and "from" not in path for path, _ in odd.seen)
 
     def test_endless_redirects_end(self, behind_odd, odd) -> None:
         odd.answers["blobs"] = (302, {"Location": f"{APP}/blobs/{digest_of(b'')}"}, b"")

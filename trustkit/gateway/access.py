@@ -78,23 +78,25 @@ def check(exchange: Exchange, route: RegistryRoute, caller: Caller, challenge: C
         return
     operation = operation_of(exchange, route)
     _check(caller, route.repository, operation, challenge)
-    source = mount_source(exchange, route)
+    source = mounted(exchange, route)
     if source is not None:
-        _check(caller, source, Operation.PULL_IMAGE, challenge)
+        _check(caller, source.repository, Operation.PULL_IMAGE, challenge)
 
 
-def mount_source(exchange: Exchange, route: RegistryRoute) -> Repository | None:
-    """The repository that a mount takes a blob from; None where the request is no mount.
+def mounted(exchange: Exchange, route: RegistryRoute) -> Blob | None:
+    """The blob that a mount takes over, and out of which repository; None where the request is no mount.
+
+    One that names no source is none: nobody may guess a repository for us.
 
     Raises:
-        InvalidName: a mount without a source, or with one outside the grammar: nobody may guess it for us.
+        InvalidName: a source or a digest outside the grammar.
     """
     if not isinstance(route, Uploads) or exchange.method != "POST":
         return None
     parameters = exchange.parameters()
-    if "mount" in parameters:
-        Digest.parse(parameters["mount"])
-    return Repository.parse(parameters["from"]) if "from" in parameters else None
+    digest = Digest.parse(parameters["mount"]) if "mount" in parameters else None
+    source = Repository.parse(parameters["from"]) if "from" in parameters else None
+    return Blob(source, digest) if source is not None and digest is not None else None
 
 
 def _check(caller: Caller, repository: Repository, operation: Operation, challenge: Challenge) -> None:

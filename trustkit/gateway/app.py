@@ -109,6 +109,9 @@ class RegistryGateway:
         elif exchange.method == "DELETE" and isinstance(route, Manifest | Blob):
             await self._delete(exchange, route)
         else:
+            source = access.mounted(exchange, route)
+            if source is not None and await self._trust.trust_only(source.repository):
+                await self._admit_blob(exchange, source, caller)
             await self._backend.answer(exchange, route)
 
     async def _gated(self, exchange: Exchange, route: RegistryRoute) -> bool:

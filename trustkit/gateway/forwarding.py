@@ -34,6 +34,7 @@ _REPLY = (
     "oci-subject",
     "range",
 )
+_MOUNT = frozenset({"mount", "from"})
 _NEXT = re.compile(r'\s*<([^<>]+)>\s*;\s*rel="?next"?\s*\Z')
 
 
@@ -52,8 +53,15 @@ def request_headers(exchange: Exchange, route: BackendRoute) -> dict[str, str]:
 
 
 def query_of(exchange: Exchange) -> str:
-    """The request's query in our own spelling.  Raises Malformed."""
-    return urlencode(exchange.parameters())
+    """The request's query in our own spelling; half a mount is left out, which an upstream might complete by itself.
+
+    Raises:
+        Malformed: as ``Exchange.parameters``.
+    """
+    parameters = exchange.parameters()
+    if not parameters.keys() >= _MOUNT:
+        parameters = {name: value for name, value in parameters.items() if name not in _MOUNT}
+    return urlencode(parameters)
 
 
 class Origin:

@@ -14,7 +14,7 @@ from trustkit.core.names import Digest, Repository, Tag
 from trustkit.core.paths import Blob, Catalog, Manifest, Upload
 from trustkit.core.ports.images import MAX_MANIFEST, ManifestBytes
 from trustkit.errors import Garbage, InvalidName, InvalidSetting, RegistryFailed
-from trustkit.gateway.access import mount_source
+from trustkit.gateway.access import mounted
 from trustkit.gateway.backend import BackendRoute
 from trustkit.gateway.embedded import send_catalog
 from trustkit.gateway.exchange import Exchange
@@ -189,9 +189,9 @@ def _scopes(exchange: Exchange, route: BackendRoute) -> str:
         return _scope(route.repository, Action.DELETE)
     if exchange.method in ("GET", "HEAD"):
         return _scope(route.repository)
-    source = mount_source(exchange, route)
+    source = mounted(exchange, route)
     own = _scope(route.repository, Action.PULL, Action.PUSH)
-    return f"{own} {_scope(source)}" if source is not None else own
+    return f"{own} {_scope(source.repository)}" if source is not None else own
 
 
 def _found(response: aiohttp.ClientResponse) -> bool:
