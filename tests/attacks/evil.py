@@ -35,9 +35,9 @@ Lie = bytes | None | Callable[[Handler], None]
 """What stands in a file's place: other bytes, nothing at all, or whatever a function does to the connection."""
 
 
-def refusal(status: int, slug: str = "", *, code: str = "X") -> Callable[[Handler], None]:
-    """An answer with an OCI error body; with our slug where there is one."""
-    detail = {"slug": slug} if slug else {}
+def refusal(status: int, slug: str = "", *, code: str = "X", told: int = 0) -> Callable[[Handler], None]:
+    """An answer with an OCI error body; with our slug where there is one, and a status that it tells of itself."""
+    detail = {"slug": slug, "status": told} if slug else {}
     body = json.dumps({"errors": [{"code": code, "message": "said the server", "detail": detail}]}).encode()
     return lambda handler: handler.reply(status, body, Content_Type="application/json")
 

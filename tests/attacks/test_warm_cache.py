@@ -65,6 +65,9 @@ ANSWERS: dict[str, tuple[Lie, int, str]] = {
     "404 of a registry": (refusal(404, code="NAME_UNKNOWN"), 4, "garbage"),
     "404, and says unsigned": (refusal(404, "unsigned"), 4, "garbage"),
     "404, and says conflict": (refusal(404, "conflict"), 4, "garbage"),
+    "404, and says unreachable": (refusal(404, "unreachable"), 4, "garbage"),
+    "403, and says timed out": (refusal(403, "timed-out"), 5, "role-missing"),
+    "403, and says that it failed": (refusal(403, "server-failed", told=503), 5, "role-missing"),
     "409, and says malformed": (refusal(409, "malformed"), 4, "garbage"),
     "410": (_plain(410), 4, "server-failed"),
     "429": (_plain(429, Retry_After="1"), 4, "server-failed"),
@@ -185,6 +188,49 @@ def test_nobody_listens(stage: Stage, command: str, tmp_path: Path) -> None:
         assert (asked.status, asked.slug, asked.out) == (4, "unreachable", ""), asked.err
     assert not (tmp_path / "out").exists()
     stage.server.open()
+    stage.recovers()
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429])
+@pytest.mark.parametrize("slug", ["unreachable", "timed-out", "server-failed"])
+def test_an_answer_that_says_it_is_none_is_one(stage: Stage, tmp_path: Path, status: int, slug: str) -> None:
+    """A policy lets what was verified before count where nobody answers, not where an answer says so (TRUST 6.3)."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text(f'version = 1\n[[rule]]\npattern = "{stage.gun}"\nmax_staleness = "1d"\n')
+    stage.meet("warm")
+    stage.server.lies["*"] = refusal(500)
+    assert stage.victim("verify", "--policy", str(policy), stage.ref).out == stage.trusted
+    stage.server.lies["*"] = refusal(status, slug, told=503)
+    refused = stage.victim("verify", "--policy", str(policy), stage.ref)
+    assert (refused.out, refused.status in (4, 5)) == ("", True), refused.err
+    stage.recovers()
+
+
+def test_a_damaged_cache_is_no_verdict_where_nobody_answers(stage: Stage, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(f'version = 1\n[[rule]]\npattern = "{stage.gun}"\nmax_staleness = "1d"\n')
+    stage.meet("warm")
+    (file,) = (stage.victim.home / "cache" / "metadata").glob("*/*/targets.json")
+    file.write_bytes(file.read_bytes()[:100])
+    stage.server.lies["*"] = refusal(500)
+    refused = stage.victim("verify", "--policy", str(policy), stage.ref)
+    assert (refused.status, refused.slug, refused.out) == (1, "state", ""), refused.err
+    stage.recovers()
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "folder"])
+@pytest.mark.parametrize("name", ["anchor/root.json", "timestamp.json", "root_history/1.root.json"])
+def test_a_cache_that_a_crash_has_damaged_is_no_stranger_s_root(stage: Stage, name: str, damage: str) -> None:
+    """It is fetched anew, or said to be unusable; it is never told as an attack, and never a traceback."""
+    stage.meet("warm")
+    (file,) = (stage.victim.home / "cache" / "metadata").glob(f"*/*/{name}")
+    if damage == "folder":
+        file.unlink()
+        (file / "x").mkdir(parents=True)
+        stage.refuses(1, "state")
+        shutil.rmtree(file)
+    else:
+        file.write_bytes(b"" if damage == "empty" else file.read_bytes()[:100])
     stage.recovers()
 
 

@@ -36,7 +36,7 @@ from trustkit.errors import (
 from trustkit.remote.notary_folder import TOP, files_of, keep, kept_roots, version_of
 from trustkit.remote.notary_walk import REPLACED, RootMoved, Walk
 from trustkit.remote.scratch import scratch_copy
-from trustkit.remote.source import LAG_SECONDS, anchor_file, gone, in_time, put
+from trustkit.remote.source import LAG_SECONDS, anchor_file, gone, in_time, put, usable
 from trustkit.remote.updater import Fetch
 
 
@@ -87,7 +87,7 @@ class NotarySource:
     def refresh(self, gun: Gun, pin: Pin, now: datetime, *, tags: Collection[Tag] | None = None) -> CollectionFiles:
         """As ``MetadataSource.refresh``; ``targets/releases`` and ``targets`` answer for every tag."""
         self._check_not_tuf(gun)
-        with self._folder(gun, pin) as folder:
+        with self._folder(gun, pin) as folder, usable(gun):
             return self._refreshed(_Turn(gun, pin, folder, now, now, self._reader()), attributions=tags is None)
 
     def look(self, gun: Gun, pin: Pin) -> CollectionFiles:
@@ -98,7 +98,7 @@ class NotarySource:
 
     def docker_roots(self, gun: Gun, pin: Pin) -> Iterator[bytes]:
         """As ``FormerSource.docker_roots``."""
-        with self._folder(gun, pin) as folder:
+        with self._folder(gun, pin) as folder, usable(gun):
             roots = kept_roots(folder)
         yield from roots
         yield from self.served_roots(gun)
@@ -116,7 +116,7 @@ class NotarySource:
 
     def carry(self, gun: Gun, pin: Pin, files: Mapping[str, bytes]) -> None:
         """As ``MetadataSource.carry``."""
-        with self._folder(gun, pin) as folder:
+        with self._folder(gun, pin) as folder, usable(gun):
             if (folder / "timestamp.json").exists():
                 return
             if pin.root is None:

@@ -12,6 +12,7 @@ from trustkit.core.names import Host
 from trustkit.core.records import dataclass
 from trustkit.errors import (
     Conflict,
+    CouldNotCheck,
     Failed,
     Garbage,
     LoginRequired,
@@ -24,6 +25,8 @@ from trustkit.errors import (
     RoleMissing,
     ServerFailed,
     StateError,
+    TimedOut,
+    TrustDisabled,
     TrustkitError,
     UsageError,
 )
@@ -74,11 +77,17 @@ def refusal(response: Response, host: Host, *, absent: bool = False) -> Trustkit
     context = dict(told.context)
     if leaf is RateLimited:
         context.setdefault("retry_after", retry_after(response))
+    if issubclass(leaf, CouldNotCheck):
+        context["status"] = response.status
     return leaf(_sentence(told.message or f"{host} refuses: {told.slug}"), hint=_sentence(told.hint), **context)
 
 
 def _plausible(leaf: type[TrustkitError], status: int) -> bool:
-    """Whether a leaf may come with a status: a word for "nothing there" or "not you" needs the status for it."""
+    """Whether a leaf may come with a status.
+
+    A word for "nothing there", "not you" or "nobody can say" needs the status for it: each has consequences of its
+    own (TRUST 6.3, 6.4).
+    """
     if issubclass(leaf, NoCollection | NotFound):
         return status == 404
     if issubclass(leaf, LoginRequired):
@@ -87,7 +96,9 @@ def _plausible(leaf: type[TrustkitError], status: int) -> bool:
         return status == 429
     if issubclass(leaf, NotAllowed):
         return status in (401, 403)
-    return (400 <= status < 500 and status not in (401, 429)) or issubclass(leaf, ServerFailed)
+    if issubclass(leaf, CouldNotCheck) and not issubclass(leaf, TrustDisabled):
+        return status == 408 if leaf is TimedOut else status >= 500 and leaf is ServerFailed
+    return 400 <= status < 500 and status not in (401, 429)
 
 
 def _by_status(response: Response, host: Host, told: _Told, *, absent: bool) -> TrustkitError:

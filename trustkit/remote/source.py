@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from trustkit.core.ports.remote import CollectionFiles, Pin
 from trustkit.core.readings import Reader
 from trustkit.core.saidbins import peek_said
 from trustkit.errors import (
+    BadDelegation,
     CollectionGone,
     CollectionReset,
     Garbage,
@@ -29,6 +30,7 @@ from trustkit.errors import (
     NotTrusted,
     RolledBack,
     SignatureInvalid,
+    StateError,
     TimedOut,
     TooLarge,
 )
@@ -84,7 +86,7 @@ class UpdaterSource:
     def refresh(self, gun: Gun, pin: Pin, now: datetime, *, tags: Collection[Tag] | None = None) -> CollectionFiles:
         """As ``MetadataSource.refresh``."""
         fetch = in_time(self._fetcher(gun), gun, self._clock)
-        with self._folder(gun, pin) as folder:
+        with self._folder(gun, pin) as folder, usable(gun):
             try:
                 bootstrap = self._anchor(gun, pin, folder, fetch)
                 delegated = self._refresh(folder, _checked(fetch, gun, self._reader), bootstrap, now, tags)
@@ -100,7 +102,7 @@ class UpdaterSource:
 
     def carry(self, gun: Gun, pin: Pin, files: Mapping[str, bytes]) -> None:
         """As ``MetadataSource.carry``; the updater verifies every one of the files again before it relies on it."""
-        with self._folder(gun, pin) as folder:
+        with self._folder(gun, pin) as folder, usable(gun):
             if (folder / "timestamp.json").exists():
                 return
             if pin.root is None:
@@ -110,14 +112,13 @@ class UpdaterSource:
 
     def kept(self, gun: Gun, pin: Pin) -> Mapping[str, bytes] | None:
         """As ``KeptMetadata.kept``."""
-        with self._folder(gun, pin) as folder:
+        with self._folder(gun, pin) as folder, usable(gun):
             if not all((folder / f"{role}.json").exists() for role in ROLES):
                 return None
-            files = dict(_read(folder, ()))
-            delegations = read_delegations(read(files[TARGETS], Targets).signed, read(files["root"], Root).signed)
-            names = [role.name for role in delegations.roles] if delegations else []
-            files.update(_read_existing(folder, names))
-            return {**files, **_read_existing(folder, _bins(files, delegations))}
+            try:
+                return _whole(folder)
+            except (Malformed, TooLarge, BadDelegation) as error:
+                raise StateError(f"The cache for {gun} is damaged: {error.message}", hint=_CLEAR) from error
 
     def verified_at(self, gun: Gun, pin: Pin) -> datetime | None:  # noqa: ARG002 - the port's
         """As ``KeptMetadata.verified_at``: a timestamp of format ``tuf`` says when it was signed."""
@@ -125,8 +126,8 @@ class UpdaterSource:
 
     def _anchor(self, gun: Gun, pin: Pin, folder: Path, fetch: Fetch) -> bytes:
         kept = anchor_file(folder)
-        if pin.root is None and kept.exists():
-            return anchor(pin, gun, [kept.read_bytes()])
+        if pin.root is None and kept.exists() and _is_root(data := kept.read_bytes()):
+            return anchor(pin, gun, [data])
         found = anchor(pin, gun, _served_roots(fetch))
         if pin.root is None:
             put(kept, found)
@@ -191,6 +192,28 @@ def anchor_file(folder: Path) -> Path:
     return folder / "anchor" / "root.json"
 
 
+@contextmanager
+def usable(gun: Gun) -> Iterator[None]:
+    """Raises StateError for what the disk refuses in the metadata folder of a GUN."""
+    try:
+        yield
+    except OSError as error:
+        why = (error.strerror or type(error).__name__).lower()
+        raise StateError(f"The cache for {gun} can't be used: {why}.", hint=_CLEAR) from error
+
+
+_CLEAR = "Remove the folder cache of TRUSTKIT_HOME, and try again; it is fetched anew."
+
+
+def _is_root(data: bytes) -> bool:
+    """Whether these bytes are a root, whoever's: what a crash has left of one is fetched again."""
+    try:
+        read(data, Root)
+    except (Malformed, TooLarge):
+        return False
+    return True
+
+
 def put(path: Path, data: bytes) -> None:
     """Writes a file of a metadata folder; the caller has its lock."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -233,6 +256,15 @@ def _read(folder: Path, delegated: Iterable[str]) -> Mapping[str, bytes]:
 def _read_existing(folder: Path, delegated: Iterable[str]) -> Mapping[str, bytes]:
     paths = {name: folder / f"{name}.json" for name in delegated}
     return {name: path.read_bytes() for name, path in paths.items() if path.exists()}
+
+
+def _whole(folder: Path) -> Mapping[str, bytes]:
+    """Every file of a verified state that lies there; raises Malformed, TooLarge, BadDelegation."""
+    files = dict(_read(folder, ()))
+    delegations = read_delegations(read(files[TARGETS], Targets).signed, read(files["root"], Root).signed)
+    names = [role.name for role in delegations.roles] if delegations else []
+    files.update(_read_existing(folder, names))
+    return {**files, **_read_existing(folder, _bins(files, delegations))}
 
 
 def _bins(files: Mapping[str, bytes], delegations: Delegations | None) -> tuple[str, ...]:
