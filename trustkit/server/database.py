@@ -85,9 +85,9 @@ class Database:
         """Whether there is one as far as can be said without asking: PostgreSQL counts as being there."""
         return self.where.exists() if isinstance(self.where, Path) else True
 
-    async def open(self) -> OpenStore:
-        """Opens it; raises as ``open_store``."""
-        return await open_store(self.where)
+    async def open(self, *, lasting: bool = False) -> OpenStore:
+        """Opens it; as ``open_store``."""
+        return await open_store(self.where, lasting=lasting)
 
     def remember(self) -> None:
         """Has the data folder say where the database is, so that ``trustkit admin`` finds it; raises StateError."""

@@ -191,7 +191,7 @@ class Service:
         """The database and the keys, with what a start settles in them."""
         settings = self._settings
         database = settings.database.of(settings.data_dir)
-        store = await database.open()
+        store = await database.open(lasting=True)
         stack.push_async_callback(store.close)
         database.remember()
         # A database without sealed keys, from `trustkit admin` before the first start, can't miss a key.

@@ -11,9 +11,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from trustkit.errors import Conflict, StateError
-from trustkit.store.database import BUSY_SECONDS
 from trustkit.store.foreign import mapped
 from trustkit.store.privatefile import private_file, sync_folder
+from trustkit.store.writing import BUSY_SECONDS
 
 
 @contextmanager

@@ -19,15 +19,13 @@ from trustkit.core.ports.failures import Failures
 from trustkit.core.ports.service import Scope
 from trustkit.errors import InvalidSetting
 from trustkit.store.foreign import mapped
+from trustkit.store.logroom import make_room
 from trustkit.store.moved import require_here
 from trustkit.store.privatefile import locked, private_file, private_folder
 from trustkit.store.statements import SqliteStatements, in_thread
 from trustkit.store.transaction import SqlTransaction
 from trustkit.store.upgrade import upgrade
-from trustkit.store.writing import Writer, commit
-
-BUSY_SECONDS = 30
-"""How long a writer waits for another process's write transaction before it gives up."""
+from trustkit.store.writing import BUSY_SECONDS, Writer, commit
 
 READERS = 8
 
@@ -51,13 +49,14 @@ class SqlStore:
         return f"SqlStore({self._engine.url.render_as_string(hide_password=True)})"
 
     @classmethod
-    async def open(cls, path_or_url: Path | str) -> Self:
+    async def open(cls, path_or_url: Path | str, *, lasting: bool = False) -> Self:
         """Opens the database, makes it where there is none, and brings it to this version's tables.
 
         Several processes may do so at once.
 
         Args:
             path_or_url: a file, or a URL ``sqlite:///FILE``.
+            lasting: whether it will be written to for long.
 
         Raises:
             StateError: damaged, another program's, made by a newer version, or not ours to write.
@@ -69,6 +68,8 @@ class SqlStore:
         try:
             await in_thread(store._threads, _prepare, path)
             await in_thread(store._threads, store._upgrade)
+            if lasting:
+                await in_thread(store._threads, make_room, path)
         except BaseException:
             await store.close()
             raise

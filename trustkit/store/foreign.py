@@ -10,12 +10,13 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from trustkit.errors import Conflict, StateError, TrustkitError
 
+_BUSY = (
+    "database is locked",
+    "The database was busy for too long.",
+    "Another process holds it; try again, and look for one that hangs.",
+)
 _KNOWN: tuple[tuple[str, str, str], ...] = (
-    (
-        "database is locked",
-        "The database was busy for too long.",
-        "Another process holds it; try again, and look for one that hangs.",
-    ),
+    _BUSY,
     (
         "disk is full",
         "The database can't grow: the disk is full.",
@@ -57,6 +58,11 @@ def mapped() -> Iterator[None]:
         raise _known(text) or StateError(f"The database failed: {type(error).__name__}.") from error
     except OSError as error:
         raise StateError(f"The database can't be used: {error.strerror or type(error).__name__}.") from error
+
+
+def is_busy(error: StateError) -> bool:
+    """Whether it says that another process held the database."""
+    return error.message == _BUSY[1]
 
 
 def _known(text: str) -> TrustkitError | None:

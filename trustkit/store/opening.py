@@ -27,8 +27,11 @@ class OpenStore(Store, Changes, Protocol):
         ...
 
 
-async def open_store(where: Path | str | Address) -> OpenStore:
+async def open_store(where: Path | str | Address, *, lasting: bool = False) -> OpenStore:
     """The store in a file, or at a URL ``sqlite:///FILE`` or ``postgresql://...``.
+
+    Args:
+        lasting: as ``SqlStore.open``.
 
     Raises:
         InvalidSetting: a URL of another kind, or a part of the program that isn't installed.
@@ -37,7 +40,7 @@ async def open_store(where: Path | str | Address) -> OpenStore:
     if isinstance(where, Path) or (isinstance(where, str) and not is_postgres(where)):
         from trustkit.store.database import SqlStore
 
-        return await SqlStore.open(where)
+        return await SqlStore.open(where, lasting=lasting)
     address = postgres_address(where) if isinstance(where, str) else where
     from trustkit.store.postgres.store import PostgresStore
 

@@ -17,9 +17,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from trustkit.core.ports.changes import Changed, Listener
-from trustkit.store.foreign import mapped
+from trustkit.errors import StateError
+from trustkit.store.foreign import is_busy, mapped
 from trustkit.store.noting import Notes
 from trustkit.store.statements import in_thread
+
+BUSY_SECONDS = 30
+"""How long a writer waits for another process's write transaction before it gives up."""
 
 LOOK_SECONDS, LOOKS = 0.001, 250
 """How often whoever asks for others' commits looks whether a commit of our own is over, and how many times."""
@@ -60,7 +64,9 @@ class Writer:
         async with self._turn:
             asked = False
             try:
-                held = await in_thread(self._threads, self._begin)
+                held = self._begin_at_once()
+                if held is None:
+                    held = await in_thread(self._threads, self._begin, BUSY_SECONDS)
                 self._held = held
                 yield self._begun()
                 self._held, asked = None, True
@@ -84,14 +90,33 @@ class Writer:
                 raise
             return connection
 
-    def _begin(self) -> int:
+    def _begin_at_once(self) -> int | None:
+        """Begins where that takes no wait, as it does unless another process writes; None where it has not begun."""
+        if self._notes is None:
+            return None  # the first one opens the file
+        try:
+            return self._begin(0)
+        except StateError as error:
+            if not is_busy(error):
+                raise
+            self._end()
+            return None
+
+    def _begin(self, wait: int) -> int:
+        """Begins.
+
+        Args:
+            wait: seconds that another process's transaction may take until then.
+        """
         with mapped():
             self._connection = connection = self._engine.connect()
             raw = _raw(connection)
             if self._notes is None or self._notes.connection is not raw:
                 self._notes, self._opened = Notes(raw), self._opened + 1
             self._notes.begin()
+            _wait(raw, wait)
             connection.begin()
+            _wait(raw, BUSY_SECONDS)
             return data_version(raw)  # others can't commit before we have
 
     def _begun(self) -> Connection:
@@ -160,6 +185,11 @@ def data_version(connection: sqlite3.Connection) -> int:
     """How often this connection has found that others had committed."""
     (version,) = connection.execute("PRAGMA data_version").fetchone()
     return int(version)
+
+
+def _wait(connection: Any, seconds: int) -> None:
+    """How long statements wait for other processes from now on."""
+    connection.execute(f"PRAGMA busy_timeout={seconds * 1000}")
 
 
 def _raw(connection: Connection) -> Any:
