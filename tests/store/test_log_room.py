@@ -1,4 +1,4 @@
-"""The write-ahead log of a service's database is as long as it gets from the first commit on, and says nothing new."""
+"""The log of a service's database is as long as it gets from the first commit on, and says nothing new."""
 
 from __future__ import annotations
 
@@ -106,11 +106,12 @@ def test_a_transaction_waits_for_another_processs_and_the_loop_does_not(tmp_path
     async def main() -> None:
         store = await SqlStore.open(path)
         await put(store, "ours")
-        other = subprocess.Popen(
-            [sys.executable, "-c", HOLDS, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        other = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", HOLDS, path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        assert other.stdin and other.stdout
-        assert other.stdout.readline() == "held\n"
+        assert other.stdin
+        assert other.stdout
+        assert await other.stdout.readline() == b"held\n"
         waiting = asyncio.create_task(put(store, "ours, after theirs"))
         for _ in range(20):
             began = time.monotonic()
@@ -120,7 +121,7 @@ def test_a_transaction_waits_for_another_processs_and_the_loop_does_not(tmp_path
         assert await got(store) == "ours"
         other.stdin.close()
         await waiting
-        assert other.wait() == 0
+        assert await other.wait() == 0
         assert await got(store) == "ours, after theirs"
         assert isinstance(store._writer, Writer)
         await store.close()
