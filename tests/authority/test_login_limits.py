@@ -195,6 +195,22 @@ def test_checks_are_bounded_at_once_and_in_waiting() -> None:
     asyncio.run(scene())
 
 
+def test_a_login_that_was_not_checked_costs_no_try(play: Play) -> None:
+    """Whoever keeps the service busy would lock everybody out who logs in meanwhile."""
+
+    async def scene(it: Scene) -> None:
+        await it.person("alice", Role.ACR_PULL, password=PASSWORD)
+        service = await login(it)
+        async with it.passwords._turn:
+            busy = [asyncio.ensure_future(it.passwords.check(None, "guess")) for _ in range(WAITING)]
+            await asyncio.sleep(0)
+            assert {await outcome(service, "alice", PASSWORD) for _ in range(ONE_PRINCIPAL.burst + 1)} == {"wait"}
+        await asyncio.gather(*busy)
+        assert await outcome(service, "alice", PASSWORD) == "in"
+
+    play(scene)
+
+
 def test_a_cancelled_login_gives_its_place_back() -> None:
     async def scene() -> None:
         passwords = Passwords(CHEAP)

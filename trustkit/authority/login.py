@@ -173,10 +173,10 @@ class TokenService:
             if self._shared:
                 await self._shared.before(name, request.source)
             record = await self._find(name)
-        except TrustkitError:
+            matches = await self._passwords.check(record.password_hash if record else None, password)
+        except TrustkitError:  # nothing was checked
             self._limiter.give_back(name, request.source, self._clock())
             raise
-        matches = await self._passwords.check(record.password_hash if record else None, password)
         right = matches and record is not None and not record.disabled
         if self._shared:
             await self._shared.after(name, request.source, right=right)
