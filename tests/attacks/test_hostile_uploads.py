@@ -381,6 +381,39 @@ class TestLengths:
         assert reply.status in (400, 413)
         assert reply.code or reply.body.startswith(b"Invalid HTTP request")
 
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            ["Transfer-Encoding: gzip, chunked"],
+            ["Transfer-Encoding: identity", "Transfer-Encoding: chunked"],
+            ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
+            ["Transfer-Encoding: chunked, chunked"],
+            ["Transfer-Encoding: chunked;x=1"],
+        ],
+        ids=str,
+    )
+    def test_a_coding_that_what_stands_in_front_might_read_otherwise(
+        self, mallory: Upstairs, fields: list[str]
+    ) -> None:
+        """The body is what it would be in chunks alone, and whoever reads another header ends it elsewhere."""
+        body = _chunked(whole({"targets": mallory.next()})) + b"0\r\n\r\n"
+        reply = _exchange(mallory, *fields, body=body)
+        assert reply is not None
+        assert (reply.status, reply.body[:20]) == (400, b"Invalid HTTP request")
+
+    @pytest.mark.parametrize(
+        "line", ["GET /healthz", "GET /healthz HTTP/0.9", "GET /healthz HTTP/2.0", "GET /healthz HTTP/1.2"]
+    )
+    def test_another_version_of_http(self, mallory: Upstairs, line: str) -> None:
+        reply = wire(mallory.service.host, f"{line}\r\nHost: x\r\n\r\n".encode())
+        assert reply is None or reply.status == 400
+
+    def test_chunks_in_a_version_that_has_none(self, mallory: Upstairs) -> None:
+        said = "POST /healthz HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        reply = wire(mallory.service.host, said.encode())
+        assert reply is not None
+        assert reply.status == 400
+
 
 START = "POST {path} HTTP/1.1\r\nHost: x\r\n"
 ENDLESS = {

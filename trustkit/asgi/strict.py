@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -27,6 +28,9 @@ class StrictProtocol(HttpToolsProtocol):
     - A request target that isn't a path (absolute-form, ``*``) or has a fragment: its raw path wouldn't be what was
       sent (TRUST 1.2; RFC 9112, 3.2).
     - Two Host headers, or none in HTTP/1.1 (RFC 9112, 3.2).
+    - Another version than HTTP/1.0 and 1.1, which the parser takes as well.
+    - A transfer coding that isn't ``chunked``, is said twice, or comes in HTTP/1.0: what stands in front of us might
+      see the body's end elsewhere (RFC 9112, 6.1).
     - More than ``MAX_WAITING`` requests before the first is answered.  The connection is closed, since an answer to
       one of them could be taken for that of another (RFC 9112, 9.3.2: a client asks again).
     """
@@ -73,14 +77,7 @@ class StrictProtocol(HttpToolsProtocol):
         self._idle = 0
         self._begun = False
         self._stop_waiting()
-        hosts = 0
-        for name, _ in self.headers:
-            if name == b"host":
-                hosts += 1
-        if not self.url.startswith(b"/") or b"#" in self.url:
-            raise ValueError("the target is not a path")
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
-            raise ValueError("not one Host")
+        _require_sound(self.url, self.parser.get_http_version(), self.headers)
         if len(self.pipeline) >= MAX_WAITING:
             self.transport.close()
             raise ValueError("too many requests wait")
@@ -170,3 +167,20 @@ class StrictProtocol(HttpToolsProtocol):
         self._deadline = None
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def _require_sound(url: bytes, version: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    hosts, codings = 0, list[bytes]()
+    for name, value in headers:
+        if name == b"host":
+            hosts += 1
+        elif name == b"transfer-encoding":
+            codings.append(value.lower())
+    if not url.startswith(b"/") or b"#" in url:
+        raise ValueError("the target is not a path")
+    if version not in ("1.1", "1.0"):
+        raise ValueError("another version of HTTP")
+    if hosts > 1 or (hosts == 0 and version == "1.1"):
+        raise ValueError("not one Host")
+    if codings and (codings != [b"chunked"] or version == "1.0"):
+        raise ValueError("another transfer coding than chunked")
