@@ -47,3 +47,88 @@ def test_what_is_due_at_the_end_is_done_before_it(tmp_path: Path):
     done = subprocess.run(command, env=ENVIRON, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (5, "thread\n", "")
     assert (tmp_path / "told").read_text() == "done"
+
+
+def _said(*arguments: str, stdout: Path | None = None, without: str = "", environ: dict[str, str] | None = None):
+    """What a program says on stderr, and its status; ``without`` is a package that isn't installed."""
+    hide = f"import sys; sys.modules[{without!r}] = None; " if without else ""
+    code = f"{hide}from trustkit.cli.app import main; main()"
+    with (stdout or Path(os.devnull)).open("w") as out:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], env={**ENVIRON, **(environ or {})}, stdin=subprocess.DEVNULL,
+            stdout=out, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "package", "extra"),
+    [
+        (("serve", "--data-dir", "service", "--listen", "127.0.0.1:0"), "uvicorn", "server"),
+        (("admin", "--data-dir", "service", "principal", "list"), "sqlalchemy", "server"),
+        (("demo",), "uvicorn", "server"),
+    ],
+)
+def test_a_part_that_is_not_installed_is_named_with_what_brings_it(
+    arguments: tuple[str, ...], package: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    if arguments == ("demo",):  # its service is a process of its own: what it can't import is hidden there, too
+        hidden = tmp_path / "hidden"
+        hidden.mkdir()
+        (hidden / "uvicorn.py").write_text("raise ModuleNotFoundError('no uvicorn', name='uvicorn')\n")
+        status, said = _said(*arguments, environ={"PYTHONPATH": str(hidden)})
+    else:
+        status, said = _said(*arguments, without=package)
+    assert f"pip install 'trustkit[{extra}]'" in said
+    assert "bug" not in said
+    assert "Traceback" not in said
+    assert status == 2
+
+
+def test_output_that_is_full_is_told_as_that(tmp_path: Path):
+    status, said = _said("--home", str(tmp_path), "key", "list", stdout=Path("/dev/full"))
+    assert (status, said.partition("\n")[0]) == (
+        1,
+        "trustkit: The output can't be written: no space left on device. [state]",
+    )
+
+
+def test_a_command_mistyped_is_told_with_what_was_meant():
+    status, said = _said("verfy", "r.example.com/app:v1")
+    assert status == 2
+    assert "Did you mean verify?" in said
+
+
+def test_each_command_stands_in_one_section_of_the_help():
+    from trustkit.cli.app import COMMANDS, SECTIONS
+
+    assert sorted(name for names in SECTIONS.values() for name in names) == sorted(COMMANDS)
+
+
+def test_help_for_a_command_of_admin_takes_no_data_folder():
+    assert _status("admin", "principal", "add", "--help") == 0
+    status, said = _said("admin", "principal", "list")
+    assert (status, "trustkit admin --data-dir DIR COMMAND" in said) == (2, True)
+
+
+def test_a_long_name_is_told_once_and_cut():
+    name = "r.example.com/" + "a" * 300 + ":v1"
+    status, said = _said("verify", name)
+    assert status == 2
+    assert len(said) < 700
+
+
+def test_what_an_error_is_about_is_said_once(tmp_path: Path):
+    pinned = ("pin", "add", "127.0.0.1:9/*", "--root-key", "0" * 64)
+    assert _status("--home", str(tmp_path), *pinned) == 0
+    status, said = _said("--home", str(tmp_path), "verify", "127.0.0.1:9/app:v1")
+    assert status == 4
+    assert said.startswith("trustkit: 127.0.0.1:9/app:v1: 127.0.0.1:9 can't be reached: connection refused.")
+
+
+def test_doctor_goes_on_where_it_may_not_look(tmp_path: Path):
+    """Docker's folder can't be looked into: one finding of several, as where it is another user's."""
+    status, said = _said("--home", str(tmp_path), "doctor", environ={"DOCKER_CONFIG": f"/{'a' * 300}"})
+    assert "internal error" not in said
+    assert status == 1

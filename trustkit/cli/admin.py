@@ -32,15 +32,14 @@ if TYPE_CHECKING:
 @click.option(
     "--data-dir",
     metavar="DIR",
-    required=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="The service's data folder.",
+    help="The service's data folder.  [required]",
 )
 @database_options
 @click.pass_context
 def command(
     ctx: click.Context,
-    data_dir: Path,
+    data_dir: Path | None,
     database: str | None,
     database_password_file: Path | None,
     *,
@@ -50,6 +49,8 @@ def command(
 
     Works on the service's database; a running service follows within a second.
     """
+    if data_dir is None:
+        return  # what needs it says so: a command's --help doesn't
     source = database_source(database, database_password_file, unsafe_plain=unsafe_plain_database)
     ctx.obj = Service(data_dir, f"operator:{_login_name()}", source.of(data_dir))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -70,7 +71,22 @@ class Service:
         return Principals(store, Passwords(), operator=Operator(self.actor, "local"), clock=now)
 
 
-pass_service = click.make_pass_decorator(Service)
+def pass_service(act: Callable[..., T]) -> Callable[..., T]:
+    """Passes the service that ``trustkit admin --data-dir`` names; a usage error where it names none."""
+
+    @functools.wraps(act)
+    def passing(*args: Any, **kwargs: Any) -> T:
+        ctx = click.get_current_context()
+        service = ctx.find_object(Service)
+        if service is None:
+            raise click.UsageError(
+                "Missing option '--data-dir': trustkit admin --data-dir DIR COMMAND, in this order.", ctx
+            )
+        return ctx.invoke(act, service, *args, **kwargs)
+
+    return passing
+
+
 format_option = click.option(
     "--format",
     "layout",

@@ -22,47 +22,61 @@ if TYPE_CHECKING:
 # Command -> (module, what --help says in the list).  A command's module is imported when the command runs, so
 # that a cold `trustkit verify` pays for verifying only.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "login": ("trustkit.cli.login", "Log in to a registry and keep a refresh token."),
+    "login": ("trustkit.cli.login", "Log in to a registry; keeps a token, never the password."),
     "logout": ("trustkit.cli.logout", "Forget what login stored for a registry."),
     "push": ("trustkit.cli.push", "Push an image from an OCI layout; no engine needed."),
-    "init": ("trustkit.cli.init", "Found a repository's collection without signing a tag."),
-    "sign": ("trustkit.cli.sign", "Sign what tags point at, and publish it."),
-    "propose": ("trustkit.cli.propose", "Sign, and leave the last signature to somebody else."),
+    "init": ("trustkit.cli.init", "Set a repository up for signing, without signing a tag yet."),
+    "sign": ("trustkit.cli.sign", "Sign what tags point at now, and publish it."),
+    "propose": ("trustkit.cli.propose", "Sign, but leave the last signature to somebody else."),
     "approve": ("trustkit.cli.approve", "Sign what somebody else proposes."),
     "proposal": ("trustkit.cli.proposal", "List, show and drop proposals."),
     "revoke": ("trustkit.cli.revoke", "Withdraw the signature of a tag."),
     "verify": ("trustkit.cli.verify", "Check tags and print the digests they are signed for."),
     "pull": ("trustkit.cli.pull", "Pull the signed digest of a tag, then tag it."),
     "resolve": ("trustkit.cli.resolve", "Write signed digests into Dockerfiles, compose files and manifests."),
-    "bundle": ("trustkit.cli.bundle", "Trust data and manifests in one file, for where there is no network."),
-    "convert": ("trustkit.cli.convert", "Turn a collection of Docker into TUF 1.0, with the same keys."),
-    "migrate": ("trustkit.cli.migrate", "Bring collections from another trust server."),
-    "mirror": ("trustkit.cli.mirror", "Copy trust data and images to a folder or another registry, with no key."),
-    "inspect": ("trustkit.cli.inspect", "Show what a collection signs, and by which keys."),
+    "bundle": ("trustkit.cli.bundle", "Pack trust data and images into one file, for machines without a network."),
+    "convert": ("trustkit.cli.convert", "Convert a Docker Content Trust collection to TUF 1.0, with the same keys."),
+    "migrate": ("trustkit.cli.migrate", "Bring collections over from a notary-server."),
+    "mirror": ("trustkit.cli.mirror", "Copy signed images and their trust data to a folder or another registry."),
+    "inspect": ("trustkit.cli.inspect", "Show which tags are signed, and by which keys."),
     "policy": ("trustkit.cli.policy", "Check and show which images are accepted from where."),
-    "status": ("trustkit.cli.status_command", "When what expires, what that breaks, who renews it."),
-    "install": ("trustkit.cli.install", "Put what verifies pulls where an engine looks for it."),
+    "status": ("trustkit.cli.status_command", "Show what expires when, what that breaks, and who renews it."),
+    "install": ("trustkit.cli.install", "Have containerd or Docker enforce signatures on this machine."),
     "verifierd": (
         "trustkit.cli.verifierd",
-        "Answer for containerd's verifiers from verdicts that are kept for seconds.",
+        "Answer containerd's verifiers quickly, from a short-lived cache of verdicts.",
     ),
-    "docker-authz": ("trustkit.cli.docker_authz", "Tell Docker's engine which images it may pull and run."),
-    "doctor": ("trustkit.cli.doctor", "Say what is wrong with this machine's set-up."),
-    "renew": ("trustkit.cli.renew", "Sign anew what has expired or soon will."),
-    "signer": ("trustkit.cli.signer", "Let other keys sign: all tags, or tags of some patterns."),
+    "docker-authz": (
+        "trustkit.cli.docker_authz",
+        "Run the plugin that tells Docker's engine what to pull and run.",
+    ),
+    "doctor": ("trustkit.cli.doctor", "Find out what is wrong with this machine's set-up."),
+    "renew": ("trustkit.cli.renew", "Renew signatures that have expired or soon will."),
+    "signer": ("trustkit.cli.signer", "Let other people's keys sign: all tags, or only some."),
     "root": ("trustkit.cli.root", "Show and change a collection's root: rotate its keys, offline ceremonies."),
-    "threshold": ("trustkit.cli.threshold", "Have a role take the signatures of several keys."),
+    "threshold": ("trustkit.cli.threshold", "Require the signatures of several keys."),
     "pin": ("trustkit.cli.pin", "Say which root keys to accept for which repositories."),
-    "key": ("trustkit.cli.key", "Make, list, export, import and remove signing keys."),
-    "reset": ("trustkit.cli.reset", "End a collection whose root key is lost, so that it begins anew."),
-    "recover": ("trustkit.cli.recover", "Put back what a service lost that was restored from a backup."),
-    "admission": ("trustkit.cli.admission", "Kubernetes admission: Pods run signed digests."),
+    "key": ("trustkit.cli.key", "Make, list, back up, import and remove signing keys."),
+    "reset": ("trustkit.cli.reset", "Start a collection over after its root key was lost."),
+    "recover": ("trustkit.cli.recover", "Publish again what a service lost when it was restored from a backup."),
+    "admission": ("trustkit.cli.admission", "Run the Kubernetes webhook: Pods run signed digests only."),
     "serve": ("trustkit.cli.serve", "Run the service: registry, tokens and trust."),
     "serve-signer": ("trustkit.cli.serve_signer", "Run a separate signer that holds a service's online keys."),
-    "admin": ("trustkit.cli.admin", "Principals, roles and policies of a service."),
-    "db": ("trustkit.cli.db", "The database of a service: its tables, and its way to PostgreSQL."),
-    "demo": ("trustkit.cli.demo", "Play the main job through on this machine, with no network."),
+    "admin": ("trustkit.cli.admin", "Manage a service: people, roles, policies."),
+    "db": ("trustkit.cli.db", "Back up, check and upgrade a service's database, or move it to PostgreSQL."),
+    "demo": ("trustkit.cli.demo", "See it work: service, signing and an attack, all on this machine."),
 }
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "Get started": ("demo", "login", "logout", "doctor"),
+    "Sign and publish": ("push", "sign", "revoke", "init", "renew"),
+    "Verify and pull": ("pin", "verify", "pull", "inspect", "status", "resolve", "bundle", "mirror", "policy"),
+    "Keys and signers": ("key", "signer", "root", "threshold", "propose", "approve", "proposal", "reset", "recover"),
+    "Enforce on machines and clusters": ("install", "docker-authz", "verifierd", "admission"),
+    "Coming from Docker Content Trust": ("migrate", "convert"),
+    "Run the service": ("serve", "serve-signer", "admin", "db"),
+}
+"""How --help orders the commands: each of them stands in one section."""
 
 
 class LazyGroup(click.Group):
@@ -79,8 +93,20 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, COMMANDS[name][1]) for name in names])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], COMMANDS, n=3)
+            meant = f" Did you mean {' or '.join(close)}?" if close else ""
+            ctx.fail(f"No such command {args[0]!r}.{meant}")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -166,19 +192,37 @@ def end_with(act: Callable[[], int], *, debug: bool) -> NoReturn:
     except BrokenPipeError:
         sys.stdout = None
         status = FAILED
-    except Exception as error:  # the last line of defence: a bug, told as one
-        click.echo(f"trustkit: internal error: {type(error).__name__}: {error}", err=True)
-        click.echo("  This is a bug. Run again with --debug and report what it shows.", err=True)
+    except Exception as error:  # the last line of defence
+        from trustkit.cli.failures import as_ours
+
+        ours = as_ours(error)
+        if ours is None:
+            click.echo(f"trustkit: internal error: {type(error).__name__}: {error}", err=True)
+            click.echo("  This is a bug. Run again with --debug and report what it shows.", err=True)
+        else:
+            report(ours)
         if debug:
             raise
-        status = FAILED
+        status = FAILED if ours is None else exit_status(ours)
     gc.freeze()  # leaving, Python would look once more through all that was loaded: 20 ms, and nothing is freed
     sys.exit(status)
 
 
+_SHOWN = 160
+_QUOTED = 100  # errors cut what they quote a little later
+
+
 def report(error: TrustkitError, subject: str = "") -> None:
-    """One error to stderr: the sentence with its slug, then the next step on a line of its own."""
-    prefix = f"{subject}: " if subject else ""
-    click.echo(f"trustkit: {prefix}{error.message} [{error.slug}]", err=True)
+    """One error to stderr: the sentence with its slug, then the next step on a line of its own.
+
+    Args:
+        subject: what it is about, where the sentence itself doesn't begin with that; cut where it is very long.
+    """
+    message = error.message
+    if subject and not message.startswith(f"'{subject[:_QUOTED]}"):
+        about, colon, rest = message.partition(": ")
+        message = rest if colon and subject.startswith(about) else message  # the repository of a tag: the tag says it
+        message = f"{subject if len(subject) <= _SHOWN else subject[:_SHOWN] + '...'}: {message}"
+    click.echo(f"trustkit: {message} [{error.slug}]", err=True)
     if error.hint:
         click.echo(f"  {error.hint}", err=True)

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -137,6 +138,7 @@ def command() -> None:
     Starts the service on a free port in a temporary folder, gives three people roles, pushes, signs, pulls, attacks
     and revokes with the commands shown, and removes everything again. Every line is the result of the real call.
     """
+    import_module("trustkit.server.service")  # fails at once, and clearly, where the service's parts aren't installed
     with tempfile.TemporaryDirectory(prefix="trustkit-demo-") as folder:
         stage = Stage(Path(folder))
         with _service(stage):

@@ -118,7 +118,7 @@ def look_at_plugin(ctx: Context) -> Iterator[Finding]:
     from trustkit.hooks.docker_call import CONTENT_TRUST, content_trust
 
     about, found = "docker-plugin", [_folder(ctx, None, system=each) / NAME for each in (False, True)]
-    there = [path for path in found if path.exists()]
+    there = [path for path in found if _exists(path)]
     for path in there:
         python = _python(path)
         if python is not None and not python.exists():
@@ -131,6 +131,17 @@ def look_at_plugin(ctx: Context) -> Iterator[Finding]:
     if not there and content_trust(ctx.environ):
         words = f"{CONTENT_TRUST} is set, which docker 29 and newer ignores, and docker trustkit isn't installed."
         yield Finding(about, Level.NOTE, words, "trustkit install docker-plugin")
+
+
+def _exists(path: Path) -> bool:
+    """Raises StateError where that can't be seen."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise StateError(
+            f"{path} can't be looked at: {(error.strerror or 'unknown').lower()}.",
+            hint="Docker's configuration here is another user's: mend it, or set DOCKER_CONFIG.",
+        ) from error
 
 
 def _python(path: Path) -> Path | None:

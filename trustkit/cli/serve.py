@@ -11,7 +11,8 @@ from trustkit.cli.database_options import database_options, database_source
 from trustkit.cli.kek_options import kek_options, kek_source, online_key_options
 from trustkit.cli.online_places import online_devices
 from trustkit.cli.output import data, note
-from trustkit.core.names import Host
+from trustkit.core.names import Host, shown
+from trustkit.errors import InvalidName
 
 
 @click.command("serve")
@@ -168,4 +169,7 @@ def command(
 
 
 def _address(text: str) -> Host:
-    return Host.parse(text.removesuffix(":0"))
+    host = Host.parse(text.removesuffix(":0"))
+    if not host.port and not text.endswith(":0"):
+        raise InvalidName(f"{shown(text)} has no port.", hint="Write HOST:PORT, for example 127.0.0.1:5080.")
+    return host

@@ -40,7 +40,11 @@ class Change:
         there = draft.entries()
         missing = sorted(tag.name for tag in self.drop if tag.name not in there)
         if missing:
-            raise Unsigned(f"{draft.gun} does not sign {', '.join(missing)}.", gun=str(draft.gun))
+            raise Unsigned(
+                f"{draft.gun} does not sign {', '.join(missing)}.",
+                hint=f"What it signs: trustkit inspect {draft.gun}",
+                gun=str(draft.gun),
+            )
         before = {Tag(path): read_target(path, entry, role) for path, (role, entry) in there.items()}
         draft.put(self.entries(before, draft.now))
         draft.drop(tag.name for tag in self.drop)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from trustkit.client.status import Grade, Standing
 from trustkit.core.names import Gun
 from trustkit.core.ports.remote import Pin, TrustService
-from trustkit.errors import NoPin, TrustkitError
+from trustkit.errors import CouldNotCheck, NoPin, TrustkitError
 
 
 class Level(enum.Enum):
@@ -40,6 +40,8 @@ class Finding:
 
 _MEND = "Mend it, or move it away; nothing that depends on it works until then."
 
+_LOOK = "See that the name is right, that the service runs, and that this machine reaches it."
+
 Check = Callable[[], Iterable[Finding]]
 
 
@@ -63,7 +65,8 @@ def fine(about: str, words: str) -> Finding:
 
 def bad(about: str, error: TrustkitError) -> Finding:
     """A command would end with this."""
-    return Finding(about, Level.BAD, error.message, error.hint or _MEND, error)
+    step = _LOOK if isinstance(error, CouldNotCheck) else _MEND
+    return Finding(about, Level.BAD, error.message, error.hint or step, error)
 
 
 class Collections:

@@ -121,7 +121,8 @@ def _by_tag(view: SignedView, ref: ImageRef) -> SignedTarget:
     if target is None:
         raise Unsigned(
             f"{ref.gun}:{ref.tag} is not signed.",
-            hint=f"Its publisher signs it with: trustkit sign {ref.gun}:{ref.tag}",
+            hint=f"Its publisher signs it with: trustkit sign {ref.gun}:{ref.tag} "
+            f"(signed tags: trustkit inspect {ref.gun})",
             gun=str(ref.gun),
             tag=str(ref.tag),
         )

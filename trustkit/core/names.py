@@ -108,9 +108,13 @@ class Repository(Sortable):
     def parse(cls, text: str) -> Self:
         """Raises InvalidName where the text isn't an OCI repository name of at most 255 characters."""
         if len(text) > MAX_REPOSITORY or not _REPOSITORY.match(text):
+            bare, mark, _ = text.partition("@" if "@" in text else ":")
+            named = mark and len(bare) <= MAX_REPOSITORY and _REPOSITORY.match(bare)
             raise InvalidName(
                 f"{shown(text)} is not a repository name.",
-                hint="Use lower-case letters, digits and single separators, parts divided by '/'.",
+                hint="Leave the tag or digest out: the whole repository is meant here."
+                if named
+                else "Use lower-case letters, digits and single separators, parts divided by '/'.",
             )
         return cls(text)
 
@@ -187,7 +191,10 @@ class Tag(Sortable):
     def parse(cls, text: str) -> Self:
         """Raises InvalidName where the text isn't ``[A-Za-z0-9_][A-Za-z0-9._-]{0,127}``."""
         if not _TAG.match(text):
-            raise InvalidName(f"{shown(text)} is not a tag.")
+            raise InvalidName(
+                f"{shown(text)} is not a tag.",
+                hint="A tag has at most 128 letters, digits and . _ - and begins with none of . and -.",
+            )
         return cls(text)
 
     def __str__(self) -> str:

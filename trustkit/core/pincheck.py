@@ -73,7 +73,10 @@ def _check_authorities(pattern: GunPattern, pin: Pin) -> None:
 
 def _check_keys(pattern: GunPattern, pin: Pin) -> None:
     if any(not _KEY_ID.match(key) for key in pin.key_ids):
-        raise InvalidSetting(f"The pin for {pattern} has a key id that is not 64 lower-case hex digits.")
+        raise InvalidSetting(
+            f"The pin for {pattern} has a key id that is not 64 lower-case hex digits.",
+            hint="Give the whole id; its publisher sees it with: trustkit key list",
+        )
     if len(set(pin.key_ids)) != len(pin.key_ids) or len(pin.key_ids) > MAX_KEYS:
         raise InvalidSetting(f"The pin for {pattern} has a key id twice, or more than {MAX_KEYS}.")
     if not 1 <= pin.threshold <= len(pin.key_ids):

@@ -43,8 +43,16 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], *, seen: bool = Fa
         raise EngineFailed(f"{tool} can't be run: {(error.strerror or '').lower()}.") from error
     if done.returncode != 0:
         said = "what it said stands above." if seen else _said(done.stderr or done.stdout)
-        raise EngineFailed(f"{tool} failed: {said}", status=done.returncode)
+        raise EngineFailed(f"{tool} failed: {said}", hint=_next_step(tool, said), status=done.returncode)
     return done.stdout or ""
+
+
+def _next_step(tool: str, said: str) -> str:
+    if "Cannot connect to the Docker daemon" in said:
+        return "Start docker, set DOCKER_HOST, or use --to oci:DIR, which needs no engine."
+    if "permission denied" in said.lower() and "docker" in tool:
+        return "This user may not use docker; or use --to oci:DIR, which needs no engine."
+    return ""
 
 
 def pinned(ref: ImageRef) -> Digest:

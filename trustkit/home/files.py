@@ -23,7 +23,10 @@ def private_folder(path: Path) -> Path:
         path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         mode = path.stat().st_mode
     except OSError as error:
-        raise StateError(f"The folder {path} can't be used: {_why(error)}.") from error
+        raise StateError(
+            f"The folder {path} can't be used: {_why(error)}.",
+            hint="Make it usable, or name another folder (keys, pins and cache: --home DIR or TRUSTKIT_HOME).",
+        ) from error
     if mode & stat.S_IWOTH:
         raise StateError(
             f"The folder {path} can be written by every user of this machine.", hint=f"Run: chmod go-w {path}"

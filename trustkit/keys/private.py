@@ -25,7 +25,10 @@ def ensure_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         mode = folder.stat().st_mode
     except OSError as error:
-        raise StateError(f"The key folder {folder} can't be used: {error.strerror}.") from error
+        raise StateError(
+            f"The key folder {folder} can't be used: {error.strerror}.",
+            hint="Make it usable, or name another home: --home DIR or TRUSTKIT_HOME.",
+        ) from error
     if mode & _OTHERS_WRITE:
         raise StateError(
             f"Others may write to the key folder {folder} (mode {stat.S_IMODE(mode):04o}).",

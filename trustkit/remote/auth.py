@@ -291,7 +291,10 @@ def log_in(
         wait = retry_after(answer)
         raise RateLimited(f"{client.host} saw too many logins.", hint=f"Try again in {wait} s.", retry_after=wait)
     if answer.status in (400, 401):
-        raise LoginRequired(f"{client.host} does not accept this name and password.")
+        raise LoginRequired(
+            f"{client.host} does not accept this name and password.",
+            hint="Check both; an operator makes a new password with: trustkit admin principal passwd NAME",
+        )
     if answer.status != 200:
         raise refusal(answer, client.host)
     token = json_object(answer, client.host).get("refresh_token")
