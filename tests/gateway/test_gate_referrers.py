@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -72,6 +72,32 @@ def test_pages_that_lead_in_a_circle_end(behind_odd: Client, odd, world: World, 
     assert (reply.status, reply.json["manifests"]) == (200, [])
     asked = [path for path, _ in odd.seen if "/referrers/" in path]
     assert len(asked) == len(set(asked)) <= MAX_REFERRER_PAGES
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data + b" {}",
+        lambda data: data.replace(b"{", b'{"n":' + b"1" * 5000 + b",", 1),
+        lambda data: data.replace(b"{", b'{"x":"\xff",', 1),
+        lambda data: data.replace(b"{", b'{"annotations":' + b"[" * 3000 + b"]" * 3000 + b",", 1),
+    ],
+    ids=["trailing", "digits", "utf-8", "deep"],
+)
+def test_what_json_reads_otherwise_than_we_do_hides_no_other_referrer(
+    behind_odd: Client,  # noqa: F811
+    odd,  # noqa: F811
+    world: World,
+    spoil: Callable[[bytes], bytes],
+) -> None:
+    """Go's registries take such a manifest from whoever may push."""
+    sign(world)
+    note = spoil(json.dumps(image_of(b"{}", b"", "a/b", "a/c", subject=descriptor(b"{}", OCI_MANIFEST))).encode())
+    odd.answers["manifests"] = (200, {"Content-Type": OCI_MANIFEST}, note)
+    odd.answers["referrers"] = (200, {"Content-Type": OCI_INDEX}, page(note))
+    reply = behind_odd("GET", f"{PATH}/referrers/{SUBJECT}", who="puller")
+    assert reply.status == 200
+    assert [item["digest"] for item in reply.json["manifests"]] in ([], [str(Digest.of(note))])
 
 
 @pytest.mark.parametrize("link", ["http://evil.example/v2/team/app/referrers/{s}", "/v2/other/referrers/{s}", "/x"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from trustkit.core.manifests import INDEXES, OCI_INDEX
@@ -198,7 +199,10 @@ async def send_referrers(exchange: Exchange, descriptors: list[dict[str, Any]], 
 
 
 def describe(manifest: ManifestBytes) -> dict[str, Any]:
-    """A referrer's descriptor with its artifact type and its own annotations."""
+    """A referrer's descriptor with its artifact type and its own annotations, where they can be read.
+
+    A registry of somebody else's takes manifests that are no JSON for us, and one of them must not hide the others.
+    """
     value: dict[str, Any] = {
         "mediaType": manifest.media_type,
         "digest": str(manifest.digest),
@@ -207,7 +211,8 @@ def describe(manifest: ManifestBytes) -> dict[str, Any]:
     artifact_type = shape_of(manifest.data, manifest.media_type).artifact_type
     if artifact_type:
         value["artifactType"] = artifact_type
-    annotations = json.loads(manifest.data).get("annotations")
-    if isinstance(annotations, dict):
-        value["annotations"] = annotations
+    with suppress(ValueError, RecursionError, AttributeError):
+        annotations = json.loads(manifest.data).get("annotations")
+        if isinstance(annotations, dict):
+            value["annotations"] = annotations
     return value
