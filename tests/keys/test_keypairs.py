@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import subprocess
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from securesystemslib.signer import CryptoSigner
 
+from tests.conftest import Need
 from trustkit.core.publickeys import check_key
 from trustkit.errors import KeyFileInvalid, KeyUnsupported, WrongPassphrase
 from trustkit.keys import keypairs, pbes2
 from trustkit.keys.keypairs import Algorithm
+
+ENCRYPTED = "ENCRYPTED PRIVATE KEY"
 
 
 @cache
@@ -90,3 +95,35 @@ def test_a_foreign_key_derivation_of_no_meaning(cost: int) -> None:
     assert forged != der
     with pytest.raises((KeyFileInvalid, WrongPassphrase)):
         keypairs.read_foreign(pem(forged, "ENCRYPTED PRIVATE KEY"), b"right")
+
+
+@pytest.mark.parametrize("kdf", ["pbkdf2", "scrypt", "v1"])
+def test_a_foreign_key_makes_nobody_spend_what_it_likes(kdf: str, need: Need, tmp_path: Path) -> None:
+    """A file says itself what a passphrase costs: hours or gigabytes, before anything tells that it is wrong."""
+    openssl, plain = need("openssl", "openssl"), tmp_path / "plain.pem"
+    plain.write_bytes(private(Algorithm.P256).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    how, cheap, dear = {
+        "pbkdf2": (["-v2", "aes256", "-iter", "65537"], b"\x02\x03\x01\x00\x01", b"\x02\x03\x7f\xff\xff"),
+        "scrypt": (["-scrypt"], b"\x02\x01\x08\x02\x01\x01", b"\x02\x01\x08\x02\x01\x7f"),
+        "v1": (["-v1", "PBE-SHA1-3DES", "-iter", "65537"], b"\x02\x03\x01\x00\x01", b"\x02\x03\x7f\xff\xff"),
+    }[kdf]  # fmt: skip
+    command = [openssl, "pkcs8", "-topk8", "-in", plain, "-outform", "DER", "-passout", "pass:right", *how]
+    der = subprocess.run(command, capture_output=True, check=True).stdout
+    assert keypairs.read_foreign(pem(der, ENCRYPTED), b"right").public_key() == private(Algorithm.P256).public_key()
+    with pytest.raises(KeyFileInvalid, match="costs more"):
+        keypairs.read_foreign(pem(der.replace(cheap, dear, 1), ENCRYPTED), b"right")
+
+
+def test_a_file_of_two_private_keys_is_none(need: Need) -> None:
+    """Which one would be used is the reader's choice, and the other one is what somebody meant."""
+    one, other = (
+        private(algorithm).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        for algorithm in (Algorithm.P256, Algorithm.ED25519)
+    )
+    with pytest.raises(KeyFileInvalid, match="2 private keys"):
+        keypairs.read_foreign(one + other, None)
+    curve = subprocess.run(
+        [need("openssl", "openssl"), "ecparam", "-name", "prime256v1", "-genkey"], capture_output=True, check=True
+    )
+    assert curve.stdout.count(b"-----BEGIN") == 2
+    assert keypairs.read_foreign(curve.stdout, None)

@@ -6,6 +6,7 @@ The one place where what ``cryptography`` raises about a private key becomes our
 from __future__ import annotations
 
 import enum
+import re
 from typing import TypeAlias, cast
 
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
@@ -24,10 +25,12 @@ from securesystemslib.signer import Key, SSlibKey
 
 from trustkit.core.publickeys import RSA_BITS, check_key, key_id
 from trustkit.errors import KeyFileInvalid, KeyUnsupported, WrongPassphrase
+from trustkit.keys.foreigncost import is_affordable
 
 SIGNING_KEYS = (ed25519.Ed25519PrivateKey, ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)
 SigningPublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 DEFAULT_RSA_BITS = 3072
+_PRIVATE = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----")
 
 
 class Algorithm(enum.StrEnum):
@@ -137,10 +140,17 @@ def read_foreign(pem: bytes, passphrase: bytes | None) -> PrivateKeyTypes:
         passphrase: what opens it; None where ``is_encrypted`` says that it needs none.
 
     Raises:
-        KeyFileInvalid: not a private key, or damaged.
+        KeyFileInvalid: not one private key, damaged, or a passphrase would cost more than a file may say.
         WrongPassphrase: encrypted, and this doesn't open it.
         KeyUnsupported: a type or size that is not allowed (TRUST 2.2).
     """
+    if (blocks := len(_PRIVATE.findall(pem))) > 1:
+        raise KeyFileInvalid(f"It holds {blocks} private keys.", hint="Split it, a file for each.")
+    if passphrase is not None and not is_affordable(pem):
+        raise KeyFileInvalid(
+            "To try a passphrase on it costs more than a key file may, or its encryption can't be read.",
+            hint="Encrypt it anew: openssl pkcs8 -topk8 -in FILE -out NEW",
+        )
     try:
         private = load_pem_private_key(pem, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
