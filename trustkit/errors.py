@@ -19,7 +19,7 @@ of a family is in ``trustkit.cli.status``, the HTTP status of a leaf in ``trustk
     |   |   WrongCollection, SignatureInvalid, TagMoved, SignersMissing, PolicyDenies, NotPinned,
     |   |   TooOld, ClockBehind, FormatDowngraded, Converted
     |   +-- CouldNotCheck            don't use the image *and* find out why; never "unsigned"
-    |       +-- Unreachable, TimedOut, Garbage, ServerFailed, TrustDisabled, CollectionGone, BadBundle
+    |       +-- Unreachable, ProxyFailed, TimedOut, Garbage, ServerFailed, TrustDisabled, CollectionGone, BadBundle
     +-- NotAllowed                   log in, or ask for the role
     |   +-- LoginRequired, RoleMissing, RateLimited, ConsentMissing
     +-- KeyProblem                   find the key or its passphrase
@@ -375,6 +375,12 @@ class Unreachable(CouldNotCheck):
     """No connection, or no TLS connection that can be believed."""
 
     slug = "unreachable"
+
+
+class ProxyFailed(Unreachable):
+    """The proxy that the environment names can't be reached, wants a login, or doesn't lead there."""
+
+    slug = "proxy-failed"
 
 
 class TimedOut(CouldNotCheck):

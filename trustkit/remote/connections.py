@@ -15,12 +15,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import field
 from threading import Lock
+from typing import Any, Protocol
 
 from trustkit.core.records import dataclass
 from trustkit.errors import Garbage
 from trustkit.remote.messages import Body, Origin
 from trustkit.remote.sockets import Speed, budgeted, connected
 
+_PROXY_LOGIN = 407
 KEPT = 16
 """How many are kept open to one origin; a thread more opens one of its own for each request."""
 
@@ -33,27 +35,48 @@ class Seconds:
     total: float
 
 
+class Way(Protocol):
+    """What leads to an origin in place of a connection to it: a proxy (``trustkit.remote.tunnel``)."""
+
+    def reach(self, seconds: float) -> socket.socket:
+        """A connection to what is on the way."""
+
+    def tunnel(self, name: str, port: int, seconds: float) -> socket.socket:
+        """A connection as if it were one to this host."""
+
+    def plainly(self, origin: Origin, target: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+        """Target and headers of a request without TLS."""
+
+    def refusal(self, status: int, where: str, wanted: list[str]) -> Exception:
+        """What is raised for an answer of its own."""
+
+
 class _Connection(http.client.HTTPConnection):
     """One connection, with a budget on its socket."""
 
-    def __init__(self, origin: Origin, context: ssl.SSLContext | None) -> None:
+    def __init__(self, origin: Origin, context: ssl.SSLContext | None, way: Way | None) -> None:
         super().__init__(origin.name.strip("[]"), origin.port)
         self.default_port = 443 if context else 80
-        self._context = context
+        self._context, self._way = context, way
 
     def open(self, seconds: float, speed: Speed, clock: Callable[[], float]) -> None:
         """Connects, with TLS where there is a context; raises OSError."""
         until = clock() + seconds
-        sock = connected(self.host, self.port, seconds)
+        sock: Any = self._reached(seconds)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(max(until - clock(), 0.001))  # the handshake's, in all
             if self._context is not None:
-                sock = self._context.wrap_socket(sock, server_hostname=self.host.encode("ascii"))
+                sock = _secured(sock, self._context, self.host.encode("ascii"))
         except BaseException:
             sock.close()
             raise
         self.sock = budgeted(sock, speed, clock)
+
+    def _reached(self, seconds: float) -> socket.socket:
+        if self._way is None:
+            return connected(self.host, self.port, seconds)
+        return self._way.reach(seconds) if self._context is None else self._way.tunnel(self.host, self.port, seconds)
 
     def grant(self, seconds: float) -> None:
         """Gives what comes next this long."""
@@ -62,7 +85,7 @@ class _Connection(http.client.HTTPConnection):
     @property
     def usable(self) -> bool:
         """Whether a kept connection is still open, with nothing in it that nobody asked for."""
-        if self.sock is None:
+        if self.sock is None or getattr(self.sock, "pending", int)():  # of TLS: what was read, and isn't in the poll
             return False
         poll = select.poll()
         poll.register(self.sock.fileno(), select.POLLIN)
@@ -77,12 +100,14 @@ class Connections:
         context: for TLS; None for plain HTTP.
         speed: the smallest speed.
         clock: seconds, never going back.
+        way: a proxy on the way; None for none.
     """
 
     origin: Origin
     context: ssl.SSLContext | None
     speed: Speed
     clock: Callable[[], float]
+    way: Way | None = None
     _kept: list[_Connection] = field(default_factory=list, init=False)
     _lock: Lock = field(default_factory=Lock, init=False)
 
@@ -97,6 +122,8 @@ class Connections:
             Garbage: an answer that says two things about its length.
         """
         until = self.clock() + seconds.total
+        if self.way is not None and self.context is None:
+            target, headers = self.way.plainly(self.origin, target, headers)
         connection = self._take() or self._open(seconds.connect)
         try:
             connection.grant(until - self.clock())
@@ -104,6 +131,9 @@ class Connections:
                 connection.request(method, target, body=body, headers=dict(headers))
             connection.grant(until - self.clock())
             response = connection.getresponse()
+            if response.status == _PROXY_LOGIN and self.way is not None and self.context is None:
+                wanted = response.headers.get_all("proxy-authenticate", [])
+                raise self.way.refusal(response.status, str(self.origin.host), wanted)
             _check_length(response, self.origin)
         except BaseException:
             connection.close()
@@ -121,7 +151,7 @@ class Connections:
             connection.close()
 
     def _open(self, seconds: float) -> _Connection:
-        connection = _Connection(self.origin, self.context)
+        connection = _Connection(self.origin, self.context, self.way)
         try:
             connection.open(seconds, self.speed, self.clock)
         except ConnectionError as error:
@@ -134,6 +164,15 @@ class Connections:
                 self._kept.append(connection)
                 return
         connection.close()
+
+
+def _secured(sock: socket.socket, context: ssl.SSLContext, hostname: bytes) -> Any:
+    """TLS with this host over a connection; over one to a proxy that has TLS already, inside it."""
+    if not isinstance(sock, ssl.SSLSocket):
+        return context.wrap_socket(sock, server_hostname=hostname)
+    from trustkit.remote.tlsintls import TlsInTls  # here, because hardly any proxy is like that
+
+    return TlsInTls(sock, context, hostname)
 
 
 class NoConnection(OSError):

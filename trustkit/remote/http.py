@@ -18,11 +18,11 @@ from trustkit import __version__
 from trustkit.core.names import Host
 from trustkit.core.records import dataclass
 from trustkit.errors import Garbage
-from trustkit.remote.connections import Answer, Connections, Seconds
+from trustkit.remote.connections import Answer, Connections, Seconds, Way
 from trustkit.remote.foreign import translated
 from trustkit.remote.inflate import GZIP, unpacked
 from trustkit.remote.messages import Body, Headers, Origin, Response, Stream
-from trustkit.remote.sockets import Speed
+from trustkit.remote.sockets import Speed, connected
 from trustkit.remote.tls import client_context, speaks_tls
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class HttpClient:
 
     Args:
         host: the registry host, as it stands in a GUN.
-        environ: where ``SSL_CERT_FILE``, ``SSL_CERT_DIR``, ``DOCKER_CONFIG`` and ``HOME`` are read.
+        environ: where ``SSL_CERT_FILE``, ``SSL_CERT_DIR``, ``DOCKER_CONFIG``, ``HOME`` and proxies are read.
         limits: time and speed.
         unsafe_plain_http: treat this host as if it were loopback, where a port that speaks no TLS is used without.
         clock: seconds, never going back.
@@ -79,7 +79,8 @@ class HttpClient:
         self._lock = Lock()
         self._asking = Lock()
         self._origin: Origin | None = None
-        self._pools: dict[tuple[Origin, Speed], Connections] = {}
+        self._ways = _ways(environ)
+        self._pools: dict[tuple[Origin, Speed, Way | None], Connections] = {}
         if unsafe_plain_http and not host.loopback:
             log.warning("unsafe_plain_http: %s may be talked to without TLS; anybody on the way can read it", host)
 
@@ -87,11 +88,20 @@ class HttpClient:
         return f"HttpClient({self.host})"
 
     @property
+    def way(self) -> Way | None:
+        """The proxy that this client's origin is reached through; None for none.
+
+        Raises:
+            InvalidSetting: what names it names none that can be used.
+        """
+        return self._ways(self.origin)
+
+    @property
     def origin(self) -> Origin:
         """The one origin that this client talks to.  On loopback the port is asked whether it speaks TLS.
 
         Raises:
-            Unreachable, TimedOut.
+            Unreachable, TimedOut, InvalidSetting.
         """
         with self._asking:
             if self._origin is None:
@@ -99,11 +109,13 @@ class HttpClient:
             return self._origin
 
     def _find_origin(self) -> Origin:
+        found = Origin("https", self.host.name, self.host.port or 443)
         if self._plain_allowed:
+            way = self._ways(found)
             with translated(str(self.host)):
-                if not speaks_tls(self.host, self.limits.connect):
-                    return Origin("http", self.host.name, self.host.port or 443)
-        return Origin("https", self.host.name, self.host.port or 443)
+                if not speaks_tls(self.host, self.limits.connect, way.tunnel if way else connected):
+                    return Origin("http", found.name, found.port)
+        return found
 
     def request(
         self,
@@ -126,6 +138,7 @@ class HttpClient:
 
         Raises:
             Unreachable, TimedOut, Garbage.
+            InvalidSetting: certificates or a proxy that can't be used.
         """
         with self.stream(method, path, query=query, headers=headers, body=body, total=total) as answer:
             return answer.read(max_body)
@@ -216,14 +229,27 @@ class HttpClient:
         return Stream(answer.status, headers, _chunks(answer, str(origin.host)))
 
     def _pool(self, origin: Origin, speed: Speed) -> Connections:
+        key = origin, speed, self._ways(origin)
         with self._lock:
-            if (origin, speed) not in self._pools:
+            if key not in self._pools:
                 context = None
                 if origin.scheme == "https":
                     host = self.host if origin == self.origin else origin.host
                     context = client_context(host, self._environ)
-                self._pools[origin, speed] = Connections(origin, context, speed, self._clock)
-            return self._pools[origin, speed]
+                self._pools[key] = Connections(origin, context, speed, self._clock, key[2])
+            return self._pools[key]
+
+
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+
+
+def _ways(environ: Mapping[str, str]) -> Callable[[Origin], Way | None]:
+    """The proxies to origins; nothing of them is loaded where the environment names none."""
+    if not any(environ.get(name) for name in _PROXIES):
+        return lambda _origin: None
+    from trustkit.remote.tunnel import Routes
+
+    return Routes(environ).to
 
 
 def _elsewhere(origin: Origin, base: str, location: str, *, anywhere: bool = False) -> tuple[Origin, str]:

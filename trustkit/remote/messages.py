@@ -10,7 +10,7 @@ from trustkit.core.names import Host
 from trustkit.core.records import dataclass
 from trustkit.errors import Garbage, InvalidName
 
-_DEFAULT_PORTS = {"https": 443, "http": 80}
+DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Origin:
         """
         try:
             parts = urlsplit(url)
-            port = parts.port or _DEFAULT_PORTS[parts.scheme]
+            port = parts.port or DEFAULT_PORTS[parts.scheme]
             name = parts.hostname or ""
             host = Host.parse(f"[{name}]" if ":" in name else name)
         except (ValueError, KeyError, InvalidName) as error:

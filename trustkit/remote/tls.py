@@ -8,9 +8,10 @@ configuration folder are authorities for that host alone, ``X.cert`` with ``X.ke
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from trustkit.core.names import Host
@@ -86,7 +87,11 @@ def _no_prompt() -> str:
     return ""
 
 
-def speaks_tls(host: Host, timeout: float) -> bool:
+Connect = Callable[[str, int, float], socket.socket]
+"""Connects to a host's name and port, within seconds."""
+
+
+def speaks_tls(host: Host, timeout: float, connect: Connect = connected) -> bool:
     """Whether the port answers a TLS hello with a TLS record; any record counts, an alert too (TRUST 8.3).
 
     Only the first bytes of the answer decide, so a certificate that isn't accepted can never look like "no TLS".
@@ -94,12 +99,13 @@ def speaks_tls(host: Host, timeout: float) -> bool:
 
     Args:
         timeout: seconds.
+        connect: makes the connection.
 
     Raises:
-        OSError: no connection.
+        OSError: no connection; and what ``connect`` raises.
     """
     until = time.monotonic() + timeout
-    with connected(host.name.strip("[]"), host.port or 443, timeout) as sock:
+    with connect(host.name.strip("[]"), host.port or 443, timeout) as sock:
         sock.settimeout(max(until - time.monotonic(), 0.001))
         sock.sendall(_hello())
         try:
