@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -42,6 +44,35 @@ def test_a_folder_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     with pytest.raises(StateError, match="every user"):
         private_folder(tmp_path)
+
+
+def test_folders_above_a_home_are_ours_alone_whatever_the_umask(tmp_path: Path) -> None:
+    """Whoever may write above it puts a home of theirs, with their pins, in its place."""
+    before = os.umask(0)
+    try:
+        home = Home(tmp_path / "a" / "b" / "home")
+        assert home.pins.list() == []
+    finally:
+        os.umask(before)
+    assert {folder.stat().st_mode & 0o777 for folder in (tmp_path / "a", tmp_path / "a" / "b", home.path)} == {0o700}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder that is another user's")
+def test_a_folder_of_another_user_is_refused() -> None:
+    """Its pins would be theirs; root's folders are everybody's to trust."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        os.seteuid(54321)
+        try:
+            assert private_folder(folder) == folder
+            os.seteuid(0)
+            os.chown(folder, 54322, 0)
+            os.seteuid(54321)
+            with pytest.raises(StateError, match="another user"):
+                private_folder(folder)
+        finally:
+            os.seteuid(0)
 
 
 def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:

@@ -17,21 +17,36 @@ def private_folder(path: Path) -> Path:
     """Makes a folder, and those above it, 0700 where they don't exist.
 
     Raises:
-        StateError: it can't be made, is no folder, or anybody may write in it.
+        StateError: it can't be made, is no folder, anybody may write in it, or it is another user's than this one's
+            or root's; root itself may use whosever it is told to.
     """
     try:
-        path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        mode = path.stat().st_mode
+        _make(path)
+        found = path.stat()
     except OSError as error:
         raise StateError(
             f"The folder {path} can't be used: {_why(error)}.",
             hint="Make it usable, or name another folder (keys, pins and cache: --home DIR or TRUSTKIT_HOME).",
         ) from error
-    if mode & stat.S_IWOTH:
+    if found.st_mode & stat.S_IWOTH:
         raise StateError(
             f"The folder {path} can be written by every user of this machine.", hint=f"Run: chmod go-w {path}"
         )
+    if os.geteuid() not in (found.st_uid, 0) and found.st_uid != 0:
+        raise StateError(
+            f"The folder {path} belongs to another user, who could say here whom to trust.",
+            hint="Name one of your own: --home DIR or TRUSTKIT_HOME.",
+        )
     return path
+
+
+def _make(path: Path) -> None:
+    """As ``Path.mkdir`` with parents, which would leave those to the umask."""
+    try:
+        path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    except FileNotFoundError:
+        _make(path.parent)
+        path.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> None:
