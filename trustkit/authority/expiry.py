@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from datetime import datetime, timedelta
 from tuf.api.metadata import Targets
 
 from trustkit.authority.notary_resign import named_by
+from trustkit.core.bounded import Bounded
 from trustkit.core.formats import tuf1
 from trustkit.core.names import Gun
 from trustkit.core.ports.service import DOCKER, DOCKER_SNAPSHOT, Head, RoleExpiry, Store, Transaction
@@ -22,7 +22,9 @@ SERVICE = ("snapshot", "timestamp")
 TOP = ("root", "targets", *SERVICE)
 DUE = timedelta(days=30)
 KEEP_SECONDS = 5.0
-KEEP_NAMES = 4096
+KEEP_NAMES = 40_000
+"""Names of signers, and eight for each collection that has any; one takes 0.08 KiB."""
+OF_A_COLLECTION = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Expiries:
         self._turn = asyncio.Lock()
         self._moves = 0
         self._kept: tuple[int, float, Expiry] | None = None
-        self._names: OrderedDict[tuple[Gun, int], frozenset[str]] = OrderedDict()
+        self._names: Bounded[tuple[Gun, int], frozenset[str]] = Bounded(KEEP_NAMES)
 
     def forget(self, _gun: Gun) -> None:
         """A collection has changed: ``now`` looks again."""
@@ -100,13 +102,13 @@ class Expiries:
             key, role = (head.gun, head.snapshot), "snapshot"
         else:
             key, role = (head.gun, head.targets), "targets"
-        if key not in self._names:
+        known = self._names.get(key)
+        if known is None:
             file = await tx.collections.newest(head.gun, role)
             names = named_by if role == "snapshot" else _delegated_by
-            self._names[key] = await asyncio.to_thread(names, file.data) if file else frozenset()
-            while len(self._names) > KEEP_NAMES:
-                self._names.popitem(last=False)
-        return head.role in self._names[key]
+            known = await asyncio.to_thread(names, file.data) if file else frozenset()
+            self._names.keep(key, known, OF_A_COLLECTION + len(known))
+        return head.role in known
 
 
 def _delegated_by(targets: bytes) -> frozenset[str]:

@@ -21,7 +21,7 @@ log = logging.getLogger("trustkit.service")
 
 FRESH = timedelta(milliseconds=500)
 EVERY_SECONDS = 0.25
-MOST_MOVES = 10_000
+MOST_MOVES = 5_000
 """Collections that are told apart by how often they changed; with one more, everything is read again once."""
 _NONE = timedelta(0)
 

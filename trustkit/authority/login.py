@@ -26,7 +26,7 @@ REFRESH_PREFIX = "tkr_"
 """What a refresh token begins with, so that scanners for leaked secrets know one."""
 
 MAX_REFRESH = 256
-KEEP_BYTES = 16 * 1024 * 1024
+KEEP_BYTES = 6 * 1024 * 1024
 """What may be remembered of what refresh tokens get."""
 
 
@@ -219,7 +219,7 @@ class TokenService:
 
 def _size(scopes: tuple[Scope, ...]) -> int:
     """What an answer for these takes; whoever asks decides how many actions each has, and what they are called."""
-    return 512 + sum(512 + len(scope.name) + 96 * len(scope.actions) for scope in scopes)
+    return 768 + sum(768 + len(scope.name) + 112 * len(scope.actions) for scope in scopes)
 
 
 def _hashed(refresh_token: str) -> bytes:

@@ -27,7 +27,7 @@ from trustkit.errors import ConsentMissing, StateError
 
 ELSEWHERE = b""
 """What stands for the private half of a key that a separate signer holds."""
-KEEP_USED = 4096
+KEEP_USED = 1024
 """Collections whose separate signer has signed ahead, as far as that is remembered; else it says so again."""
 
 

@@ -29,7 +29,8 @@ from trustkit.errors import InvalidSetting, KeyProblem, Malformed, ServerFailed,
 
 log = logging.getLogger("trustkit.keys")
 
-KEEP_OPEN = 4096
+KEEP_OPEN = 512
+"""One of format ``docker`` takes 8 KiB, most of it in OpenSSL, the others 2.6."""
 _PLACE = b"\x10"
 """Before a sealed place, which is no sealed key; ``Sealer`` itself begins with its version."""
 
@@ -71,7 +72,7 @@ def _asked(what: str) -> Iterator[None]:
 
 
 class SealedKeys:
-    """Makes and opens sealed keys.  Opened signers stay in this process's memory, the newest 4,096.
+    """Makes and opens sealed keys.  Opened signers stay in this process's memory, the newest ``KEEP_OPEN``.
 
     Args:
         forge: the device on which new keys are made, if they are to be on one.

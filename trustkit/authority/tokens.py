@@ -29,7 +29,7 @@ ALGORITHM = "ES256"
 MAX_TOKEN = 16 * 1024
 """Characters of a token that is looked at; a chain and 32 scopes take 8,000."""
 
-KEPT_ENTRIES = 16_384
+KEPT_ENTRIES = 8_192
 """Of all tokens that are kept together, with one for each token itself; one takes up to 0.8 KiB."""
 KEPT_LEAVES = 16
 _REQUIRED = ["iss", "aud", "sub", "iat", "nbf", "exp", "jti", "access"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from datetime import datetime
@@ -13,6 +12,7 @@ from trustkit.authority.freshness import Freshness
 from trustkit.authority.scopes import CATALOG, pulls_everything
 from trustkit.authority.tokens import LEEWAY, TokenVerifier
 from trustkit.core.access import Action, Assignment, granted
+from trustkit.core.bounded import Bounded
 from trustkit.core.names import Gun, Host, PrincipalName, Repository
 from trustkit.core.ports.service import Store
 from trustkit.core.stamps import Stamp
@@ -20,7 +20,8 @@ from trustkit.errors import LoginRequired
 from trustkit.gateway.access import Challenge
 from trustkit.gateway.caller import Caller
 
-KEEP = 4096
+KEEP_ROLES = 4_096
+"""Roles of principals that were read last, with one for each of these; one takes up to 0.5 KiB."""
 _BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/=-]+)\Z")
 
 origin: ContextVar[str] = ContextVar("origin")
@@ -48,7 +49,7 @@ class Callers:
         self._hosts = tuple(hosts)
         self._clock = clock
         self._fresh = fresh or Freshness(clock=clock)
-        self._roles: OrderedDict[PrincipalName, tuple[Stamp, tuple[Assignment, ...] | None]] = OrderedDict()
+        self._roles: Bounded[PrincipalName, tuple[Stamp, tuple[Assignment, ...] | None]] = Bounded(KEEP_ROLES)
 
     async def authenticate(self, authorization: str) -> Caller:
         """Who sends this header value.
@@ -95,9 +96,8 @@ class Callers:
             record = await tx.identities.get(name)
             gone = record is None or record.disabled
             assignments = None if gone else await tx.identities.assignments(name)
-        self._roles[name] = found = (stamp, assignments)
-        while len(self._roles) > KEEP:
-            self._roles.popitem(last=False)
+        found = (stamp, assignments)
+        self._roles.keep(name, found, 1 + len(assignments or ()))
         return found
 
 
