@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from trustkit.core.manifests import OCI_INDEX, OCI_MANIFEST, Descriptor
 from trustkit.core.names import Digest, Gun, ImageRef, Tag
 from trustkit.core.ports.images import ManifestBytes
 from trustkit.engines import engine
+from trustkit.engines.command import run
 from trustkit.engines.docker import DockerEngine
 from trustkit.engines.layout import REF_NAME, Layout
 from trustkit.engines.oci import LayoutImage, OciEngine
@@ -31,6 +33,18 @@ from trustkit.errors import (
 
 GUN = Gun.parse("localhost:5080/team/app")
 LAYER, CONFIG = b"layer" * 1000, b"{}"
+
+
+def test_tools_are_given_no_passphrase_and_no_pin() -> None:
+    """A job that signs has them in its environment; what pulls and copies has no use for them."""
+    secret = (
+        *("TRUSTKIT_ROOT_PASSPHRASE", "TRUSTKIT_REPOSITORY_PASSPHRASE", "TRUSTKIT_SIGNER_PASSPHRASE"),
+        *("TRUSTKIT_PASSPHRASE_0a1b2c3d", "TRUSTKIT_BACKUP_PASSPHRASE", "NOTARY_TARGETS_PASSPHRASE"),
+        *("DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE", "TRUSTKIT_HSM_PIN"),
+    )
+    kept = {"DOCKER_HOST": "unix:///x", "TRUSTKIT_HOME": "/home/x", "PATH": os.environ["PATH"]}
+    said = run(["env"], {**kept, **dict.fromkeys(secret, "s3cret")})
+    assert dict(line.split("=", 1) for line in said.splitlines()) == kept
 
 
 class MemoryRegistry:

@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -118,6 +119,16 @@ def test_tokens_wait_in_private_files_for_the_next_run(registry: Registry, tmp_p
     (file,) = (tmp_path / "tokens").iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "tokens").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("life", ["NaN", "Infinity", "1e999", "-1", "true", '"300"', "[]", "9" * 400])
+def test_a_token_s_life_is_bounded_whatever_is_said_of_it(registry: Registry, life: str, tmp_path: Path) -> None:
+    """One without an end would be sent to whoever is there in a year."""
+    registry.answer_token = lambda handler: handler.reply(200, f'{{"token":"t1","expires_in":{life}}}'.encode())
+    tokens = FileTokenCache(tmp_path)
+    assert session(registry, tokens=tokens).request("GET", "/v2/", scope=WANTED).body == b"in"
+    (file,) = tmp_path.iterdir()
+    assert json.loads(file.read_text())["expires"] < time.time() + 3601
 
 
 def test_a_dead_cached_token_is_dropped_and_replaced(registry: Registry, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,14 @@ from trustkit.errors import EngineFailed, InvalidReference
 
 _TAIL = 600
 _STDERR = 2
+_SECRET = re.compile(r"(?:TRUSTKIT|NOTARY|DOCKER_CONTENT_TRUST)_(?:.+_)?(?:PASSPHRASE|PIN)(?:_|\Z)")
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str], *, seen: bool = False) -> str:
     """Runs a tool, with no shell and no terminal, and returns what it wrote to stdout.
 
     Args:
+        environ: what it sees, but for passphrases and PINs.
         seen: what it says goes to stderr at once, and none of it is returned.
 
     Raises:
@@ -31,7 +34,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], *, seen: bool = Fa
     try:
         done = subprocess.run(
             [program, *arguments[1:]],
-            env=dict(environ),
+            env={name: value for name, value in environ.items() if not _SECRET.match(name)},
             stdin=subprocess.DEVNULL,
             stdout=_STDERR if seen else subprocess.PIPE,
             stderr=None if seen else subprocess.PIPE,

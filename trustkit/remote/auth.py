@@ -226,7 +226,7 @@ class Session:
         life = members.get("expires_in", _DEFAULT_LIFE)
         if not isinstance(value, str) or not _BEARER.match(value):
             raise Garbage(f"{self.host} answers the request for a token with none.")
-        if isinstance(life, bool) or not isinstance(life, int | float) or life <= 0:
+        if isinstance(life, bool) or not isinstance(life, int | float) or not life > 0:  # NaN isn't
             life = _DEFAULT_LIFE
         return AccessToken(value, self.now() + min(life, _LONGEST_LIFE))
 
