@@ -16,6 +16,7 @@ from typing import Any
 
 import uvicorn
 
+from trustkit.asgi import thrift
 from trustkit.asgi.certified import CertifiedProtocol
 from trustkit.asgi.logs import App
 from trustkit.asgi.quick import Quick, QuickProtocol
@@ -203,9 +204,14 @@ def _config(
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
-    """Runs a server's coroutine on uvloop; SIGTERM and SIGINT end it without a traceback."""
+    """Runs a server's coroutine on uvloop, in a process of its own; SIGTERM and SIGINT end it without a traceback."""
     import uvloop
 
+    async def thriftily() -> None:
+        async with thrift.thrifty():
+            await main()
+
+    thrift.begin()
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(SystemExit(0)))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())  # type: ignore[arg-type]
+        runner.run(thriftily())
