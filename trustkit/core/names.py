@@ -177,6 +177,9 @@ class Digest(Sortable):
         """The digest of these bytes."""
         return cls(hashlib.sha256(data).hexdigest())
 
+    def __hash__(self) -> int:
+        return hash(self.hex)
+
     def __str__(self) -> str:
         return f"sha256:{self.hex}"
 
@@ -196,6 +199,9 @@ class Tag(Sortable):
                 hint="A tag has at most 128 letters, digits and . _ - and begins with none of . and -.",
             )
         return cls(text)
+
+    def __hash__(self) -> int:  # each publish asks for hundreds
+        return hash(self.name)
 
     def __str__(self) -> str:
         return self.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -116,6 +117,8 @@ class Service:
             if settings.metrics and wired.metrics:
                 await open_metrics(stack, settings.metrics, wired.metrics)
             await stack.enter_async_context(settings.supervisor.watched())
+            gc.collect()
+            gc.freeze()  # what is there by now stays; no later look for garbage has to pass it while clients wait
             await serve(
                 shown(wired.app, settings),
                 sock,

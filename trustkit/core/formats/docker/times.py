@@ -15,6 +15,7 @@ EXPIRES = "expires"
 _TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]{0,8}[1-9])?(?:Z|([+-])([0-9]{2}):([0-9]{2}))\Z"
 )
+_BETWEEN = re.compile("[-T:]")
 
 
 def read_time(text: object, what: str) -> datetime:
@@ -28,8 +29,8 @@ def read_time(text: object, what: str) -> datetime:
     if match is None:
         raise Malformed(f"{what} is not a time as Go writes it, such as 2030-01-31T12:00:00.5+01:00.")
     try:
-        moment = datetime.strptime(match[1], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=_zone(match))
-        return moment.astimezone(UTC)
+        year, month, day, hour, minute, second = map(int, _BETWEEN.split(match[1]))
+        return datetime(year, month, day, hour, minute, second, tzinfo=_zone(match)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise Malformed(f"{what} is not a time that can be.") from error
 
