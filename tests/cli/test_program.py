@@ -132,3 +132,26 @@ def test_doctor_goes_on_where_it_may_not_look(tmp_path: Path):
     status, said = _said("--home", str(tmp_path), "doctor", environ={"DOCKER_CONFIG": f"/{'a' * 300}"})
     assert "internal error" not in said
     assert status == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("pin", "list", "--home", "x"), "trustkit --home DIR COMMAND"),
+        (("admin", "principal", "list", "--data-dir", "x"), "trustkit admin --data-dir DIR COMMAND"),
+    ],
+)
+def test_an_option_in_the_wrong_place_is_told_with_the_right_one(arguments: tuple[str, ...], told: str):
+    status, said = _said(*arguments)
+    assert status == 2
+    assert told in said
+
+
+@pytest.mark.parametrize(("words", "expected"), [("trustkit si", "sign"), ("trustkit sign --fi", "--file")])
+def test_a_shell_completes_commands_and_options(words: str, expected: str):
+    code = "from trustkit.cli.app import main; import sys; sys.argv = ['trustkit']; main()"
+    environ = {
+        **ENVIRON, "_TRUSTKIT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))
+    }  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60)
+    assert f"plain,{expected}" in done.stdout.split()

@@ -180,6 +180,8 @@ def end_with(act: Callable[[], int], *, debug: bool) -> NoReturn:
         status = act()
     except click.ClickException as error:
         error.show()
+        if isinstance(error, click.NoSuchOption) and error.option_name in _BEFORE:
+            click.echo(f"It stands earlier: {_BEFORE[error.option_name]}", err=True)
         status = error.exit_code
     except click.Abort:
         click.echo("Aborted; nothing more was done.", err=True)
@@ -208,6 +210,12 @@ def end_with(act: Callable[[], int], *, debug: bool) -> NoReturn:
     sys.exit(status)
 
 
+_BEFORE = {
+    "--home": "trustkit --home DIR COMMAND",
+    "--debug": "trustkit --debug COMMAND",
+    "--data-dir": "trustkit admin --data-dir DIR COMMAND",
+}
+"""Options of groups, which are looked for among those of a command."""
 _SHOWN = 160
 _QUOTED = 100  # errors cut what they quote a little later
 
