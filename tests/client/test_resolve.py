@@ -201,6 +201,36 @@ def test_a_child_that_is_not_as_its_index_says(
     assert isinstance(outcomes[1], Resolved), "the other isn't touched by it"
 
 
+D = json.dumps({"mediaType": "m/m", "digest": f"sha256:{'0' * 64}", "size": 1})
+AMBIGUOUS = [
+    ("an index and an image", OCI_INDEX, f'{{"manifests":[{D}],"layers":[{D}]}}'),
+    ("an index and an image, in other letters", OCI_MANIFEST, f'{{"config":{D},"Manifests":[{D}]}}'),
+    ("an image that is said to be an index", OCI_INDEX, f'{{"config":{D},"layers":[{D}]}}'),
+    ("an index that is said to be an image", OCI_MANIFEST, f'{{"manifests":[{D}]}}'),
+    ("a member twice", OCI_INDEX, f'{{"manifests":[],"manifests":[{D}]}}'),
+    ("a member twice, in other letters", OCI_INDEX, f'{{"manifests":[],"Manifests":[{D}]}}'),
+    ("a member of a descriptor twice", OCI_INDEX, f'{{"manifests":[{D[:-1]},"size":2}}]}}'),
+    ("a member twice, by Unicode", OCI_MANIFEST, f'{{"layers":[{D}],"layer\u017f":[]}}'),
+    ("two lists of a Docker manifest of old", "application/x", f'{{"manifests":[{D}],"fsLayers":[]}}'),
+]
+
+
+@pytest.mark.parametrize(("kind", "text"), [row[1:] for row in AMBIGUOUS], ids=[row[0] for row in AMBIGUOUS])
+def test_what_engines_may_read_in_two_ways_is_not_signed(registry: Registry, kind: str, text: str) -> None:
+    """A signature is on bytes: what a registry says of them decides then what is run (CVE-2021-41190)."""
+    registry.hold(v1=ManifestBytes(Digest.of(text.encode()), kind, text.encode()))
+    assert errors(resolve(registry, f"{APP}:v1")) == ["garbage"]
+    listed = index(registry.held["v1"])
+    registry.hold(v2=listed)
+    assert errors(resolve(registry, f"{APP}:v2", recursive=True)) == ["garbage"]
+
+
+def test_annotations_may_differ_in_their_letters_only(registry: Registry) -> None:
+    text = json.dumps({"mediaType": OCI_MANIFEST, "layers": [], "annotations": {"a": "1", "A": "2"}})
+    registry.hold(v1=ManifestBytes(Digest.of(text.encode()), OCI_MANIFEST, text.encode()))
+    assert errors(resolve(registry, f"{APP}:v1")) == []
+
+
 def test_every_reference_ticks_also_those_that_fail(registry: Registry) -> None:
     registry.hold(a=image("a"))
     ticks: list[int] = []

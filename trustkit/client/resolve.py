@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from trustkit.core.gating import MAX_DEPTH, MAX_DESCRIPTORS
-from trustkit.core.manifests import Descriptor, children
+from trustkit.core.manifests import Descriptor, check_unambiguous, children
 from trustkit.core.names import Digest, Gun, Host, ImageRef, Tag
 from trustkit.core.ports.images import ManifestBytes
 from trustkit.core.ports.remote import ImageRegistry
@@ -110,6 +110,7 @@ class _Asking:
         found = self._registry.manifest(gun, reference, registry_view=True)
         if isinstance(reference, Digest) and found.digest != reference:
             raise DigestMismatch(f"The registry sent {found.digest} for {gun}@{reference}.")
+        check_unambiguous(found)
         children(found)  # an index that can't be read is not signed, also where nobody asks for what is below it
         return found
 

@@ -10,6 +10,7 @@ from typing import Any
 from trustkit.core.names import Digest
 from trustkit.core.ports.images import ManifestBytes
 from trustkit.core.records import dataclass
+from trustkit.core.strictjson import unique
 from trustkit.errors import DigestMismatch, Garbage, InvalidName
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -18,6 +19,7 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+_OF_IMAGES = frozenset({"config", "layers", "fslayers"})
 MAX_DESCRIPTORS = 1_000
 MAX_DEPTH = 4
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\Z")
@@ -49,6 +51,27 @@ def media_type_of(data: bytes, claimed: str) -> str:
     if not MEDIA_TYPE.match(found):
         raise Garbage(f"A manifest came with a media type that is none, {ascii(found)[:100]}.")
     return found
+
+
+def check_unambiguous(manifest: ManifestBytes) -> None:
+    """Holds a manifest to one reading: Go's readers take members whatever their letters' case, and the last of two.
+
+    Raises:
+        Garbage: it can be read in two ways, as an index and an image (CVE-2021-41190) or by a member that stands
+            twice, or it isn't what its media type says.
+    """
+    try:
+        members = json.loads(manifest.data, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise Garbage("A manifest is not JSON, or has a member twice.") from error
+    if not isinstance(members, dict):
+        raise Garbage("A manifest is not a JSON object.")
+    names = {name.casefold() for name in members}
+    is_index = "manifests" in names
+    if len(names) != len(members) or (is_index and names & _OF_IMAGES):
+        raise Garbage("A manifest can be read in two ways.")
+    if is_index != (manifest.media_type in INDEXES) and (is_index or names & _OF_IMAGES):
+        raise Garbage(f"A manifest of type {manifest.media_type} has members of another type.")
 
 
 def children(manifest: ManifestBytes) -> tuple[Descriptor, ...]:
