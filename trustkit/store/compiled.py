@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
+from weakref import ref
 
 from sqlalchemy import Executable, SelectBase, TypeDecorator
 from sqlalchemy.sql.visitors import cloned_traverse
 
 Values = Mapping[str, Any]
 Convert = Callable[[Any], Any]
-KEPT = 256
+Named = tuple[tuple[str, int | None], ...]
+"""The names of values, and for how many each has room, where it is a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Compiled:
         fixed: the values that are part of the statement itself, by parameter.
         into: what makes a value of ours one of the server's, by parameter; of those that need it.
         out: what makes a value of the server's one of ours, by column's place; of those that need it.
-        spread: which place of which list a parameter is, of a statement that takes lists as long as they come.
+        spread: which place of which list a parameter is, of a statement that takes lists; past its end the last one.
         row: makes a row of a select's values, found by the names of their columns; None for other statements.
     """
 
@@ -42,7 +44,7 @@ class Compiled:
         """All parameters."""
         found = {**self.fixed, **given}
         for name, (whole, place) in self.spread.items():
-            found[name] = given[whole][place]
+            found[name] = given[whole][min(place, len(given[whole]) - 1)]
         for name, convert in self.into.items():
             if name in found:
                 found[name] = convert(found[name])
@@ -62,7 +64,10 @@ class Compiled:
 
 
 class Compiler:
-    """Compiles, and keeps what was used last: the statements of a use case are the same objects each time.
+    """Compiles, and keeps it as long as there is the statement: those of a use case are the same objects each time.
+
+    A list gets room for as many as the next power of two, its last one several times: else it would be another text
+    for each length, and who publishes decides how many there are.
 
     Args:
         dialect: SQLAlchemy's, of the database; parameters have names in it.
@@ -72,13 +77,29 @@ class Compiler:
     def __init__(self, dialect: Any, types: tuple[type[Any], ...] = ()) -> None:
         self._dialect = dialect
         self._types: tuple[type[Any], ...] = (TypeDecorator, *types)
-        self._kept = lru_cache(KEPT)(self._compile)
+        self._kept: dict[int, tuple[ref[Executable], dict[Named, Compiled]]] = {}  # by identity
 
     def __call__(self, statement: Executable, values: Values) -> Compiled:
         """The statement for values with these names, and for lists as long as these."""
-        return self._kept(statement, tuple((name, _length(values[name])) for name in sorted(values)))
+        named = tuple([(name, _room(values[name])) for name in sorted(values)])
+        there = self._kept.get(id(statement))
+        known = there[1] if there is not None and there[0]() is statement else self._begun(statement)
+        compiled = known.get(named)
+        if compiled is None:
+            compiled = known[named] = self._compile(statement, named)
+        return compiled
 
-    def _compile(self, statement: Executable, named: tuple[tuple[str, int | None], ...]) -> Compiled:
+    @property
+    def size(self) -> int:
+        """How many are kept."""
+        return sum(len(known) for _, known in list(self._kept.values()))
+
+    def _begun(self, statement: Executable) -> dict[Named, Compiled]:
+        kept, place, known = self._kept, id(statement), dict[Named, Compiled]()
+        kept[place] = ref(statement, lambda _: kept.pop(place, None)), known  # nothing else has this identity before
+        return known
+
+    def _compile(self, statement: Executable, named: Named) -> Compiled:
         element: Any = statement  # each is a ClauseElement, too, of which its type says nothing
         names = dict(named)
         columns: list[Any] = list(element.selected_columns) if isinstance(element, SelectBase) else []
@@ -126,6 +147,8 @@ def _filled(values: Values, bind: Any) -> None:
         bind.value, bind.required = values[bind.key], False
 
 
-def _length(value: Any) -> int | None:
-    """How long a list is, whose places become parameters; None for a single value."""
-    return len(value) if isinstance(value, list | tuple) else None
+def _room(value: Any) -> int | None:
+    """For how many a statement has room, of a list whose places become parameters; None for a single value."""
+    if not isinstance(value, list | tuple):
+        return None
+    return 1 << (len(value) - 1).bit_length() if value else 0

@@ -28,6 +28,8 @@ from trustkit.store.upgrade import upgrade
 from trustkit.store.writing import BUSY_SECONDS, Writer, commit
 
 READERS = 8
+READER_KIB = 512
+"""Pages that a connection which reads keeps in memory, where SQLite's own bound is 2 MiB; a commit ends them all."""
 
 
 class SqlStore:
@@ -157,6 +159,8 @@ def _engine(path: Path, connections: int, *, begin: str = "BEGIN") -> Engine:
         max_overflow=0,
     )
     event.listen(engine, "connect", _on_connect)
+    if begin == "BEGIN":
+        event.listen(engine, "connect", _keep_little)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 
@@ -166,3 +170,7 @@ def _on_connect(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLA
     for pragma in ("foreign_keys=ON", "synchronous=FULL", "trusted_schema=OFF"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _keep_little(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
+    connection.execute(f"PRAGMA cache_size=-{READER_KIB}")
