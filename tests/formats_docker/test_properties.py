@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
+from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from tests.formats_docker.forge import GUN, NOW, Forge, ecdsa, eddsa, role_of, rsa_pss, tags
 from trustkit.core.formats.docker import files as docker_files
@@ -26,6 +27,7 @@ from trustkit.core.formats.docker.canonical import (
 )
 from trustkit.core.formats.docker.evaluate import evaluate, missing
 from trustkit.core.formats.docker.keys import DockerKey
+from trustkit.core.formats.docker.payloads_in import TagFile
 from trustkit.core.formats.docker.times import EXPIRES, expires_text, read_time, write_time
 from trustkit.core.formats.docker.values import NULL
 from trustkit.errors import KeyUnsupported, Malformed, NotTrusted, Rejected, TrustkitError
@@ -267,3 +269,14 @@ def test_parsing_takes_one_object(data):
     except Rejected:
         return
     assert isinstance(value, dict)
+
+
+def test_a_tag_is_a_target_file_of_python_tuf_in_every_way() -> None:
+    made = TagFile(500, "ab" * 32, "v1")
+    usual = TargetFile(500, {"sha256": "ab" * 32}, "v1")
+    assert isinstance(made, TargetFile)
+    assert vars(made) == vars(usual)
+    assert made == usual == deepcopy(made)
+    assert made.to_dict() == usual.to_dict()
+    assert TagFile(0, "ab" * 32, "v1").to_dict() == TargetFile(0, {"sha256": "ab" * 32}, "v1").to_dict()
+    assert made.unrecognized_fields is not TagFile(500, "ab" * 32, "v1").unrecognized_fields
