@@ -68,6 +68,10 @@ def repository_set(service: Service, pattern: str, *, trust_only: bool) -> None:
     """Say whether the repositories of PATTERN serve signed tags only.
 
     PATTERN is a repository, PREFIX/* or *, which is the registry's default; the most specific one counts.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit repository set 'team/*' --trust-only
     """
     from trustkit.authority import settings
 
@@ -113,7 +117,12 @@ def audit() -> None:
 @format_option
 @pass_service
 def audit_list(service: Service, limit: int, layout: str) -> None:
-    """List the newest changes; in the data folder of a separate signer, what was done with its keys."""
+    """List the newest changes; in the data folder of a separate signer, what was done with its keys.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit audit list --limit 20
+    """
     from trustkit.authority.audit import newest
 
     events = signer_events(service, limit)

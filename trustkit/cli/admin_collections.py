@@ -25,7 +25,12 @@ def collection() -> None:
 @format_option
 @pass_service
 def collection_list(service: Service, layout: str) -> None:
-    """List collections, their formats, and until when docker reads what was signed before a conversion."""
+    """List collections, their formats, and until when docker reads what was signed before a conversion.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit collection list
+    """
 
     async def read(store: Store) -> list[dict[str, object]]:
         async with store.read() as tx:

@@ -28,6 +28,10 @@ def allow_reset(service: Service, gun: str, *, withdraw: bool) -> None:
 
     DIR is the signer's data folder, and the signer may be running. An Owner resets the collection afterwards; it
     begins anew under new keys, at the next versions.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/signer allow-reset registry.example.com/app
     """
     named = Gun.parse(gun)
     _consent(service, named, "reset", (), withdraw=withdraw)
@@ -42,7 +46,7 @@ def allow_reset(service: Service, gun: str, *, withdraw: bool) -> None:
     "root_keys",
     multiple=True,
     metavar="ID",
-    help="A root key that must have signed the service's root; needed where the signer knows no root yet.",
+    help="A root key that must have signed the service's root; needed where the signer knows none. Repeatable.",
 )
 @_withdraw
 @pass_service
@@ -51,6 +55,10 @@ def allow_catch_up(service: Service, gun: str, root_keys: tuple[str, ...], *, wi
 
     DIR is the signer's data folder, and the signer may be running. Before you allow it, make sure that nobody has
     broken into the service: this once the signer believes it what was signed last.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/signer allow-catch-up registry.example.com/app
     """
     if strange := [key for key in root_keys if not _KEY_ID.fullmatch(key)]:
         raise InvalidSetting(

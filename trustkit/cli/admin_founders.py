@@ -31,6 +31,10 @@ def founders_add(service: Service, pattern: str, root_keys: tuple[str, ...]) -> 
     """Let these root keys found the collections of PATTERN, and nobody who isn't listed.
 
     PATTERN is a repository, PREFIX/* or *.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit founders add 'team/*' --root-key ID
     """
     from trustkit.authority.founders import Change, add_founders
 
@@ -47,7 +51,12 @@ def founders_add(service: Service, pattern: str, root_keys: tuple[str, ...]) -> 
 @format_option
 @pass_service
 def founders_list(service: Service, layout: str) -> None:
-    """List who may found what."""
+    """List who may found what.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit founders list
+    """
 
     async def read(store: Store) -> list[tuple[str, list[str]]]:
         async with store.read() as tx:
@@ -68,6 +77,10 @@ def founders_remove(service: Service, pattern: str, root_keys: tuple[str, ...]) 
     """Give up the list of PATTERN, or take single keys off it.
 
     Without the list a less specific pattern decides, or nothing does.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit founders remove 'team/*'
     """
     from trustkit.authority.founders import Change, remove_founders
 

@@ -32,7 +32,12 @@ def kek() -> None:
 @format_option
 @pass_service
 def kek_show(service: Service, kek_file: Path | None, layout: str) -> None:
-    """Show where it lies, and what wraps it. No device is asked."""
+    """Show where it lies, and what wraps it. No device is asked.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit kek show
+    """
     from trustkit.server.kek import KekSource
 
     found = KekSource(kek_file).of(service.data_dir).places()
@@ -53,7 +58,12 @@ def kek_show(service: Service, kek_file: Path | None, layout: str) -> None:
 )
 @pass_service
 def kek_generate(service: Service, kek_uri: str | None, kek_pin_file: Path | None) -> None:
-    """Make a key on a token that can wrap the key-encryption key, and never leaves the token."""
+    """Make a key on a token that can wrap the key-encryption key, and never leaves the token.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit kek generate --kek-uri 'pkcs11:token=service;object=kek'
+    """
     del service
     from trustkit.keys.tokenwrap import TokenWrapper
 
@@ -75,6 +85,10 @@ def kek_wrap(service: Service, kek_file: Path | None, kek_uri: str | None, kek_p
 
     The plain file is removed once the wrapped one was written, and opened again by the device. Nothing that is
     sealed changes. A service that runs goes on; from its next start on it needs --kek-uri.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit kek wrap --kek-uri 'pkcs11:token=service;object=kek'
     """
     moved = _keks(service, kek_file, kek_uri, kek_pin_file).wrap(_check(service))
     _record(service, "kek-wrapped", moved.uri, moved.id)
@@ -89,6 +103,10 @@ def kek_unwrap(service: Service, kek_file: Path | None, kek_uri: str | None, kek
     """Move the key-encryption key back into a plain file.
 
     The wrapped file is removed once the plain one was written and read again.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit kek unwrap --kek-uri 'pkcs11:token=service;object=kek'
     """
     keks = _keks(service, kek_file, kek_uri, kek_pin_file)
     moved = keks.unwrap(_check(service))
@@ -106,6 +124,10 @@ def kek_rotate(service: Service, kek_file: Path | None, *, stage: bool) -> None:
 
     The old one leaves its file at the end; backups from before open with it only. DIR may be the data folder of a
     separate signer, too, which goes on as well.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit kek rotate
     """
     from trustkit.authority.kekrotation import KekRotation
     from trustkit.server.kek import require_data_dir, sealed_places

@@ -29,6 +29,10 @@ def allow_migration(service: Service, guns: tuple[str, ...], layout: str, *, wit
 
     Its publisher brings it with: trustkit migrate from-notary. It may bring the roots that it had there, and begin
     with the versions that it has; the consent is used up with that publish.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit allow-migration registry.example.com/app
     """
     if listing == bool(guns):
         raise UsageError("Which collections?", hint="Name one or more, or give --list.")

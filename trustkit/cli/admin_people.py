@@ -34,6 +34,10 @@ def principal_add(service: Service, name: str, *, password_stdin: bool) -> None:
     """Add a principal without roles.
 
     Prints a generated password, once, unless one is given.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit principal add alice
     """
     parsed, password = PrincipalName.parse(name), _password(given=password_stdin)
     generated = service.run(lambda store: service.principals(store).add(parsed, password))
@@ -45,7 +49,12 @@ def principal_add(service: Service, name: str, *, password_stdin: bool) -> None:
 @format_option
 @pass_service
 def principal_list(service: Service, layout: str) -> None:
-    """List principals."""
+    """List principals.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit principal list
+    """
     records = service.run(lambda store: service.principals(store).list())
     rows = [
         {"name": str(r.name), "disabled": r.disabled, "created": r.created.isoformat(timespec="seconds")}
@@ -58,7 +67,12 @@ def principal_list(service: Service, layout: str) -> None:
 @click.argument("name")
 @pass_service
 def principal_disable(service: Service, name: str) -> None:
-    """Stop a principal from logging in; its refresh tokens are dead at once."""
+    """Stop a principal from logging in; its refresh tokens are dead at once.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit principal disable alice
+    """
     parsed = PrincipalName.parse(name)
     service.run(lambda store: service.principals(store).disable(parsed))
     output.note(f"Disabled {parsed}.")
@@ -68,7 +82,12 @@ def principal_disable(service: Service, name: str) -> None:
 @click.argument("name")
 @pass_service
 def principal_remove(service: Service, name: str) -> None:
-    """Remove a principal with its roles; the audit log keeps its name."""
+    """Remove a principal with its roles; the audit log keeps its name.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit principal remove alice
+    """
     parsed = PrincipalName.parse(name)
     service.run(lambda store: service.principals(store).remove(parsed))
     output.note(f"Removed {parsed}.")
@@ -79,7 +98,12 @@ def principal_remove(service: Service, name: str) -> None:
 @_stdin
 @pass_service
 def principal_passwd(service: Service, name: str, *, password_stdin: bool) -> None:
-    """Give a principal a new password; its refresh tokens are dead at once."""
+    """Give a principal a new password; its refresh tokens are dead at once.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit principal passwd alice
+    """
     parsed, password = PrincipalName.parse(name), _password(given=password_stdin)
     generated = service.run(lambda store: service.principals(store).set_password(parsed, password))
     output.note(f"{parsed} has a new password.")
@@ -97,7 +121,12 @@ def role() -> None:
 @_repository
 @pass_service
 def role_assign(service: Service, name: str, role_name: str, repository: str) -> None:
-    """Assign a role to a principal."""
+    """Assign a role to a principal.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit role assign alice AcrImageSigner --repository 'team/*'
+    """
     parsed, assignment = PrincipalName.parse(name), _assignment(role_name, repository)
     service.run(lambda store: service.principals(store).assign(parsed, assignment))
     output.note(f"{parsed} has {assignment.role.value} on {assignment.pattern}.")
@@ -109,7 +138,12 @@ def role_assign(service: Service, name: str, role_name: str, repository: str) ->
 @_repository
 @pass_service
 def role_revoke(service: Service, name: str, role_name: str, repository: str) -> None:
-    """Take a role away; the pattern is the one that it was assigned with."""
+    """Take a role away; the pattern is the one that it was assigned with.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit role revoke alice AcrPush
+    """
     parsed, assignment = PrincipalName.parse(name), _assignment(role_name, repository)
     service.run(lambda store: service.principals(store).revoke(parsed, assignment))
     output.note(f"{parsed} doesn't have {assignment.role.value} on {assignment.pattern} any more.")
@@ -119,7 +153,12 @@ def role_revoke(service: Service, name: str, role_name: str, repository: str) ->
 @format_option
 @pass_service
 def role_list(service: Service, layout: str) -> None:
-    """List the roles of all principals."""
+    """List the roles of all principals.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit role list
+    """
     held = service.run(lambda store: service.principals(store).assignments())
     rows: list[dict[str, object]] = [
         {"name": str(name), "role": assignment.role.value, "repository": str(assignment.pattern)}

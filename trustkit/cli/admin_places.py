@@ -47,6 +47,10 @@ def use(
 
     It is there already, signs once for a trial, and then waits for the publisher's next root to name it. No other
     role and no other collection may have it. The running service needs what reaches it, and a token's PIN.
+
+    \b
+    Example:
+      trustkit admin --data-dir DIR online-keys use registry.example.com/app 'pkcs11:object=app' --role timestamp
     """
     from trustkit.authority.placing import Placing
 
@@ -74,6 +78,10 @@ def drop(service: Service, gun: str, role: str | None) -> None:
     """Take the keys away that wait for the next root of GUN. Those in use go on.
 
     What is on a device stays there.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit online-keys drop registry.example.com/app
     """
     from trustkit.authority.onlinekeys import OnlineKeys
     from trustkit.authority.placing import Placing

@@ -37,6 +37,10 @@ def policy_set(service: Service, name: str, value: str, *, force: bool) -> None:
     content-trust is all of it, notary-api what docker and notary use; nothing is deleted, and renewals go on.
     default-format is what trustkit makes collections in. history is how long metadata stays that other versions
     have taken the place of: all, days as 90d, versions of each role as 10v, or 90d,10v for what either keeps.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit policy set default-format docker
     """
     from trustkit.authority import settings
 

@@ -35,6 +35,10 @@ def prune(
 
     The service does so itself once a day. Every root stays, so do the last version of each role, what was current
     within the last day, and the audit log. The service may run meanwhile. Of all collections, or of each GUN.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit prune --dry-run
     """
     from trustkit.authority.pruning import Pruning
     from trustkit.cli.status import FAILED

@@ -95,6 +95,10 @@ def in_use(
     """List the manifests that are signed or superseded, and everything below them.
 
     Of all repositories, or of each REPOSITORY. A registry's own garbage collection must leave them alone.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit registry in-use app
     """
     from trustkit.server.settings import Upstream
 
@@ -143,6 +147,10 @@ def gc(
     Blobs that no manifest lists, and uploads that were given up. Everything that is tagged, signed or superseded
     stays, with all below it and its referrers. The service may run meanwhile. Of all repositories, or of each
     REPOSITORY.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit registry gc --dry-run
     """
     from trustkit.cli.status import FAILED
 

@@ -49,7 +49,12 @@ def online_keys_list(
     *,
     uris: bool,
 ) -> None:
-    """List the keys in use, where and since when, and those that wait for a root to name them."""
+    """List the keys in use, where and since when, and those that wait for a root to name them.
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit online-keys list
+    """
     from trustkit.authority.onlinekeys import OnlineKeys
     from trustkit.authority.rotation import Rotation
     from trustkit.authority.sealing import Sealer
@@ -101,6 +106,10 @@ def online_keys_rotate(
 
     The service can't change its keys alone: the root that names them is signed by the publisher's root key. Until
     then it goes on with the old ones. Publishers do it with: trustkit key rotate GUN --role online
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit online-keys rotate registry.example.com/app
     """
     from trustkit.authority.rotation import Rotation
 
@@ -152,6 +161,10 @@ def recover(
     other role jump as far once, in its next publish. Take a number that is larger than the publishes and renewals
     since the backup. Consumers then go on by themselves where nothing was published since; where something was, its
     publisher runs: trustkit recover GUN
+
+    \b
+    Example:
+      trustkit admin --data-dir /var/lib/trustkit recover --jump 1000
     """
     from trustkit.authority.recover import Recovery
     from trustkit.cli.status import FAILED

@@ -43,6 +43,10 @@ def serve(
     """Run the webhook: POST /mutate and POST /validate, over TLS.
 
     Prints its URL once it accepts connections, and ends on SIGTERM after the reviews in flight.
+
+    \b
+    Example:
+      trustkit admission serve --tls-cert tls.crt --tls-key tls.key --policy /etc/trustkit/policy.toml
     """
     from trustkit.asgi.listen import Tls, run
     from trustkit.asgi.logs import configure
@@ -67,7 +71,12 @@ def serve(
 @click.option("--ca", type=_FILE, help="Who vouches for the webhook's certificate, PEM.")
 @click.option("--seconds", type=click.IntRange(1, 3600), default=120, show_default=True, help="How long to wait.")
 def wait(url: str, ca: Path | None, seconds: int) -> None:
-    """Wait until the webhook at URL, https://HOST[:PORT], is ready: before its configuration is put in place."""
+    """Wait until the webhook at URL, https://HOST[:PORT], is ready: before its configuration is put in place.
+
+    \b
+    Example:
+      trustkit admission wait https://127.0.0.1:8443 --ca ca.crt
+    """
     from trustkit.hooks.admission_wait import wait_until_ready
 
     wait_until_ready(url, ca, seconds=seconds, tell=note)

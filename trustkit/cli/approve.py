@@ -31,6 +31,10 @@ def command(
     """Sign proposal ID of GUN with the keys here, after showing what it changes of the current state.
 
     With the last signature that it takes it becomes current. Prints NAME:TAG@sha256:... for each tag that it signed.
+
+    \b
+    Example:
+      trustkit approve registry.example.com/app 7f3a
     """
 
     changed: list[str] = []

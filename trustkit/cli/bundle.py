@@ -48,6 +48,10 @@ def create(click_context: click.Context, refs: tuple[str, ...], to: Path, *, ima
 
     Everything is verified against the pins here, as verify does, before FILE is written; FILE is replaced whole or
     not at all. REF is as for verify.
+
+    \b
+    Example:
+      trustkit bundle create -o app.bundle --images registry.example.com/app:v1
     """
     from trustkit.engines.bundle import packing
 

@@ -23,8 +23,10 @@ NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 @click.command("propose")
 @click.argument("gun", metavar="GUN")
 @click.option("-o", "--output", "target", required=True, type=NEW_FILE, metavar="FILE", help="The ceremony file.")
-@click.option("--add-key", "add", multiple=True, type=FILE, metavar="FILE", help="Add this public root key, PEM.")
-@click.option("--remove-key", "remove", multiple=True, metavar="ID", help="Remove this root key.")
+@click.option(
+    "--add-key", "add", multiple=True, type=FILE, metavar="FILE", help="Add this public root key, PEM. Repeatable."
+)
+@click.option("--remove-key", "remove", multiple=True, metavar="ID", help="Remove this root key. Repeatable.")
 @click.option("--threshold", type=click.IntRange(min=1), metavar="N", help="How many root keys have to sign.")
 @click.option(
     "--repository-key",
@@ -32,7 +34,7 @@ NEW_FILE = click.Path(dir_okay=False, path_type=Path)
     multiple=True,
     type=FILE,
     metavar="FILE",
-    help="These public repository keys, PEM, in the place of all that are there.",
+    help="These public repository keys, PEM, in the place of all that are there. Repeatable.",
 )
 @click.option(
     "--repository-threshold", type=click.IntRange(min=1), metavar="N", help="How many repository keys have to sign."
@@ -54,6 +56,10 @@ def propose(
 
     Without a change it is a renewal. No key is needed here, and nothing in FILE is secret. Prints the SHA-256 of what
     is to be signed: read it to the holders by another channel, and they compare it.
+
+    \b
+    Example:
+      trustkit root propose registry.example.com/app --threshold 2 --add-key dora.pub -o ceremony.json
     """
     from trustkit.cli.publickeys import public_key
     from trustkit.core.ceremony import Wanted
@@ -99,6 +105,11 @@ def sign(
 
     Adds the signatures to FILE. The holders may sign one after the other, or each a copy. Without a terminal give
     --yes, and --expect with the digest that you were told.
+
+    \b
+    Examples:
+      trustkit root sign ceremony.json --rehearse
+      trustkit root sign ceremony.json --expect 5d41402a
     """
     from trustkit.client.ceremony import Holding
     from trustkit.config import lifetimes
@@ -138,7 +149,12 @@ def sign(
 @click.command("publish")
 @click.argument("file", type=FILE, metavar="FILE")
 @click.option(
-    "--signature", "signatures", multiple=True, type=FILE, metavar="FILE", help="Take signatures from FILE, too."
+    "--signature",
+    "signatures",
+    multiple=True,
+    type=FILE,
+    metavar="FILE",
+    help="Take signatures from FILE, too. Repeatable.",
 )
 @click.option("--rehearse", is_flag=True, help="Do all of it but the upload, and say what would happen.")
 @click.option("--yes", "-y", is_flag=True, help="Don't ask, also where tags lose trust.")
@@ -158,6 +174,10 @@ def publish(
 
     The other signatures may lie in copies of FILE or in files of signatures. Where the root names other repository
     keys, the tags are signed anew in the same publish, by the new ones: they have to be here.
+
+    \b
+    Example:
+      trustkit root publish ceremony.json --signature dora.sig
     """
     from trustkit.cli.agree import show
 

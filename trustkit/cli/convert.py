@@ -58,7 +58,7 @@ def _moment(text: str, now: datetime) -> datetime:
 )
 @click.option("--drop-rest", is_flag=True, help="Leave behind what format tuf has no place for; --dry-run names it.")
 @click.option("--dry-run", is_flag=True, help="Show what would be kept and what not; change nothing.")
-@click.option("--yes", is_flag=True, help="Don't ask on a terminal.")
+@click.option("--yes", "-y", is_flag=True, help="Don't ask on a terminal.")
 @format_option
 @trust_dir_option
 @passphrase_options
@@ -83,6 +83,11 @@ def command(
     Tags, their digests and custom data stay, and so do the signers. What docker reads stays as it is now until the
     final expiry, or until a tag is revoked or signed anew, whichever comes first; docker and notary sign nothing
     under GUN any more. Takes the root key, the repository key and AcrImageSigner. Cut short, it is run again.
+
+    \b
+    Examples:
+      trustkit convert registry.example.com/app --dry-run
+      trustkit convert registry.example.com/app --to tuf --docker-until 90d
     """
     ctx: Context = click_context.obj
     if end_docker:

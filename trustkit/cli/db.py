@@ -62,7 +62,12 @@ def check(
     *,
     unsafe_plain_database: bool,
 ) -> None:
-    """Say whether this version serves the tables, and whether every collection verifies. Changes nothing."""
+    """Say whether this version serves the tables, and whether every collection verifies. Changes nothing.
+
+    \b
+    Example:
+      trustkit db check --data-dir /var/lib/trustkit
+    """
     found = _database(data_dir, database, database_password_file, unsafe_plain=unsafe_plain_database)
     revision, ours, words = asyncio.run(_revision(found))
     data(f"tables: {revision or 'none'}; this version: {ours}")
@@ -81,7 +86,12 @@ def upgrade(
     *,
     unsafe_plain_database: bool,
 ) -> None:
-    """Bring the tables to this version, all or nothing; replicas of the version before go on serving."""
+    """Bring the tables to this version, all or nothing; replicas of the version before go on serving.
+
+    \b
+    Example:
+      trustkit db upgrade --data-dir /var/lib/trustkit
+    """
     found = _database(data_dir, database, database_password_file, unsafe_plain=unsafe_plain_database)
     before, ours, words = asyncio.run(_revision(found))
     if words and before and before > ours:
@@ -99,6 +109,10 @@ def copy(path: Path, there: Database) -> None:
     """Copy a service's database from a file to PostgreSQL, compare both, and close the file.
 
     The service has to be stopped. All or nothing is copied; every collection is verified there.
+
+    \b
+    Example:
+      trustkit db copy --from sqlite:////srv/trustkit/trustkit.db --to postgresql://trustkit@db.example.com/trustkit
     """
     from trustkit.store.postgres.copying import copy as copied
 
@@ -112,7 +126,12 @@ def copy(path: Path, there: Database) -> None:
 @command.command("reopen")
 @_both_ends("The database that it was being copied to.")
 def reopen(path: Path, there: Database) -> None:
-    """Open a file again whose copy was broken off, while nothing of it is in the other database."""
+    """Open a file again whose copy was broken off, while nothing of it is in the other database.
+
+    \b
+    Example:
+      trustkit db reopen --from sqlite:////srv/trustkit/trustkit.db --to postgresql://trustkit@db.example.com/trustkit
+    """
     from trustkit.store.postgres.copying import open_again
 
     open_again(path, _address(there))
@@ -129,7 +148,12 @@ def compact(
     *,
     unsafe_plain_database: bool,
 ) -> None:
-    """Give the room back to the disk that pruning has freed in a file of SQLite. The service has to be stopped."""
+    """Give the room back to the disk that pruning has freed in a file of SQLite. The service has to be stopped.
+
+    \b
+    Example:
+      trustkit db compact --data-dir /var/lib/trustkit
+    """
     from trustkit.store.compact import compact as compacted
 
     found = _database(data_dir, database, database_password_file, unsafe_plain=unsafe_plain_database)

@@ -42,6 +42,10 @@ def backup(data_dir: Path, target: Path, images: Path | None) -> None:
     """Copy a database in a file, of one moment, while the service goes on; then check the copy.
 
     The copy opens nothing without the key-encryption key, which isn't in it: keep that elsewhere.
+
+    \b
+    Example:
+      trustkit db backup --data-dir /var/lib/trustkit --to /backup/trustkit.db
     """
     registry, target = data_dir / REGISTRY, target.absolute()
     if images is not None and not registry.is_dir():

@@ -137,6 +137,10 @@ def command() -> None:
 
     Starts the service on a free port in a temporary folder, gives three people roles, pushes, signs, pulls, attacks
     and revokes with the commands shown, and removes everything again. Every line is the result of the real call.
+
+    \b
+    Example:
+      trustkit demo
     """
     import_module("trustkit.server.service")  # fails at once, and clearly, where the service's parts aren't installed
     with tempfile.TemporaryDirectory(prefix="trustkit-demo-") as folder:

@@ -65,6 +65,10 @@ def command(
 
     Prints its socket once it listens. While it doesn't run, an engine that was told to ask it refuses everything.
     See trustkit install docker-authz.
+
+    \b
+    Example:
+      trustkit docker-authz --policy /etc/trustkit/policy.toml --detect
     """
     import logging
 

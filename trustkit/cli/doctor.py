@@ -35,6 +35,11 @@ def command(click_context: click.Context, guns: tuple[str, ...], output: str) ->
     it can be reached, its clock, the login; then at each GUN: pin, trust, expiry, and the roles where its keys are
     here. Without GUN: those whose keys are here or that are pinned by name. Nothing is changed. The exit status is
     that of the first finding that is BAD.
+
+    \b
+    Examples:
+      trustkit doctor
+      trustkit doctor registry.example.com/app
     """
     ctx: Context = click_context.obj
     machine = list(examine(_Machine(ctx).checks()))

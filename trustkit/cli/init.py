@@ -38,6 +38,11 @@ def command(
 
     Prints the ids of its root keys: what consumers pin. With --format docker it is one that docker and notary sign,
     too, and that is what docker trust inspect shows as its root key.
+
+    \b
+    Examples:
+      trustkit init registry.example.com/app
+      trustkit init registry.example.com/app --format docker
     """
     signing = signing_with(ctx, passphrase_file, passphrase_fd, trust_dir=trust_dir, wanted=wanted)
     view = signing.init(Gun.parse(gun), root_key=root_key)

@@ -26,6 +26,11 @@ def command(ctx: Context, gun: str, output: str) -> None:
     """Show what the collection of GUN signs, and by which keys, verified against its pin.
 
     The JSON form is the array of `docker trust inspect`, with the format, expiry and versions added.
+
+    \b
+    Examples:
+      trustkit inspect registry.example.com/app
+      trustkit inspect registry.example.com/app --format json
     """
     name, now, trust = Gun.parse(gun), ctx.now(), ctx.trust(only=None)
     current = trust.current(name, now)

@@ -67,6 +67,11 @@ def containerd(
 
     Writes an executable that runs trustkit-containerd-verifier with this home, this policy and this Docker
     configuration, prints what containerd's configuration needs, and warns of what in it goes past a verifier.
+
+    \b
+    Examples:
+      trustkit install containerd --dry-run
+      trustkit install containerd --policy /etc/trustkit/policy.toml
     """
     path = bin_dir.absolute() / NAME
     check_ours(path, _MARK, "--bin-dir")

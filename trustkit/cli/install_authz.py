@@ -84,6 +84,11 @@ def docker_authz(
     Writes a unit of systemd that runs trustkit docker-authz with this home, this policy and this Docker
     configuration, and a file that tells docker where it listens. docker's own configuration is looked at and never
     written: what belongs into it is shown.
+
+    \b
+    Examples:
+      trustkit install docker-authz --dry-run
+      trustkit install docker-authz --detect
     """
     spec, unit = specs.absolute() / f"{NAME}.json", units.absolute() / UNIT
     check_ours(spec, MARK, "--specs")

@@ -14,6 +14,7 @@ from trustkit.cli.install_files import check_ours, put, take_away
 from trustkit.cli.output import data, note
 from trustkit.client.doctor import Finding, Level, bad, fine
 from trustkit.errors import StateError, UsageError
+from trustkit.home.files import user_path
 
 NAME = "docker-trustkit"
 FOLDER = "cli-plugins"
@@ -68,6 +69,11 @@ def docker_plugin(
 
     Writes an executable that docker looks for. Who calls it brings home, pins and logins along; a policy that is
     given here counts for all of them.
+
+    \b
+    Examples:
+      trustkit install docker-plugin
+      trustkit install docker-plugin --system --policy /etc/trustkit/policy.toml
     """
     if alias:
         data(_ALIAS.rstrip())
@@ -101,7 +107,7 @@ def _script(policy: str | None) -> str:
 
     lines = ["#!/bin/sh", MARK]
     if policy is not None:
-        file = Path(policy).expanduser().absolute()
+        file = user_path(policy, "--policy")
         read_policy(file)
         lines.append(f"export TRUSTKIT_POLICY={shlex.quote(str(file))}")
     python = shlex.quote(sys.executable)

@@ -51,7 +51,12 @@ for each in (generate, add, backup, restore, remember, forget, rotate):
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_obj
 def list_keys(ctx: Context, form: str) -> None:
-    """List the keys that are here; asks for no passphrase."""
+    """List the keys that are here; asks for no passphrase.
+
+    \b
+    Example:
+      trustkit key list
+    """
     times = {key_id: f"{at:%Y-%m-%dT%H:%M:%SZ}" for key_id, at in ctx.home.backups.times().items()}
     rows = [{**key_row(info), "uri": info.uri, "backed_up": times.get(info.id)} for info in ctx.key_store().list()]
     if form == "json":
@@ -72,7 +77,12 @@ def list_keys(ctx: Context, form: str) -> None:
 @click.argument("key_id", metavar="ID")
 @click.pass_obj
 def show(ctx: Context, key_id: str) -> None:
-    """Show a key's public half and what it is for, as JSON; asks for no passphrase."""
+    """Show a key's public half and what it is for, as JSON; asks for no passphrase.
+
+    \b
+    Example:
+      trustkit key show 3f1a0879
+    """
     from trustkit.keys.keypairs import public_pem
 
     store = ctx.key_store()
@@ -110,6 +120,11 @@ def export(
     The copy has the key's own passphrase, or the one of --new-passphrase-file. With --docker it is a file of
     DIR/private that docker and notary read, under a passphrase from --new-passphrase-file, from their own variables,
     or asked for.
+
+    \b
+    Examples:
+      trustkit key export 3f1a0879 --public -o bob.pub
+      trustkit key export 3f1a0879 -o key.pem
     """
     from trustkit.errors import UsageError
     from trustkit.keys import private
@@ -136,7 +151,8 @@ def export(
 @click.argument("file", type=FILE, metavar="[FILE]", required=False)
 @click.option("--docker", type=FOLDER, metavar="DIR", help="Take in all keys of Docker's or Notary's trust folder.")
 @click.option("--dry-run", is_flag=True, help="With --docker: only tell; asks for no passphrase.")
-@click.option("--json", "as_json", is_flag=True, help="With --docker: tell as JSON.")
+@click.option("--format", "layout", type=click.Choice(["table", "json"]), default="table", help="With --docker.")
+@click.option("--json", "as_json", is_flag=True, hidden=True)  # what --format json was before
 @click.option("--role", type=ROLES, help="What the key is for; trustkit's own files say it themselves.")
 @click.option("--gun", metavar="GUN", help="The collection of a repository key.")
 @click.option("--name", metavar="NAME", help="The name of a signer.")
@@ -154,6 +170,7 @@ def import_key(
     passphrase_fd: int | None,
     new_passphrase_file: Path | None,
     *,
+    layout: str,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -161,6 +178,11 @@ def import_key(
 
     FILE may be - for stdin. An encrypted key keeps its passphrase unless --new-passphrase-file is given. With
     --docker the files say what their keys are for; one that can't be read is told, and keeps no other from its turn.
+
+    \b
+    Examples:
+      trustkit key import key.pem --role signer --name bob
+      trustkit key import --docker ~/.docker/trust --dry-run
     """
     from trustkit.core.ports.keys import KeyRole
     from trustkit.errors import UsageError
@@ -169,6 +191,7 @@ def import_key(
 
     ctx: Context = click_context.obj
     new = _new(ctx, new_passphrase_file)
+    as_json |= layout == "json"
     if docker is not None:
         if file or role or gun:
             raise UsageError("The files in DIR say what they are: --docker goes with --name alone.")
@@ -178,7 +201,7 @@ def import_key(
         )
         return
     if file is None or dry_run or as_json:
-        raise UsageError("Give a FILE, or --docker DIR; --dry-run and --json go with --docker.")
+        raise UsageError("Give a FILE, or --docker DIR; --dry-run and --format go with --docker.")
     if role is None and (gun or name):
         raise UsageError("--gun and --name belong to a role.", hint="Give --role.")
     piped = str(file) == "-"
@@ -210,7 +233,12 @@ def passwd(
     passphrase_fd: int | None,
     new_passphrase_file: Path | None,
 ) -> None:
-    """Change a key's passphrase.  Copies of its file keep the old one."""
+    """Change a key's passphrase.  Copies of its file keep the old one.
+
+    \b
+    Example:
+      trustkit key passwd 3f1a0879
+    """
     store = ctx.key_store(passphrase_file, passphrase_fd)
     info = store.resolve(key_id)
     store.change_passphrase(info, _new_source(ctx, new_passphrase_file))
@@ -222,7 +250,12 @@ def passwd(
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 @click.pass_obj
 def remove(ctx: Context, key_id: str, yes: bool) -> None:
-    """Remove a key's file, after saying what is lost with it."""
+    """Remove a key's file, after saying what is lost with it.
+
+    \b
+    Example:
+      trustkit key remove 3f1a0879
+    """
     from trustkit.errors import UsageError
 
     store = ctx.key_store()

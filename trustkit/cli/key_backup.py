@@ -44,6 +44,10 @@ def backup(
 
     The backup has a passphrase of its own, and each key in it keeps its own: to sign again takes both. The file is
     read back and opened before it counts as a backup. Prints the ids of the keys in it.
+
+    \b
+    Example:
+      trustkit key backup --to /media/usb/keys.backup
     """
     from trustkit.errors import UsageError
     from trustkit.keys.backup import Backup, collect, write
@@ -85,6 +89,10 @@ def restore(
 
     A key that is here already, the same, is left as it is; where another file has its name, nothing is restored. A
     pin is added only where its pattern isn't pinned here. Prints the ids of the keys that were not here.
+
+    \b
+    Example:
+      trustkit key restore --from /media/usb/keys.backup
     """
     from trustkit.errors import UsageError
     from trustkit.keys.backup import plan, read

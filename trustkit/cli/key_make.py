@@ -43,6 +43,11 @@ def generate(
     """Make a new key and print its ID.
 
     On a token the passphrase is its PIN, and the key is ECDSA on P-256 or P-384.
+
+    \b
+    Examples:
+      trustkit key generate --role root
+      trustkit key generate --name bob --public-out bob.pub
     """
     from trustkit.core.ports.keys import KeyRole
     from trustkit.keys import publicfile
@@ -84,6 +89,10 @@ def add(
     URI is pkcs11:token=NAME;object=LABEL, awskms:KEY, hv:NAME, azurekms://VAULT.vault.azure.net/keys/NAME or
     gcpkms:projects/...; put it in quotes. The key has to sign once. It stays where it is, and so does its PIN: a URI
     with one is refused.
+
+    \b
+    Example:
+      trustkit key add 'pkcs11:token=office;object=root' --role root
     """
     from trustkit.core.ports.keys import KeyRole
     from trustkit.keys import publicfile

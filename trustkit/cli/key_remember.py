@@ -23,6 +23,10 @@ def remember(ctx: Context, key_id: str, passphrase_file: Path | None, passphrase
     """Put a key's passphrase into the system keyring, after it has opened the key.
 
     With TRUSTKIT_KEYRING=1, commands that need the key then find it there.
+
+    \b
+    Example:
+      trustkit key remember 3f1a0879
     """
     from trustkit.keys import systemkeyring
     from trustkit.keys.passphrase import PassphraseSource
@@ -46,7 +50,12 @@ def remember(ctx: Context, key_id: str, passphrase_file: Path | None, passphrase
 @click.argument("key_id", metavar="ID")
 @click.pass_obj
 def forget(ctx: Context, key_id: str) -> None:
-    """Remove a key's passphrase from the system keyring; a whole ID does also where the key is gone."""
+    """Remove a key's passphrase from the system keyring; a whole ID does also where the key is gone.
+
+    \b
+    Example:
+      trustkit key forget 3f1a0879
+    """
     from trustkit.keys import systemkeyring
 
     whole = key_id if _WHOLE_ID.match(key_id) else ctx.key_store().resolve(key_id).id

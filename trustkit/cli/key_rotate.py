@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="The new key of a signer or of root whose private half is elsewhere, PEM.",
 )
-@click.option("--revoke", metavar="TAG", multiple=True, help="Withdraw TAG in the same publish, as a thief's.")
+@click.option(
+    "--revoke", metavar="TAG", multiple=True, help="Withdraw TAG in the same publish, as a thief's. Repeatable."
+)
 @click.option("--remove-old", is_flag=True, help="Remove the old key's file once the new key is in use.")
 @rotation_options
 @trust_dir_option
@@ -68,6 +70,11 @@ def rotate(
     new key. The new key signs what the old one signed: after a theft, look at trustkit inspect first, and withdraw
     what isn't yours with --revoke. The service makes new keys of its own, which a new root names; that takes the
     root key, too.
+
+    \b
+    Examples:
+      trustkit key rotate registry.example.com/app --role repository
+      trustkit key rotate --role signer --name bob registry.example.com/app
     """
     ctx: Context = click_context.obj
     asked = Asked(role, name, key, public, revoke, old, remove_old=remove_old, yes=yes)

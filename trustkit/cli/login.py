@@ -24,6 +24,11 @@ def command(ctx: Context, host: str, username: str | None, *, password_stdin: bo
 
     The token is kept where Docker keeps its own: in config.json under DOCKER_CONFIG, or with the credential helper
     named there. It works without any role; roles decide what may be done afterwards.
+
+    \b
+    Examples:
+      trustkit login registry.example.com -u alice
+      trustkit login registry.example.com -u robot --password-stdin < password.txt
     """
     from trustkit.config import token_hosts
     from trustkit.home.files import write_atomically

@@ -13,7 +13,12 @@ from trustkit.core.names import Host
 @click.argument("host", metavar="HOST")
 @click.pass_obj
 def command(ctx: Context, host: str) -> None:
-    """Forget what login stored for the registry HOST, and every cached access token."""
+    """Forget what login stored for the registry HOST, and every cached access token.
+
+    \b
+    Example:
+      trustkit logout registry.example.com
+    """
     from trustkit.home.files import write_atomically
 
     registry = Host.parse(host)

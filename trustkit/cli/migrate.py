@@ -50,7 +50,7 @@ def command() -> None:
 @click.option("--drop-rest", is_flag=True, help="Leave roles behind that the service would refuse.")
 @click.option("--without-old-roots", is_flag=True, help="Go on although the old server lacks the oldest roots.")
 @click.option("--accept-expired", is_flag=True, help="Take a state whose timestamp or snapshot has expired.")
-@click.option("--yes", is_flag=True, help="Don't ask on a terminal.")
+@click.option("--yes", "-y", is_flag=True, help="Don't ask on a terminal.")
 @format_option
 @trust_dir_option
 @passphrase_options
@@ -79,6 +79,10 @@ def from_notary(
     next root of each, signed with its root key, hands snapshot and timestamp over to the service. Make the old
     server read-only first. Takes the root key, AcrPush and AcrImageSigner at the service, and its operator's consent:
     trustkit admin allow-migration GUN. Cut short, it is run again.
+
+    \b
+    Example:
+      trustkit migrate from-notary --server https://notary.example.com --gun 'old.example.com/*' --dry-run
     """
     from trustkit.cli.migrate_report import as_json, failed, show
     from trustkit.cli.migrating import former_server, migrating

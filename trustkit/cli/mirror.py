@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +11,7 @@ from trustkit.cli.context import Context
 from trustkit.cli.output import data, note
 from trustkit.core.names import Gun, ImageRef, Tag
 from trustkit.errors import InvalidReference, UsageError
+from trustkit.home.files import user_path
 
 if TYPE_CHECKING:
     from trustkit.engines.mirror import MirrorFolder
@@ -27,6 +27,11 @@ def command(click_context: click.Context, what: tuple[str, ...], to: str) -> Non
     SRC is a repository, HOST[:PORT]/repository, with all its signed tags, or one of its tags. DST is dir:PATH: the
     collection as a static TUF repository for any web server, and the images as OCI layouts; or HOST[:PORT]/repository
     of another registry, which takes the images of one repository by digest and tag.
+
+    \b
+    Examples:
+      trustkit mirror registry.example.com/app dir:/srv/mirror
+      trustkit mirror registry.example.com/app:v1 mirror.example.com/app
     """
     from trustkit.cli.bundle import consumer
     from trustkit.cli.publishing import notary
@@ -76,7 +81,7 @@ def _folder(to: str) -> MirrorFolder | None:
 
     kind, _, rest = to.partition(":")
     if kind == "dir" and rest:
-        return MirrorFolder(Path(rest).expanduser().absolute())
+        return MirrorFolder(user_path(rest, "dir:"))
     if to.startswith(("/", "./", "../", "~")) or to in (".", ".."):
-        return MirrorFolder(Path(to).expanduser().absolute())
+        return MirrorFolder(user_path(to, "DST"))
     return None

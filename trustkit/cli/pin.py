@@ -31,7 +31,9 @@ def command() -> None:
     metavar="FILE",
     help="Accept this root file and what it leads to. For one repository.",
 )
-@click.option("--root-key", "root_keys", multiple=True, metavar="ID", help="Accept roots that this key signed.")
+@click.option(
+    "--root-key", "root_keys", multiple=True, metavar="ID", help="Accept roots that this key signed. Repeatable."
+)
 @click.option("--threshold", type=click.IntRange(min=1), metavar="K", help="How many of the keys. [default: all]")
 @click.option(
     "--ca",
@@ -62,6 +64,11 @@ def add(
     """Pin PATTERN to a root file, to root keys, or to authorities, that came to you from the publisher.
 
     In format docker, ID is the root key's as `docker trust inspect` shows it.
+
+    \b
+    Examples:
+      trustkit pin add registry.example.com/app --root root.json
+      trustkit pin add 'registry.example.com/*' --root-key ID
     """
     from trustkit.cli.pinning import pin_of
 
@@ -86,7 +93,12 @@ def add(
 @click.option("--format", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_obj
 def list_pins(ctx: Context, output: str) -> None:
-    """Show what is pinned."""
+    """Show what is pinned.
+
+    \b
+    Example:
+      trustkit pin list
+    """
     pins = ctx.home.pins.list()
     if output == "json":
         data_json([_as_json(pin) for pin in pins])
@@ -103,7 +115,12 @@ def list_pins(ctx: Context, output: str) -> None:
 @click.argument("pattern", metavar="PATTERN")
 @click.pass_obj
 def remove(ctx: Context, pattern: str) -> None:
-    """Remove the pin of PATTERN. What it was for is no longer trusted."""
+    """Remove the pin of PATTERN. What it was for is no longer trusted.
+
+    \b
+    Example:
+      trustkit pin remove 'registry.example.com/*'
+    """
     ctx.home.pins.remove(pattern)
     note(f"{pattern} is no longer pinned.")
 

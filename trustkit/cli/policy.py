@@ -29,6 +29,10 @@ def check(click_context: click.Context, file: Path, refs: tuple[str, ...], *, no
     """Check FILE, and say of each REF which rule it falls under and what comes of it.
 
     REF may be a familiar name such as alpine. The exit status is that of the first REF that is refused.
+
+    \b
+    Example:
+      trustkit policy check policy.toml registry.example.com/app:v1 alpine
     """
     from trustkit.cli.app import report
     from trustkit.cli.status import exit_status
@@ -62,7 +66,12 @@ def check(click_context: click.Context, file: Path, refs: tuple[str, ...], *, no
 @format_option
 @click.pass_obj
 def show(ctx: Context, output: str) -> None:
-    """Show the rules of this machine's policy."""
+    """Show the rules of this machine's policy.
+
+    \b
+    Example:
+      trustkit policy show
+    """
     policy = ctx.policy
     rules = [] if policy is None else [*policy.rules]
     if output == "json":
@@ -80,7 +89,12 @@ def show(ctx: Context, output: str) -> None:
 
 @command.command("schema")
 def schema() -> None:
-    """Print the JSON Schema of policy files, for editors."""
+    """Print the JSON Schema of policy files, for editors.
+
+    \b
+    Example:
+      trustkit policy schema > policy.schema.json
+    """
     from trustkit.home.policy import SCHEMA
 
     data(SCHEMA.read_text().rstrip())

@@ -31,7 +31,12 @@ def command() -> None:
 @format_option
 @click.pass_obj
 def list_proposals(ctx: Context, gun: str, output: str) -> None:
-    """List the open proposals of GUN, the oldest first."""
+    """List the open proposals of GUN, the oldest first.
+
+    \b
+    Example:
+      trustkit proposal list registry.example.com/app
+    """
     found = approvals(ctx).list(Gun.parse(gun))
     if output == "json":
         data_json([document(each) for each in found])
@@ -59,7 +64,12 @@ def list_proposals(ctx: Context, gun: str, output: str) -> None:
 @format_option
 @click.pass_obj
 def show(ctx: Context, gun: str, identifier: str, output: str) -> None:
-    """Show what proposal ID would change of the current state of GUN, and who has to sign it yet."""
+    """Show what proposal ID would change of the current state of GUN, and who has to sign it yet.
+
+    \b
+    Example:
+      trustkit proposal show registry.example.com/app 7f3a
+    """
     shown = approvals(ctx).show(Gun.parse(gun), identifier)
     if output == "json":
         data_json({**document(shown.proposal, shown.names), "changes": _changes(shown.difference)})
@@ -80,7 +90,12 @@ def show(ctx: Context, gun: str, identifier: str, output: str) -> None:
 @format_option
 @click.pass_obj
 def drop(ctx: Context, gun: str, identifier: str, output: str) -> None:
-    """Drop proposal ID of GUN: the signatures that it has can't be used any more."""
+    """Drop proposal ID of GUN: the signatures that it has can't be used any more.
+
+    \b
+    Example:
+      trustkit proposal drop registry.example.com/app 7f3a
+    """
     dropped = approvals(ctx).drop(Gun.parse(gun), identifier)
     if output == "json":
         data_json(document(dropped))

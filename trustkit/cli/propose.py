@@ -26,6 +26,10 @@ def command(
 
     Nothing becomes current, also where the keys here would do; the proposal's id, and who else can sign it, are said
     on stderr. Where one signature is enough there is nobody to ask: use trustkit sign.
+
+    \b
+    Example:
+      trustkit propose registry.example.com/app:v1
     """
     signing = signing_with(ctx, passphrase_file, passphrase_fd)
     outcomes = signing.resolve([ImageRef.parse(ref) for ref in refs], recursive=recursive)

@@ -32,6 +32,12 @@ def command(
 
     With --to docker or podman the engine pulls by digest and tags; skopeo:DEST copies with skopeo to any of its
     destinations; oci:DIR needs no engine and writes an OCI layout. What isn't signed is not pulled.
+
+    \b
+    Examples:
+      trustkit pull registry.example.com/app:v1
+      trustkit pull --to podman registry.example.com/app:v1
+      trustkit pull --to oci:./images registry.example.com/app:v1
     """
     ctx: Context = click_context.obj
     if bundle is not None or max_age is not None:

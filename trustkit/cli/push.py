@@ -42,6 +42,11 @@ def command(
     Everything goes by digest, and the tag is moved last. With --sign it is moved only when the signature is
     published: a signature that is refused leaves the tag as it was. Prints NAME:TAG@sha256:... of what the registry
     holds now.
+
+    \b
+    Examples:
+      trustkit push oci:./image:v1 registry.example.com/app:v1
+      trustkit push --sign oci:./image:v1 registry.example.com/app:v1
     """
     target = ImageRef.parse(ref)
     name = f"{target.gun}:{target.required_tag}"

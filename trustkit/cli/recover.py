@@ -22,6 +22,10 @@ def command(ctx: Context, gun: str, passphrase_file: Path | None, passphrase_fd:
 
     For a publisher, after the service's database came from a backup and its operator ran trustkit admin recover. Run
     it where the newest tags were signed or verified; consumers then go on.
+
+    \b
+    Example:
+      trustkit recover registry.example.com/app
     """
     from trustkit.client.recover import PutBackLost
     from trustkit.config import lifetimes

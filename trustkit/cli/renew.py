@@ -59,6 +59,11 @@ def command(
     What the keys here are not enough for is named, with who can; where they are some of several, a proposal is left
     for the others. The service renews snapshot and timestamp by itself. In format docker the certificates of root
     keys are renewed, too, for the same keys.
+
+    \b
+    Examples:
+      trustkit renew registry.example.com/app --dry-run
+      trustkit renew registry.example.com/app registry.example.com/db
     """
     ctx: Context = click_context.obj
     if roles and everything:

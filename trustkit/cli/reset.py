@@ -20,6 +20,10 @@ def command(ctx: Context, gun: str, confirmed: str | None) -> None:
     Takes the role Owner on the repository. Nothing of GUN is trusted from then on, by anybody, until somebody who may
     publish founds it anew; and whoever pinned the old root refuses that one until they pin it. Where the root key is
     not lost, use trustkit root rotate: everybody follows that.
+
+    \b
+    Example:
+      trustkit reset registry.example.com/app
     """
     named = Gun.parse(gun)
     if confirmed is None:

@@ -40,6 +40,12 @@ def command(
 
     With --write the digests go into the files, all of them or none, and nothing else changes. With --check nothing
     is written, and the status is 3 where an image is unsigned or has another digest than the signed one, or none.
+
+    \b
+    Examples:
+      trustkit resolve Dockerfile
+      trustkit resolve --write Dockerfile compose.yaml
+      trustkit resolve --check deploy/*.yaml
     """
     ctx: Context = click_context.obj
     if write and check:

@@ -29,6 +29,10 @@ def command(
 
     The image stays in the registry. The digest, and those it superseded under this tag, are refused at once wherever
     signatures are demanded, unless another signed tag has them.
+
+    \b
+    Example:
+      trustkit revoke registry.example.com/app:v1
     """
     signing = signing_with(ctx, passphrase_file, passphrase_fd, trust_dir=trust_dir)
     for ref in signing.revoke([ImageRef.parse(ref) for ref in refs]):

@@ -32,7 +32,12 @@ for each_command in (propose, sign, publish):
 @format_option
 @click.pass_obj
 def show(ctx: Context, gun: str, output: str) -> None:
-    """Show the root of GUN, verified against its pin: its keys, who of them signed it, thresholds, expiry."""
+    """Show the root of GUN, verified against its pin: its keys, who of them signed it, thresholds, expiry.
+
+    \b
+    Example:
+      trustkit root show registry.example.com/app
+    """
     from trustkit.client.roots import root_shown
     from trustkit.core.names import Gun
 
@@ -78,6 +83,11 @@ def rotate(
 
     The new root is signed by the old key and the new one, so whoever trusts now follows. Prints what new consumers
     pin. The old key stays here for other collections; name them all, or use --all, to have them change together.
+
+    \b
+    Examples:
+      trustkit root rotate registry.example.com/app
+      trustkit root rotate registry.example.com/app --all
     """
     ctx: Context = click_context.obj
     named = chosen_guns(ctx, guns, everything=everything)

@@ -27,7 +27,7 @@ from trustkit.errors import InvalidName
     "public_names",
     multiple=True,
     metavar="HOST[:PORT]",
-    help="A name of this service; the first is canonical.",
+    help="A name of this service; the first is canonical. Repeatable.",
 )
 @click.option("--upstream", metavar="URL", help="The registry behind this service; without it, images are kept here.")
 @click.option("--upstream-username", metavar="NAME", help="Who this service is to the upstream.")
@@ -40,7 +40,11 @@ from trustkit.errors import InvalidName
     "--upstream-service", metavar="NAME", help="The upstream takes our tokens, with this as their audience."
 )
 @click.option(
-    "--token-service", "token_services", multiple=True, metavar="NAME", help="Another registry that takes our tokens."
+    "--token-service",
+    "token_services",
+    multiple=True,
+    metavar="NAME",
+    help="Another registry that takes our tokens. Repeatable.",
 )
 @click.option(
     "--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Certificate chain, PEM."
@@ -67,7 +71,7 @@ from trustkit.errors import InvalidName
     "trusted_proxies",
     multiple=True,
     metavar="ADDRESS",
-    help="A proxy, or a network of them, whose X-Forwarded-For counts; unix: who comes over a unix socket.",
+    help="A proxy, or a network of them, whose X-Forwarded-For counts; unix: a unix socket's clients. Repeatable.",
 )
 @click.option(
     "--blob-socket",
@@ -124,6 +128,12 @@ def command(
     """Run the service: registry, tokens and trust, on one origin.
 
     Prints its URL once it accepts connections, and ends on SIGTERM after the requests in flight.
+
+    \b
+    Examples:
+      trustkit serve --data-dir /var/lib/trustkit
+      trustkit serve --data-dir /var/lib/trustkit --upstream http://127.0.0.1:5000
+      trustkit serve --data-dir /var/lib/trustkit --listen 0.0.0.0:443 --tls-cert tls.crt --tls-key tls.key
     """
     from trustkit.asgi.activation import Inherited
     from trustkit.asgi.forwarded import Proxies

@@ -29,7 +29,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "client_names",
     multiple=True,
     metavar="CN",
-    help="A name that the certificate must have; otherwise each one that the authority has signed will do.",
+    help="A name that the certificate must have; otherwise each one that the authority signed. Repeatable.",
 )
 @kek_options
 @online_key_options
@@ -49,6 +49,10 @@ def command(
     """Run a separate signer: it holds snapshot and timestamp keys, and judges what it signs.
 
     Prints its URL once it accepts connections, and ends on SIGTERM after the requests in flight.
+
+    \b
+    Example:
+      trustkit serve-signer --data-dir signer --tls-cert signer.crt --tls-key signer.key --client-ca ca.crt
     """
     from trustkit.asgi.listen import Tls, run
     from trustkit.asgi.logs import configure

@@ -28,14 +28,16 @@ _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
 @click.command("sign")
 @click.argument("refs", metavar="[REF]...", nargs=-1)
-@click.option("--file", "-f", "files", metavar="FILE", type=_FILE, multiple=True, help="Sign what FILE lists, too.")
+@click.option(
+    "--file", "-f", "files", metavar="FILE", type=_FILE, multiple=True, help="Sign what FILE lists, too. Repeatable."
+)
 @click.option(
     "--from-metadata",
     "builds",
     metavar="FILE",
     type=_FILE,
     multiple=True,
-    help="Sign what a build made: FILE is from docker buildx build --metadata-file, or bake.",
+    help="Sign what a build made: FILE is from docker buildx build --metadata-file, or bake. Repeatable.",
 )
 @click.option("--recursive", is_flag=True, help="Let each manifest below an index be trusted by digest, too.")
 @click.option("--forget-previous", is_flag=True, help="Let nobody pull by digest what these tags were before.")
@@ -66,6 +68,13 @@ def command(
 
     A list has a REF on each line and # before comments; FILE may be - for stdin. All references are resolved before
     the first key is touched; where one fails nothing is signed. Each repository is published once.
+
+    \b
+    Examples:
+      trustkit sign registry.example.com/app:v1
+      trustkit sign registry.example.com/app:v1 registry.example.com/app:latest
+      trustkit sign --file tags.txt --report signed.json
+      trustkit sign --from-metadata metadata.json
     """
     ctx: Context = click_context.obj
     if [*files, *builds, *(["-"] if passphrase_fd == 0 else [])].count("-") > 1:

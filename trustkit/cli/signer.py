@@ -77,6 +77,11 @@ def add(
 
     Without --paths it signs every tag that no limited signer has to itself. NAME is made of lower-case letters,
     digits, - and _.
+
+    \b
+    Examples:
+      trustkit signer add bob registry.example.com/app --key bob.pub
+      trustkit signer add ci registry.example.com/app --key ci.pub --paths 'v*'
     """
     from trustkit.client.signers import Added
     from trustkit.errors import UsageError
@@ -128,6 +133,10 @@ def remove(
 
     What NAME alone has signed is withdrawn, after it was shown and asked for; with --resign the keys here sign it
     anew. Everything else stays trusted. Use --resign only where the key was not stolen: look at the digests.
+
+    \b
+    Example:
+      trustkit signer remove bob registry.example.com/app --dry-run
     """
     signer, named = SignerName.parse(name), list(dict.fromkeys(map(Gun.parse, guns)))
     signers = _signers(ctx, passphrase_file, passphrase_fd, trust_dir)
@@ -144,7 +153,12 @@ def remove(
 @format_option
 @click.pass_obj
 def list_signers(ctx: Context, gun: str, output: str) -> None:
-    """List the signers of GUN in the order in which they are asked, verified against its pin."""
+    """List the signers of GUN in the order in which they are asked, verified against its pin.
+
+    \b
+    Example:
+      trustkit signer list registry.example.com/app
+    """
     from trustkit.client.signers import signer_rows
 
     view = ctx.trust(only=None).current(Gun.parse(gun), ctx.now()).view

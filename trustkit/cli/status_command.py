@@ -45,6 +45,11 @@ def command(click_context: click.Context, guns: tuple[str, ...], warn_days: int,
     something has expired, too; nothing that it reads is trusted by it. For monitoring: status 0 all is fine, 1
     something expires soon, 3 something that pulls depend on has expired or isn't trusted, 4 could not check, 5 the
     login here has expired or lacks a role.
+
+    \b
+    Examples:
+      trustkit status
+      trustkit status registry.example.com/app --warn-days 60
     """
     ctx: Context = click_context.obj
     try:

@@ -26,7 +26,12 @@ def command() -> None:
 @format_option
 @click.pass_obj
 def show(ctx: Context, gun: str, output: str) -> None:
-    """Show how many signatures of which keys each role of GUN takes, verified against its pin."""
+    """Show how many signatures of which keys each role of GUN takes, verified against its pin.
+
+    \b
+    Example:
+      trustkit threshold show registry.example.com/app
+    """
     from trustkit.client.thresholds import threshold_rows
 
     rows = threshold_rows(ctx.trust().current(Gun.parse(gun), ctx.now()).view)
@@ -64,6 +69,10 @@ def set_number(
 
     What fewer have signed until now is signed anew by the keys here or, where these are too few, by those who
     approve the proposal that is left; until then everything stays as it is.
+
+    \b
+    Example:
+      trustkit threshold set registry.example.com/app 2 --role releases --dry-run
     """
     from trustkit.client.thresholds import Thresholds
 

@@ -25,6 +25,10 @@ def command(ctx: Context, socket: str | None, policy: str | None, max_age: float
 
     Every pull starts a verifier; with this it has its answer in a few milliseconds. Prints its socket once it
     listens, and ends at once on SIGTERM; verifiers do the work themselves then.
+
+    \b
+    Example:
+      trustkit verifierd --policy /etc/trustkit/policy.toml
     """
     import logging
 

@@ -38,6 +38,12 @@ def command(
     REF is HOST[:PORT]/repository:TAG, with or without @sha256:..., or a digest alone, which is trusted where a tag is
     signed for it now, or was signed with it as a child of its index (sign --recursive). The exit status is that of
     the first REF that isn't trusted, in the order given.
+
+    \b
+    Examples:
+      trustkit verify registry.example.com/app:v1
+      trustkit verify registry.example.com/app:v1 registry.example.com/db:v2 --report verified.json
+      trustkit verify --bundle app.bundle --max-age 14d registry.example.com/app:v1
     """
     ctx: Context = click_context.obj
     with reporting("verify", report_file, ctx.now) as made:
