@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trustkit.config import growth, kek_uri, lifetimes, trust_servers
+from trustkit.config import growth, home_folder, kek_uri, lifetimes, policy_file, trust_servers
 from trustkit.core.growth import Growth
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
@@ -123,3 +123,13 @@ def test_a_trust_server_is_named_by_an_https_url(text: str) -> None:
 def test_dockers_variable_is_held_to_the_same() -> None:
     with pytest.raises(InvalidSetting, match="DOCKER_CONTENT_TRUST_SERVER"):
         trust_servers({"DOCKER_CONTENT_TRUST_SERVER": "http://n.example"})
+
+
+@pytest.mark.parametrize("text", ["~nobody-has-this-name", "~nobody-has-this-name/x"])
+def test_a_folder_of_nobody_is_none(text: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="--home names"):
+        home_folder(text, {})
+    with pytest.raises(InvalidSetting, match="TRUSTKIT_HOME names"):
+        home_folder(None, {"TRUSTKIT_HOME": text})
+    with pytest.raises(InvalidSetting, match="TRUSTKIT_POLICY names"):
+        policy_file(None, {"TRUSTKIT_POLICY": text}, tmp_path)

@@ -14,6 +14,7 @@ from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
 from trustkit.core.records import dataclass
 from trustkit.errors import InvalidName, InvalidSetting
+from trustkit.home.files import user_path
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ def home_folder(flag: str | None, environ: Mapping[str, str]) -> Setting[Path]:
         if value is not None:
             if not value.strip():
                 raise InvalidSetting(f"{origin} is empty.", hint="Name a folder, or leave it out.")
-            return Setting(Path(value).expanduser().absolute(), origin)
+            return Setting(user_path(value, origin), origin)
     import platformdirs  # here, because a start with TRUSTKIT_HOME needn't load it
 
     return Setting(Path(platformdirs.user_data_dir("trustkit", appauthor=False)), "default")
@@ -56,7 +57,7 @@ def policy_file(flag: str | None, environ: Mapping[str, str], home: Path) -> Set
         if value is not None:
             if not value.strip():
                 raise InvalidSetting(f"{origin} is empty.", hint="Name a file, or leave it out.")
-            return Setting(Path(value).expanduser().absolute(), origin)
+            return Setting(user_path(value, origin), origin)
     own, older = home / "policy.toml", home / "policy.json"
     if own.exists() or own.is_symlink():
         return Setting(own, "TRUSTKIT_HOME")

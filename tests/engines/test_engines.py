@@ -47,6 +47,11 @@ def test_tools_are_given_no_passphrase_and_no_pin() -> None:
     assert dict(line.split("=", 1) for line in said.splitlines()) == kept
 
 
+def test_a_layout_in_nobody_s_home() -> None:
+    with pytest.raises(InvalidReference, match="nobody"):
+        Layout.named("~nobody-has-this-name/x")
+
+
 class MemoryRegistry:
     """An ImageRegistry in memory; ``tampered`` gives other bytes for a digest."""
 

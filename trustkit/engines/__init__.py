@@ -53,5 +53,5 @@ def engine(
         from trustkit.engines.layout import Layout
         from trustkit.engines.oci import OciEngine
 
-        return OciEngine(Layout(Path(rest).expanduser().absolute()), registry)
+        return OciEngine(Layout.named(rest), registry)
     raise InvalidReference(f"{to!r} is nowhere to pull to.", hint=PLACES)

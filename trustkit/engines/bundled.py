@@ -43,7 +43,7 @@ def bundled_engine(
     kind, _, rest = to.partition(":")
     registry = BundleRegistry(bundle, types)
     if kind == "oci" and rest:
-        return OciEngine(Layout(Path(rest).expanduser().absolute()), registry)
+        return OciEngine(Layout.named(rest), registry)
     if to == "docker":
         return _ByWayOfLayout(registry, lambda folder, ref: _load(folder, ref, types, environ))
     if kind == "skopeo" and rest:

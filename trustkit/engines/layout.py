@@ -17,7 +17,7 @@ from typing import Any
 from trustkit.core.manifests import Descriptor, media_type_of
 from trustkit.core.names import Digest
 from trustkit.core.ports.images import MAX_MANIFEST, ManifestBytes
-from trustkit.errors import DigestMismatch, InvalidName, NotFound, StateError
+from trustkit.errors import DigestMismatch, InvalidName, InvalidReference, NotFound, StateError
 
 REF_NAME = "org.opencontainers.image.ref.name"
 _VERSION = {"imageLayoutVersion": "1.0.0"}
@@ -29,6 +29,14 @@ class Layout:
     """The folder.  It need not exist before the first write."""
 
     folder: Path
+
+    @classmethod
+    def named(cls, text: str) -> Layout:
+        """The one that a person names, ``~`` and all; raises InvalidReference for the home folder of nobody."""
+        try:
+            return cls(Path(text).expanduser().absolute())
+        except RuntimeError as error:
+            raise InvalidReference(f"{text[:100]!a} names nobody's home folder.") from error
 
     def tagged(self, tag: str) -> Descriptor:
         """What ``index.json`` lists under a tag.

@@ -7,10 +7,25 @@ import stat
 import tempfile
 from pathlib import Path
 
-from trustkit.errors import StateError
+from trustkit.errors import InvalidSetting, StateError
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+
+
+def user_path(text: str, origin: str) -> Path:
+    """An absolute path, as a person writes it: ``~`` and ``~name`` are home folders.
+
+    Args:
+        origin: the option or variable that it came from.
+
+    Raises:
+        InvalidSetting: the home folder of nobody.
+    """
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise InvalidSetting(f"{origin} names {text[:100]!a}, which is nobody's home folder.") from error
 
 
 def private_folder(path: Path) -> Path:

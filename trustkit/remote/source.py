@@ -202,7 +202,7 @@ def usable(gun: Gun) -> Iterator[None]:
         raise StateError(f"The cache for {gun} can't be used: {why}.", hint=_CLEAR) from error
 
 
-_CLEAR = "Remove the folder cache of TRUSTKIT_HOME, and try again; it is fetched anew."
+_CLEAR = "Mend that, or remove the folder cache of TRUSTKIT_HOME: what lies there is fetched anew."
 
 
 def _is_root(data: bytes) -> bool:
