@@ -151,7 +151,7 @@ def test_a_keyring_that_keeps_nothing(carol: Person, secret: str, backend: str, 
 
 KEYRINGS = {
     "present": ("keyring_of_tests.InFile", 0, "", ""),
-    "empty": ("keyring.backends.null.Keyring", 6, "no-passphrase", "and nobody to ask"),
+    "empty": ("keyring.backends.null.Keyring", 6, "no-passphrase", "and no terminal to ask on"),
     "locked": ("keyring_of_tests.Shut", 6, "no-passphrase", "The system keyring is locked"),
     "broken": ("keyring_of_tests.Locked", 2, "invalid-setting", "can't be used (RuntimeError)"),
     "none on this machine": ("keyring.backends.fail.Keyring", 2, "invalid-setting", "can't be used (NoKeyringError)"),

@@ -216,6 +216,11 @@ _BEFORE = {
     "--data-dir": "trustkit admin --data-dir DIR COMMAND",
 }
 """Options of groups, which are looked for among those of a command."""
+_HINTS = dict.fromkeys(
+    ("unreachable", "timed-out"),
+    "Check the name and port, that the service runs, and that this machine reaches it; trustkit doctor looks closer.",
+)
+"""The next step where the error itself names none."""
 _SHOWN = 160
 _QUOTED = 100  # errors cut what they quote a little later
 
@@ -232,5 +237,5 @@ def report(error: TrustkitError, subject: str = "") -> None:
         message = rest if colon and subject.startswith(about) else message  # the repository of a tag: the tag says it
         message = f"{subject if len(subject) <= _SHOWN else subject[:_SHOWN] + '...'}: {message}"
     click.echo(f"trustkit: {message} [{error.slug}]", err=True)
-    if error.hint:
-        click.echo(f"  {error.hint}", err=True)
+    if hint := error.hint or _HINTS.get(error.slug, ""):
+        click.echo(f"  {hint}", err=True)

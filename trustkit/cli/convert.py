@@ -86,7 +86,7 @@ def command(
 
     \b
     Examples:
-      trustkit convert registry.example.com/app --dry-run
+      trustkit convert registry.example.com/app --to tuf --dry-run
       trustkit convert registry.example.com/app --to tuf --docker-until 90d
     """
     ctx: Context = click_context.obj

@@ -138,7 +138,7 @@ def _service(ctx: Context, host: Host) -> Check:
         if offset is not None and abs(offset) > SLACK:
             side = "behind" if offset > timedelta(0) else "ahead of"
             words = f"This machine's clock is {words_of(abs(offset))} {side} its clock."
-            yield Finding(about, Level.BAD, words, "Set the wrong one right; expiry hangs on it.")
+            yield Finding(about, Level.BAD, words, "Correct the one that is wrong: expiry is judged by the clock.")
         who = ctx.docker_config().credentials(host)
         if who is None and answer.status == 401:
             yield Finding(about, Level.NOTE, "There is no login for it.", f"trustkit login {host}")

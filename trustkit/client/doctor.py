@@ -99,7 +99,7 @@ class Collections:
         standing = self._status(gun)
         if standing.grade is Grade.EXPIRED:
             due = ", ".join(role.name for role in standing.health.roles if role.expired and role.blocks)
-            yield Finding(about, Level.BAD, f"It has expired: {due}.", f"Who mends it: trustkit status {gun}")
+            yield Finding(about, Level.BAD, f"It has expired: {due}.", f"See who can renew it: trustkit status {gun}")
         else:
             yield fine(about, f"What it signs verifies: {_until(standing)}.")
         for warning in standing.warnings:

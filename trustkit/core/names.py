@@ -260,7 +260,10 @@ class SignerName(Sortable):
     def parse(cls, text: str) -> Self:
         """Raises InvalidName for a TUF role's name, ``releases``, a hash bin's, or others than ``[a-z0-9_-]``."""
         if not _SIGNER.match(text) or text in RESERVED_SIGNERS or text.startswith(BINS):
-            raise InvalidName(f"{shown(text)} can't be the name of a signer.")
+            raise InvalidName(
+                f"{shown(text)} can't be the name of a signer.",
+                hint="Use at most 64 lower-case letters, digits, - and _; TUF's own roles are taken, and releases.",
+            )
         return cls(text)
 
     def __str__(self) -> str:

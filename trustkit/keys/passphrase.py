@@ -207,7 +207,7 @@ class PassphraseSource:
         also = f" {', '.join(empty)} is set, and empty." if empty else ""
         way = f"Set {names[0]}, give {self._option}, or run it on a terminal." if self._environ else ""
         return NoPassphrase(
-            f"There is no passphrase for {subject}, and nobody to ask.{also}",
+            f"There is no passphrase for {subject}, and no terminal to ask on.{also}",
             hint=way or f"Give {self._option}, or run it on a terminal.",
             **subject.facts,
         )

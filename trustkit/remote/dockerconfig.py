@@ -59,7 +59,10 @@ class DockerConfig:
         except (ValueError, RecursionError):
             members = None
         if not isinstance(members, dict):
-            raise StateError(f"{path} is not the JSON object that Docker keeps there.")
+            raise StateError(
+                f"{path} is not the JSON object that Docker keeps there.",
+                hint="Correct it, or name another folder in DOCKER_CONFIG.",
+            )
         return cls(folder, members)
 
     @property
