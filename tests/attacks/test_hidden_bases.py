@@ -87,6 +87,7 @@ HARMLESS: list[tuple[str, str, str]] = [
     ),
     ("a compose file", Y, f"services: {{a: {{image: {EVIL}, build: ., pull_policy: build}}}}\n"),
     ("a service that is never pulled", Y, f"services: {{a: {{image: {EVIL}, build: ., pull_policy: never}}}}\n"),
+    ("a service that extends another of its file", Y, "services: {a: {extends: {service: b}}, b: {extends: a}}\n"),
     ("other volumes, contexts and caches", Y, f"{BUILD} additional_contexts: [b=x], cache_from: [type=gha]}}}}}}\n"),
     ("a manifest", Y, f"apiVersion: v1\nkind: ConfigMap\ndata: {{image: {EVIL}}}\n"),
 ]
@@ -107,6 +108,48 @@ def test_what_is_pulled_is_found_or_the_file_is_refused(tmp_path: Path, name: st
 @pytest.mark.parametrize(("name", "text"), [row[1:] for row in HARMLESS], ids=[row[0] for row in HARMLESS])
 def test_what_is_not_pulled_passes(tmp_path: Path, name: str, text: str) -> None:
     assert _check(tmp_path, name, text) == 0
+
+
+OTHERS = [
+    ("included", "include: [sub/other.yaml]\n"),
+    ("included in the long form", "include: [{path: sub/other.yaml}]\n"),
+    ("included as one of several", "include: [{path: [x.yaml, sub/other.yaml]}]\n"),
+    ("included by a variable", "include: ['${V:-sub}/other.yaml']\n"),
+    ("extended", "services: {a: {extends: {file: sub/other.yaml, service: a}}}\n"),
+    ("extended by a variable", "services: {a: {extends: {file: '${V:-sub}/other.yaml', service: a}}}\n"),
+]
+ELSEWHERE = [
+    ("from a repository", "include: ['https://evil.example/x.git']\n"),
+    ("from a repository by ssh", "include: ['git@evil.example:x.git']\n"),
+    ("from a registry", "include: [{path: 'oci://evil.example/x:1'}]\n"),
+    ("with variables of its own", "include: [{path: x.yaml, env_file: other.env}]\n"),
+    ("with a folder of its own", "include: [{path: x.yaml, project_directory: other}]\n"),
+    ("in a form that isn't known", "include: [[x.yaml]]\n"),
+    ("not as a list", "include: {path: x.yaml}\n"),
+    ("extended from a registry", "services: {a: {extends: {file: 'oci://evil.example/x', service: a}}}\n"),
+]
+
+
+@pytest.mark.parametrize("text", [row[1] for row in OTHERS], ids=[row[0] for row in OTHERS])
+def test_another_file_has_to_be_given_too(tmp_path: Path, text: str) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "x.yaml").write_text(text)
+    (tmp_path / "sub" / "other.yaml").write_text("services: {}\n")
+    home = {"TRUSTKIT_HOME": str(tmp_path / "home"), "DOCKER_CONFIG": str(tmp_path / "docker")}
+    files = [str(tmp_path / "x.yaml"), str(tmp_path / "sub" / ".." / "sub" / "other.yaml")]
+    assert run(["resolve", "--check", files[0]], home).status == 1
+    assert run(["resolve", "--check", *files], home).status == 0
+    (tmp_path / ".env").write_text("W=1\n")
+    said = run(["resolve", "--check", *files], home)
+    assert (said.status, "--env-file" in said.err) == (1, True), "its variables are those of both folders"
+    assert run(["resolve", "--check", "--env-file", str(tmp_path / ".env"), *files], home).status == 0
+    (tmp_path / "sub" / ".env").write_text("V=x\n")
+    assert run(["resolve", "--check", "--env-file", str(tmp_path / ".env"), *files], home).status == 1
+
+
+@pytest.mark.parametrize("text", [row[1] for row in ELSEWHERE], ids=[row[0] for row in ELSEWHERE])
+def test_another_file_that_is_not_here_is_refused(tmp_path: Path, text: str) -> None:
+    assert _check(tmp_path, Y, text) == 1
 
 
 ENV_FILES: list[tuple[str, str]] = [

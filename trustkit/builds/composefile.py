@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from trustkit.builds.dockerfile import FRONTEND, read_dockerfile
-from trustkit.builds.sites import Reading
+from trustkit.builds.sites import Other, Reading
 from trustkit.builds.words import BadWord, Dialect, Expanded, expand
-from trustkit.builds.yamlnodes import Node, Yaml, is_mapping, is_scalar
+from trustkit.builds.yamlnodes import Node, Yaml, is_mapping, is_scalar, is_sequence
 
 IMAGE_CONTEXT = "docker-image://"
 NOT_PULLED = frozenset({"build", "never"})
@@ -55,8 +55,28 @@ class _Compose:
         for name, service in self._yaml.fields(services).items():
             self._service(name, service)
         if (include := self._yaml.at(document, "include")) is not None:
-            self._reading.skip("include", "", "give the files that it names, too", line=self._yaml.line(include))
+            self._include(include)
         return self._reading
+
+    def _include(self, include: Node) -> None:
+        if not is_sequence(include):
+            raise self._yaml.invalid(include, "has an include that is no list.")
+        for entry in self._yaml.items(include):
+            fields = self._yaml.fields(entry)
+            if fields.keys() - {"path"}:
+                raise self._yaml.invalid(
+                    entry, "includes a file with variables or a folder of its own.", hint="Write its path alone."
+                )
+            path = fields.get("path", entry)
+            for each in self._yaml.items(path) if is_sequence(path) and fields else [path]:
+                self._other("include", each)
+
+    def _other(self, what: str, node: Node) -> None:
+        """A file that compose reads along with this one."""
+        path = self._text(node)
+        if not path or ":" in path:
+            raise self._yaml.invalid(node, f"({what}) names no file here.", hint="Fetch it, and name the file.")
+        self._reading.others.append(Other(self._yaml.line(node), what, path))
 
     def _service(self, name: str, service: Node) -> None:
         fields = self._yaml.fields(service)
@@ -67,9 +87,8 @@ class _Compose:
             self._build(build)
         elif image is not None:
             self._add(image, "image")
-        if "extends" in fields:
-            where = self._yaml.line(fields["extends"])
-            self._reading.skip("extends", "", "if it names another file, give that, too", line=where)
+        if (file := self._yaml.at(fields.get("extends"), "file")) is not None:
+            self._other("extends", file)
         for volume in self._yaml.items(fields.get("volumes")):
             if self._text(self._yaml.at(volume, "type")) == "image" and (
                 volume_image := self._yaml.at(volume, "source")
@@ -132,7 +151,7 @@ class _Compose:
         text = self._text(node) or ""
         if "=" not in text:
             self._add(node, "cache_from")
-        elif any(part.strip().lower() == "type=registry" for part in text.replace('"', "").split(",")):
+        elif any(part.replace(" ", "").lower() == "type=registry" for part in text.replace('"', "").split(",")):
             raise self._yaml.invalid(node, "has a cache in a registry.", hint="Name a signed image: NAME:TAG")
 
     def _contexts(self, node: Node | None) -> list[str]:

@@ -76,6 +76,15 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Other:
+    """A file that counts as if it stood in this one, by its path from this one's folder."""
+
+    line: int
+    what: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
     """What the last stage of a Dockerfile runs on, and what else it is built from.
 
@@ -96,6 +105,7 @@ class Reading:
     skipped: list[Skipped] = field(default_factory=list)
     chains: list[Chain] = field(default_factory=list)
     arguments: set[str] = field(default_factory=set)
+    others: list[Other] = field(default_factory=list)
 
     def add(self, source: Source, what: str, expanded: Expanded, *, line: int) -> ImageRef:
         """Adds a reference.
@@ -127,6 +137,7 @@ class Reading:
         self.skipped += other.skipped
         self.chains += other.chains
         self.arguments |= other.arguments
+        self.others += other.others
 
 
 def _places(expanded: Expanded, ref: ImageRef) -> tuple[Place, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from trustkit.builds.dotenv import read_dotenv
 from trustkit.builds.read import FileKind, read
-from trustkit.builds.sites import Reading
+from trustkit.builds.sites import Other, Reading
 from trustkit.builds.source import MAX_BYTES, Source, shown_path
 from trustkit.client.pinning import Finding, ReadFile, pinned_text
 from trustkit.errors import Conflict, StateError, TrustkitError, UsageError
@@ -55,10 +55,15 @@ def load(
             raise UsageError(f"There is no file {shown_path(env_file)}.")
         return {**(read_dotenv(str(beside), data) if data else {}), **environ}
 
+    given = {Path(name).resolve() for name in names}
+
     def one(name: str) -> ReadFile | TrustkitError:
         try:
             source = Source.decode(name, _bytes(name))
-            return ReadFile(source, *read(source, kind, lambda: environment(name), arguments))
+            file = ReadFile(source, *read(source, kind, lambda: environment(name), arguments))
+            for other in file.reading.others:
+                _check_other(source, other, given, env_file)
+            return file
         except TrustkitError as error:
             return error
 
@@ -70,6 +75,27 @@ def load(
 
     all_read = all(isinstance(file, ReadFile) for file in files)
     return Loaded(files, again, sorted(set(arguments) - used) if all_read else [])
+
+
+def _check_other(source: Source, other: Other, given: Collection[Path], env_file: str | None) -> None:
+    """Raises BuildFileInvalid where another file isn't among those that are read, or is read with other variables."""
+    here = Path(source.name).parent
+    path = (here / other.path).resolve()
+    if path not in given:
+        raise source.invalid_line(
+            other.line,
+            f"({other.what}) names {shown_path(other.path)}, which is not among the files given.",
+            hint=f"Give it, too: {shown_path(str(here / other.path))}",
+        )
+    there = {(here / other.path).parent, path.parent}  # two where the name is a link
+    theirs = any((folder / ".env").exists() for folder in there)
+    elsewhere = any(folder.resolve() != here.resolve() for folder in there)
+    if elsewhere and (theirs or ((here / ".env").exists() and not env_file)):
+        raise source.invalid_line(
+            other.line,
+            f"({other.what}) names a file of another folder, where variables have other values.",
+            hint="Write all variables into one file, remove .env there, and name that file: --env-file FILE",
+        )
 
 
 def put(rows: Sequence[Row], loaded: Loaded) -> list[Changed]:
