@@ -208,7 +208,8 @@ def test_json_with_the_list_of_dependencies(work: Work, signed: dict[str, str]) 
 
 
 def test_compose_with_its_environment(work: Work, signed: dict[str, str]) -> None:
-    text = "services:\n  web:\n    image: HOST/build/base:${BASE:-1.1}  # c\n  job: {image: out, build: ., pull_policy: build}\n"
+    built = "{image: out, build: ., pull_policy: build}"
+    text = f"services:\n  web:\n    image: HOST/build/base:${{BASE:-1.1}}  # c\n  job: {built}\n"
     file = work.file("compose.yaml", text)
     work.file(".env", "BASE=1.0\n")
     assert signed["base:1.0"] in work(file).out
