@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import run
+from tests.service import Result, run
 
 EVIL = "evil.example/x:1"
 D, Y = "Dockerfile", "x.yaml"
@@ -150,6 +150,34 @@ def test_another_file_has_to_be_given_too(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("text", [row[1] for row in ELSEWHERE], ids=[row[0] for row in ELSEWHERE])
 def test_another_file_that_is_not_here_is_refused(tmp_path: Path, text: str) -> None:
     assert _check(tmp_path, Y, text) == 1
+
+
+ARGUED = [
+    ("in the base", "ARG BASE=scratch\nFROM $BASE\n", "BASE=scratch"),
+    ("in a part of the base", "ARG HOST=\nFROM ${HOST:-scratch}\n", "HOST="),
+    ("where it needs a value", "ARG BASE\nFROM $BASE\n", "BASE=scratch"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), [row[1:] for row in ARGUED], ids=[row[0] for row in ARGUED])
+def test_an_argument_of_a_service_says_no_other_base_than_its_dockerfile(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    """Both files may be given, and each says nothing wrong by itself."""
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / D).write_text(text)
+    name = said.partition("=")[0]
+    home = {"TRUSTKIT_HOME": str(tmp_path / "home"), "DOCKER_CONFIG": str(tmp_path / "docker")}
+
+    def check(args: str, *more: str) -> Result:
+        (tmp_path / Y).write_text(f"services: {{a: {{build: {{context: app, args: {args}}}}}}}\n")
+        return run(["resolve", "--check", str(tmp_path / Y), str(tmp_path / "app" / D), *more], home)
+
+    refused = check(f"{{{name}: {EVIL}}}", *(["--build-arg", said] if "needs" in text else []))
+    assert (refused.status, refused.slug) == (1, "build-file-invalid")
+    assert check(f"['{name}={EVIL}']", "--build-arg", f"{name}={EVIL}").status == 3, "found where it is"
+    assert check("{OTHER: x}", "--build-arg", said).status == 0
+    assert check(f"['{said}']", "--build-arg", said).status == 0
 
 
 ENV_FILES: list[tuple[str, str]] = [

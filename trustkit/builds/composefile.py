@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from trustkit.builds.dockerfile import FRONTEND, read_dockerfile
-from trustkit.builds.sites import Other, Reading
+from trustkit.builds.sites import Build, Other, Reading
 from trustkit.builds.words import BadWord, Dialect, Expanded, expand
 from trustkit.builds.yamlnodes import Node, Yaml, is_mapping, is_scalar, is_sequence
 
@@ -135,13 +135,11 @@ class _Compose:
             text = self._expanded(inline, self._lenient).text
             self._reading.extend(read_dockerfile(self._yaml.source, text, arguments, contexts))
             return
-        where = self._yaml.text(fields.get("context") or build) or "."
-        what = self._yaml.text(fields.get("dockerfile")) or "Dockerfile"
-        given = "".join(f" --build-arg {name[:60]}=..." for name in sorted(arguments))
-        reason = (
-            f"its Dockerfile is a file of its own: give that, too{',' if given else ''}{given and ' with'}{given}"
-        )
-        self._reading.skip("build", f"{where.rstrip('/')}/{what}", reason, line=self._yaml.line(build))
+        where = self._text(fields.get("context") or build) or "."
+        what, line = self._text(fields.get("dockerfile")) or "Dockerfile", self._yaml.line(build)
+        reason = "its Dockerfile is a file of its own: give that, too"
+        self._reading.skip("build", f"{where.rstrip('/')}/{what}", reason, line=line)
+        self._reading.builds.append(Build(line, where, what, arguments, contexts))
         if FRONTEND in arguments:
             frontend = Expanded.given(arguments[FRONTEND].split(" ")[0])
             self._reading.add(self._yaml.source, FRONTEND, frontend, line=self._yaml.line(build))

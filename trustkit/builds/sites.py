@@ -85,6 +85,23 @@ class Other:
 
 
 @dataclass(frozen=True, slots=True)
+class Build:
+    """A build by a Dockerfile of its own.
+
+    Args:
+        context, dockerfile: as they are written, variables replaced; the second one in the first.
+        arguments: what counts as build arguments.
+        contexts: the names of additional contexts.
+    """
+
+    line: int
+    context: str
+    dockerfile: str
+    arguments: Mapping[str, str]
+    contexts: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
     """What the last stage of a Dockerfile runs on, and what else it is built from.
 
@@ -106,6 +123,7 @@ class Reading:
     chains: list[Chain] = field(default_factory=list)
     arguments: set[str] = field(default_factory=set)
     others: list[Other] = field(default_factory=list)
+    builds: list[Build] = field(default_factory=list)
 
     def add(self, source: Source, what: str, expanded: Expanded, *, line: int) -> ImageRef:
         """Adds a reference.
@@ -138,6 +156,7 @@ class Reading:
         self.chains += other.chains
         self.arguments |= other.arguments
         self.others += other.others
+        self.builds += other.builds
 
 
 def _places(expanded: Expanded, ref: ImageRef) -> tuple[Place, ...]:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from trustkit.builds.dockerfile import read_dockerfile
 from trustkit.builds.dotenv import read_dotenv
 from trustkit.builds.read import FileKind, read
-from trustkit.builds.sites import Other, Reading
+from trustkit.builds.sites import Build, Other, Reading
 from trustkit.builds.source import MAX_BYTES, Source, shown_path
 from trustkit.client.pinning import Finding, ReadFile, pinned_text
-from trustkit.errors import Conflict, StateError, TrustkitError, UsageError
+from trustkit.core.names import ImageRef, shown
+from trustkit.errors import BuildFileInvalid, Conflict, StateError, TrustkitError, UsageError
 from trustkit.home.files import read_bounded, write_atomically
 
 Row = tuple[str, "ReadFile | TrustkitError", list[Finding]]
@@ -63,6 +65,8 @@ def load(
             file = ReadFile(source, *read(source, kind, lambda: environment(name), arguments))
             for other in file.reading.others:
                 _check_other(source, other, given, env_file)
+            for build in file.reading.builds:
+                _check_build(source, build, arguments)
             return file
         except TrustkitError as error:
             return error
@@ -96,6 +100,33 @@ def _check_other(source: Source, other: Other, given: Collection[Path], env_file
             f"({other.what}) names a file of another folder, where variables have other values.",
             hint="Write all variables into one file, remove .env there, and name that file: --env-file FILE",
         )
+
+
+def _check_build(source: Source, build: Build, arguments: Mapping[str, str]) -> None:
+    """Raises BuildFileInvalid where a build's own arguments give a Dockerfile other bases than ours do.
+
+    One that isn't here, or is no file, is only told of.
+    """
+    path = Path(source.name).parent / build.context / build.dockerfile
+    if not path.is_file():
+        return
+    dockerfile = Source.decode(str(path), _bytes(str(path)))
+    if _bases(dockerfile, build.arguments, build.contexts) == _bases(dockerfile, arguments, build.contexts):
+        return
+    differ = [name for name, value in sorted(build.arguments.items()) if arguments.get(name) != value]
+    raise source.invalid_line(
+        build.line,
+        f"(build) gives {shown_path(str(path))} other bases by its arguments: {', '.join(map(shown, differ))}.",
+        hint="Give them, too, for all files: --build-arg NAME=VALUE",
+    )
+
+
+def _bases(dockerfile: Source, arguments: Mapping[str, str], contexts: Sequence[str]) -> list[ImageRef] | None:
+    """What it is built from; None where nobody can say with these arguments."""
+    try:
+        return [site.ref for site in read_dockerfile(dockerfile, dockerfile.traced, arguments, contexts).sites]
+    except BuildFileInvalid:
+        return None
 
 
 def put(rows: Sequence[Row], loaded: Loaded) -> list[Changed]:
