@@ -338,6 +338,8 @@ def test_the_image_that_lists_what_is_inside_is_judged(enforce: Enforce) -> None
 @pytest.mark.parametrize(
     ("words", "route"),
     [(("buildx", "b"), True), (("builder", "b"), True), (("compose", "scale"), False), (("builder", "f"), False)]
+    + [((first, second), False) for first, second in (("compose", "alpha"), ("compose", "bridge"))]
+    + [(("extension", second), False) for second in ("install", "update")]
     + [((first, second), False) for first in ("buildx", "builder") for second in ("bake", "debug", "dap")],
 )
 def test_other_names_of_what_gets_images_are_known(words: tuple[str, str], *, route: bool) -> None:

@@ -167,10 +167,11 @@ ROUTES: dict[tuple[str, ...], Verb] = {
 }
 _BUILDX = frozenset({"bake", "f", "debug", "dap"})
 PAST: dict[str, frozenset[str]] = {
-    "compose": frozenset({"up", "run", "create", "pull", "build", "watch", "scale"}),
+    "compose": frozenset({"up", "run", "create", "pull", "build", "watch", "scale", "alpha", "bridge"}),
     "stack": frozenset({"deploy", "up"}),
     "service": frozenset({"update"}),
     "plugin": frozenset({"install", "upgrade"}),
+    "extension": frozenset({"install", "update"}),
     "buildx": _BUILDX,
     "builder": _BUILDX,
 }
