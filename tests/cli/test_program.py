@@ -119,12 +119,12 @@ def test_a_long_name_is_told_once_and_cut():
     assert len(said) < 700
 
 
-def test_what_an_error_is_about_is_said_once(tmp_path: Path):
+def test_a_service_that_is_not_reached_is_told_with_the_next_step(tmp_path: Path):
     pinned = ("pin", "add", "127.0.0.1:9/*", "--root-key", "0" * 64)
     assert _status("--home", str(tmp_path), *pinned) == 0
     status, said = _said("--home", str(tmp_path), "verify", "127.0.0.1:9/app:v1")
     assert status == 4
-    assert said.startswith("trustkit: 127.0.0.1:9/app:v1: 127.0.0.1:9 can't be reached: connection refused.")
+    assert "127.0.0.1:9 can't be reached: connection refused. [unreachable]\n  Check the name and port" in said
 
 
 def test_doctor_goes_on_where_it_may_not_look(tmp_path: Path):

@@ -100,10 +100,10 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             from difflib import get_close_matches
 
-            close = get_close_matches(args[0], COMMANDS, n=3)
+            close = get_close_matches(args[0], self.list_commands(ctx), n=3)
             meant = f" Did you mean {' or '.join(close)}?" if close else ""
             ctx.fail(f"No such command {args[0]!r}.{meant}")
         return super().resolve_command(ctx, args)
@@ -233,8 +233,6 @@ def report(error: TrustkitError, subject: str = "") -> None:
     """
     message = error.message
     if subject and not message.startswith(f"'{subject[:_QUOTED]}"):
-        about, colon, rest = message.partition(": ")
-        message = rest if colon and subject.startswith(about) else message  # the repository of a tag: the tag says it
         message = f"{subject if len(subject) <= _SHOWN else subject[:_SHOWN] + '...'}: {message}"
     click.echo(f"trustkit: {message} [{error.slug}]", err=True)
     if hint := error.hint or _HINTS.get(error.slug, ""):
