@@ -23,6 +23,7 @@ from trustkit.home.files import private_folder, read_bounded, write_atomically
 from trustkit.home.locks import exclusive
 from trustkit.home.metadata import gun_folder_name, pin_identity
 from trustkit.home.pins import FilePinStore
+from trustkit.home.policy import read_policy
 from trustkit.home.tokens import FileTokenCache
 
 KEY, OTHER = "a" * 64, "b" * 64
@@ -73,6 +74,22 @@ def test_a_folder_of_another_user_is_refused() -> None:
                 private_folder(folder)
         finally:
             os.seteuid(0)
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o602])
+def test_pins_and_policies_that_everybody_may_write_are_not_believed(tmp_path: Path, mode: int) -> None:
+    """Whoever writes them says whom to trust; the folder that they lie in may be anybody's to enter."""
+    pins, policy = FilePinStore(tmp_path / "pins.json"), tmp_path / "policy.toml"
+    pins.add(keyed("registry.example/*"))
+    policy.write_text('version = 1\n[[rule]]\npattern = "*"\n')
+    policy.chmod(0o644)
+    assert pins.find(APP)
+    assert read_policy(policy).rule(APP)
+    for path, read in ((tmp_path / "pins.json", pins.list), (policy, lambda: read_policy(policy))):
+        path.chmod(mode)
+        with pytest.raises(StateError, match="every user") as refused:
+            read()
+        assert f"chmod o-w {path}" in refused.value.hint
 
 
 def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:

@@ -90,14 +90,18 @@ def write_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
-def read_bounded(path: Path, max_bytes: int) -> bytes | None:
+def read_bounded(path: Path, max_bytes: int, *, trusted: bool = False) -> bytes | None:
     """A file's bytes; None where there is none.
 
+    Args:
+        trusted: it says whom to trust, so that not everybody may write it.
+
     Raises:
-        StateError: it can't be read, is no file, or is longer than ``max_bytes``.
+        StateError: it can't be read, is no file, is longer than ``max_bytes``, or everybody may write it.
     """
     try:
         with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
             data = file.read(max_bytes + 1)
     except FileNotFoundError:
         return None
@@ -105,6 +109,11 @@ def read_bounded(path: Path, max_bytes: int) -> bytes | None:
         raise StateError(f"{path} can't be read: {_why(error)}.") from error
     if len(data) > max_bytes:
         raise StateError(f"{path} is longer than {max_bytes} bytes.")
+    if trusted and stat.S_ISREG(mode) and mode & stat.S_IWOTH:
+        raise StateError(
+            f"{path} says whom to trust, and can be written by every user of this machine.",
+            hint=f"See that it says what you mean, then run: chmod o-w {path}",
+        )
     return data
 
 

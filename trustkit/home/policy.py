@@ -23,14 +23,14 @@ def read_policy(path: Path) -> Policy:
     """
     from trustkit.core.policyfile import MAX_BYTES, parse
 
-    data = read_bounded(path, MAX_BYTES)
+    data = read_bounded(path, MAX_BYTES, trusted=True)
     if data is None:
         raise InvalidSetting(f"There is no policy {path}.", hint="Nothing is trusted until it is there.")
     return parse(data, where=str(path), root_file=lambda name: _root_file(path.parent / name))
 
 
 def _root_file(path: Path) -> bytes:
-    data = read_bounded(path, MAX_ROOT)
+    data = read_bounded(path, MAX_ROOT, trusted=True)
     if data is None:
         raise InvalidSetting(f"there is no root file {path}")
     return data
