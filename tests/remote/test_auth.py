@@ -16,6 +16,7 @@ import pytest
 from tests.remote.conftest import Handler, Running, Serve
 from trustkit.core.names import Gun, Host
 from trustkit.errors import (
+    Conflict,
     Garbage,
     LoginRequired,
     NoCollection,
@@ -295,6 +296,27 @@ def test_a_refusal_keeps_message_hint_and_context_and_no_terminal_codes() -> Non
     body = refused("role-missing", "\x1b[31mno\nway\u202e", hint="ask", missing=["AcrPush"], self="y")
     error = refusal(Response(403, Headers(), body), Host("h"))
     assert (error.message, error.hint, error.context) == ("[31mno way.", "ask.", {"missing": ["AcrPush"]})
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ({"root": 2, "targets": 3}, {"root": 2, "targets": 3}),
+        ({"root": "2", "targets": 3, "snapshot": True, "timestamp": 1.5}, {"targets": 3}),
+        ("2", {}),
+        ([2], {}),
+        (None, {}),
+    ],
+)
+def test_versions_of_a_conflict_are_numbers_or_nothing(said: object, read: object) -> None:
+    """Whoever compares them with versions of its own must not stumble over a text."""
+    told = refusal(Response(409, Headers(), refused("conflict", versions=said)), Host("h"))
+    assert (type(told), told.context["versions"]) == (Conflict, read)
+
+
+def test_the_status_of_a_refusal_is_the_one_that_it_came_with() -> None:
+    body = refused("role-missing", status=404)
+    assert "status" not in refusal(Response(403, Headers(), body), Host("h")).context
 
 
 def test_every_slug_leads_to_its_own_leaf() -> None:

@@ -33,7 +33,7 @@ from trustkit.errors import (
 from trustkit.remote.messages import Response
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}\Z")
-_RESERVED = frozenset({"message", "hint", "slug", "self"})
+_RESERVED = frozenset({"message", "hint", "slug", "self", "status"})
 _CODES_OF_ABSENCE = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "BLOB_UPLOAD_UNKNOWN"})
 
 
@@ -77,9 +77,16 @@ def refusal(response: Response, host: Host, *, absent: bool = False) -> Trustkit
     context = dict(told.context)
     if leaf is RateLimited:
         context.setdefault("retry_after", retry_after(response))
+    if leaf is Conflict and "versions" in context:
+        context["versions"] = _versions(context["versions"])
     if issubclass(leaf, CouldNotCheck):
         context["status"] = response.status
     return leaf(_sentence(told.message or f"{host} refuses: {told.slug}"), hint=_sentence(told.hint), **context)
+
+
+def _versions(told: object) -> dict[str, int]:
+    members = told.items() if isinstance(told, dict) else ()
+    return {role: version for role, version in members if type(version) is int}
 
 
 def _plausible(leaf: type[TrustkitError], status: int) -> bool:
