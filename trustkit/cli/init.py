@@ -19,7 +19,7 @@ from trustkit.core.names import Gun
     "--format",
     "wanted",
     type=click.Choice(["tuf", "docker"]),
-    help="What to make it in; as the service's default-format says otherwise.",
+    help="The format to make it in. [default: what the service's default-format says]",
 )
 @root_key_option
 @trust_dir_option

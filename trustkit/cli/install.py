@@ -46,7 +46,13 @@ command.add_command(docker_authz)
 
 
 @command.command("containerd")
-@click.option("--bin-dir", type=click.Path(path_type=Path), default=BIN_DIR, show_default=True, help="Where to.")
+@click.option(
+    "--bin-dir",
+    type=click.Path(path_type=Path),
+    default=BIN_DIR,
+    show_default=True,
+    help="The folder to install it in.",
+)
 @click.option(
     "--policy", metavar="FILE", help="The policy. [TRUSTKIT_POLICY; default: policy.toml of the home, if any]"
 )
@@ -58,7 +64,7 @@ command.add_command(docker_authz)
     help="containerd's configuration, to be looked at.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be written.")
-@click.option("--uninstall", is_flag=True, help="Take it away again.")
+@click.option("--uninstall", is_flag=True, help="Uninstall it.")
 @click.pass_obj
 def containerd(
     ctx: Context, bin_dir: Path, policy: str | None, config: Path, *, dry_run: bool, uninstall: bool

@@ -63,7 +63,7 @@ While the plugin doesn't run, docker refuses everything, docker ps too. To get o
     help="Docker's configuration, to be looked at.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be written.")
-@click.option("--uninstall", is_flag=True, help="Take it away again.")
+@click.option("--uninstall", is_flag=True, help="Uninstall it.")
 @click.pass_obj
 def docker_authz(
     ctx: Context,

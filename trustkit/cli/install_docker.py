@@ -48,12 +48,15 @@ Scripts don't read ~/.bashrc, and programs that talk to the engine themselves (c
 @click.command("docker-plugin")
 @click.option("--system", is_flag=True, help=f"For everybody on this machine: into {SYSTEM}.")
 @click.option(
-    "--dir", "folder", type=click.Path(path_type=Path), help="Where to. [cli-plugins in Docker's configuration]"
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="The folder to install it in. [cli-plugins in Docker's configuration]",
 )
 @click.option("--policy", metavar="FILE", help="The policy, for everybody who uses it from there. [TRUSTKIT_POLICY]")
 @click.option("--alias", is_flag=True, help="Only print a shell function docker that obeys DOCKER_CONTENT_TRUST.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written.")
-@click.option("--uninstall", is_flag=True, help="Take it away again.")
+@click.option("--uninstall", is_flag=True, help="Uninstall it.")
 @click.pass_obj
 def docker_plugin(
     ctx: Context,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("to", metavar="DST")
 @click.pass_context
 def command(click_context: click.Context, what: tuple[str, ...], to: str) -> None:
-    """Copy what is signed to DST, verified first and with no key.
+    """Copy signed images and their trust data to DST; everything is verified first, and no key is needed.
 
     SRC is a repository, HOST[:PORT]/repository, with all its signed tags, or one of its tags. DST is dir:PATH: the
     collection as a static TUF repository for any web server, and the images as OCI layouts; or HOST[:PORT]/repository

@@ -61,7 +61,7 @@ def add(
     *,
     replace: bool,
 ) -> None:
-    """Pin PATTERN to a root file, to root keys, or to authorities, that came to you from the publisher.
+    """Trust, for PATTERN, a root file, root keys or authorities that the publisher gave you.
 
     In format docker, ID is the root key's as `docker trust inspect` shows it.
 

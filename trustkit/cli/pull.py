@@ -30,8 +30,9 @@ def command(
 ) -> None:
     """Pull the signed digest of each REF, then give it the tag.
 
-    With --to docker or podman the engine pulls by digest and tags; skopeo:DEST copies with skopeo to any of its
-    destinations; oci:DIR needs no engine and writes an OCI layout. What isn't signed is not pulled.
+    With --to docker or podman, the engine pulls the image by its digest and then tags it. skopeo:DEST copies it with
+    skopeo to any of its destinations. oci:DIR needs no engine and writes an OCI layout. An image that isn't signed is
+    not pulled.
 
     \b
     Examples:

@@ -54,9 +54,9 @@ def command(
     everything: bool,
     dry_run: bool,
 ) -> None:
-    """Sign anew what has expired in each GUN or soon will, with the keys here, its contents as they are.
+    """Renew signatures of each GUN that have expired or soon will, with the keys here; the contents don't change.
 
-    What the keys here are not enough for is named, with who can; where they are some of several, a proposal is left
+    If the keys here are not enough, it says who else can renew; where they are some of several, a proposal is left
     for the others. The service renews snapshot and timestamp by itself. In format docker the certificates of root
     keys are renewed, too, for the same keys.
 

@@ -27,8 +27,8 @@ def command(
 ) -> None:
     """Withdraw the signature of each REF, a HOST[:PORT]/repository:TAG.
 
-    The image stays in the registry. The digest, and those it superseded under this tag, are refused at once wherever
-    signatures are demanded, unless another signed tag has them.
+    The image stays in the registry. Its digest, and those that it superseded under this tag, are refused from now on
+    wherever signatures are required, unless another signed tag has them.
 
     \b
     Example:

@@ -20,7 +20,11 @@ from trustkit.errors import InvalidName
     "--data-dir", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where state is kept."
 )
 @click.option(
-    "--listen", default="127.0.0.1:5080", show_default=True, metavar="HOST:PORT", help="Port 0: any free one."
+    "--listen",
+    default="127.0.0.1:5080",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where to listen; port 0 takes any free one.",
 )
 @click.option(
     "--public-name",

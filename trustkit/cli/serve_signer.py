@@ -19,7 +19,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--data-dir", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where keys and records are."
 )
 @click.option(
-    "--listen", default="127.0.0.1:5081", show_default=True, metavar="HOST:PORT", help="Port 0: any free one."
+    "--listen",
+    default="127.0.0.1:5081",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where to listen; port 0 takes any free one.",
 )
 @click.option("--tls-cert", required=True, type=_FILE, help="Certificate chain, PEM.")
 @click.option("--tls-key", required=True, type=_FILE, help="Its private key, PEM.")

@@ -35,9 +35,9 @@ def command(
 ) -> None:
     """Check each REF and print NAME:TAG@sha256:... for the trusted ones.
 
-    REF is HOST[:PORT]/repository:TAG, with or without @sha256:..., or a digest alone, which is trusted where a tag is
-    signed for it now, or was signed with it as a child of its index (sign --recursive). The exit status is that of
-    the first REF that isn't trusted, in the order given.
+    REF is HOST[:PORT]/repository:TAG, with or without @sha256:..., or the name with a digest alone. A digest alone is
+    trusted if a tag is signed for it now, or if it is listed as a child of a signed index (sign --recursive). The exit
+    status is 0 if every REF is trusted; otherwise it is that of the first one that isn't, in the order given.
 
     \b
     Examples:
