@@ -36,7 +36,7 @@ def command(
     """Check each REF and print NAME:TAG@sha256:... for the trusted ones.
 
     REF is HOST[:PORT]/repository:TAG, with or without @sha256:..., or the name with a digest alone. A digest alone is
-    trusted if a tag is signed for it now, or if it is listed as a child of a signed index (sign --recursive). The exit
+    trusted if a tag is signed for it now, or if it is listed as a child of a signed index (sign --recursive). The
     status is 0 if every REF is trusted; otherwise it is that of the first one that isn't, in the order given.
 
     \b
