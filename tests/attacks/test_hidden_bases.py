@@ -76,6 +76,9 @@ HIDDEN: list[tuple[str, str, str]] = [
     ),
     ("as the frontend of another file's build", Y, f"{BUILD} args: {{BUILDKIT_SYNTAX: {EVIL}}}}}}}}}\n"),
     ("as a cache", Y, f"{BUILD} cache_from: [{EVIL}]}}}}}}\n"),
+    ("as what lists what is inside", Y, f"{BUILD} sbom: generator={EVIL}}}}}}}\n"),
+    ("as the builder's own lister of what is inside", Y, f"{BUILD} sbom: true}}}}}}\n"),
+    ("as the second one of two listers", Y, f"{BUILD} sbom: 'generator=a,generator={EVIL}'}}}}}}\n"),
     ("as a cache in the long form", Y, f"{BUILD} cache_from: ['type=registry,ref={EVIL}']}}}}}}\n"),
 ]
 
@@ -88,7 +91,11 @@ HARMLESS: list[tuple[str, str, str]] = [
     ("a compose file", Y, f"services: {{a: {{image: {EVIL}, build: ., pull_policy: build}}}}\n"),
     ("a service that is never pulled", Y, f"services: {{a: {{image: {EVIL}, build: ., pull_policy: never}}}}\n"),
     ("a service that extends another of its file", Y, "services: {a: {extends: {service: b}}, b: {extends: a}}\n"),
-    ("other volumes, contexts and caches", Y, f"{BUILD} additional_contexts: [b=x], cache_from: [type=gha]}}}}}}\n"),
+    (
+        "other volumes, contexts and caches",
+        Y,
+        f"{BUILD} additional_contexts: [b=x], cache_from: [type=gha], sbom: false}}}}}}\n",
+    ),
     ("a manifest", Y, f"apiVersion: v1\nkind: ConfigMap\ndata: {{image: {EVIL}}}\n"),
 ]
 

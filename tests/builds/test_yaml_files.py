@@ -31,6 +31,7 @@ COMPOSE: list[tuple[str, str, dict[str, str], list[str]]] = [
     ("nested", compose("    image: a:${T:-${U-v1}}\n"), {}, [f"{HUB}/a:v1"]),
     ("built, and no base", compose("    image: out:1\n    build: .\n    pull_policy: build\n"), {}, []),
     ("a build that is taken back", compose("    image: a:1\n    build: !reset null\n"), {}, [f"{HUB}/a:1"]),
+    ("a lister", compose("    build: {context: ., sbom: 'generator=a:1'}\n"), {}, [f"{HUB}/a:1"]),
     ("a cache", compose("    build: {context: ., cache_from: [a:1, type=gha]}\n"), {}, [f"{HUB}/a:1"]),
     (
         "an argument whose name is a variable's",
@@ -250,6 +251,12 @@ WRITTEN: list[tuple[str, FileKind, str, str]] = [
         C,
         compose("    build:\n      additional_contexts: {b: 'docker-image://a:1'}\n"),
         compose("    build:\n      additional_contexts: {b: 'docker-image://a:1@sha256:#'}\n"),
+    ),
+    (
+        "a lister",
+        C,
+        compose("    build: {context: ., sbom: generator=a:1}\n"),
+        compose("    build: {context: ., sbom: generator=a:1@sha256:#}\n"),
     ),
     (
         "a Pod",

@@ -19,6 +19,7 @@ IMAGE_CONTEXT = "docker-image://"
 NOT_PULLED = frozenset({"build", "never"})
 """Values of ``pull_policy`` with which compose doesn't pull the image of a service that it builds."""
 _DIALECT = Dialect("", "Set it: export {0}=VALUE, or write {0}=VALUE into .env, with no variable in it")
+_GENERATOR = "generator="
 _RESET = "!reset"
 """The tag with which compose takes a field back."""
 
@@ -129,6 +130,7 @@ class _Compose:
         contexts = self._contexts(fields.get("additional_contexts"))
         for cache in self._yaml.items(fields.get("cache_from")):
             self._cache(cache)
+        self._sbom(fields.get("sbom"))
         arguments = {**self._build_arguments(fields.get("args")), **self._arguments}
         inline = fields.get("dockerfile_inline")
         if inline is not None and is_scalar(inline):
@@ -152,15 +154,32 @@ class _Compose:
         elif any(part.replace(" ", "").lower() == "type=registry" for part in text.replace('"', "").split(",")):
             raise self._yaml.invalid(node, "has a cache in a registry.", hint="Name a signed image: NAME:TAG")
 
+    def _sbom(self, node: Node | None) -> None:
+        """What lists what is inside: an image that sees all that is built."""
+        text = self._text(node)
+        if text is None or text.lower() == "false":
+            return
+        if not text.startswith(_GENERATOR) or "," in text:
+            raise self._yaml.invalid(
+                node,
+                "has an image look through all that is built, and names none that could be verified.",
+                hint="Write sbom: generator=NAME:TAG",
+            )
+        self._add_after(node, _GENERATOR, "sbom")
+
+    def _add_after(self, node: Node, prefix: str, what: str) -> None:
+        """Adds the image that a text names after a prefix."""
+        expanded = self._expanded(node, self._dialect)
+        name = expanded.text.part(len(prefix), len(expanded.text.text))
+        image = Expanded(name, expanded.outer, expanded.outer)
+        self._reading.add(self._yaml.source, what, image, line=self._yaml.line(node))
+
     def _contexts(self, node: Node | None) -> list[str]:
         """The names of additional contexts; those that are images are references."""
         pairs = self._pairs(node)
         for _, text, value in pairs:
             if is_mapping(node) and (text or "").startswith(IMAGE_CONTEXT):
-                expanded = self._expanded(value, self._dialect)
-                length = len(expanded.text.text)
-                image = Expanded(expanded.text.part(len(IMAGE_CONTEXT), length), expanded.outer, expanded.outer)
-                self._reading.add(self._yaml.source, "build context", image, line=self._yaml.line(value))
+                self._add_after(value, IMAGE_CONTEXT, "build context")
             elif IMAGE_CONTEXT in (text or ""):
                 raise self._yaml.invalid(value, "names an image in a list of contexts.", hint="Write NAME: VALUE.")
         return [name for name, _, _ in pairs]
