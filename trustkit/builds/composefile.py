@@ -1,4 +1,4 @@
-"""Images in compose files: services, image volumes, caches, additional build contexts and inline Dockerfiles.
+"""Images in compose files: of services, volumes, caches, additional contexts, listers and inline Dockerfiles.
 
 Variables are replaced as compose does it, in every text, from the environment and ``.env``.  The image of a service
 that is built is an output where ``pull_policy`` says so: compose otherwise looks for it in the registry first.  Other
