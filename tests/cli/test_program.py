@@ -155,3 +155,16 @@ def test_a_shell_completes_commands_and_options(words: str, expected: str):
     }  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60)
     assert f"plain,{expected}" in done.stdout.split()
+
+
+def test_an_interruption_while_it_is_loaded_is_no_traceback():
+    code = (
+        "import sys, types\n"
+        "class Interrupted(types.ModuleType):\n"
+        "    def __getattr__(self, name): raise KeyboardInterrupt\n"
+        "import trustkit.cli\n"
+        "sys.modules['trustkit.cli.app'] = Interrupted('trustkit.cli.app')\n"
+        "trustkit.cli.program()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRON, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "Aborted; nothing was done.\n")

@@ -2,11 +2,17 @@
 
 from trustkit.later import put_off
 
+INTERRUPTED = "Aborted; nothing was done."
+"""What Ctrl-C says while the program is still being loaded; it ends with status 1."""
+
 
 def program() -> None:
     """The installed ``trustkit``, in a process that is nobody else's."""
-    put_off()  # before anything else is loaded
-    from trustkit.cli.app import program as run
+    try:
+        put_off()  # before anything else is loaded
+        from trustkit.cli.app import program as run
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
 
     run()
 
@@ -20,7 +26,10 @@ def main() -> None:
 
 def docker_plugin() -> None:
     """The installed ``docker-trustkit``, which docker calls."""
-    put_off()
-    from trustkit.cli.docker import main as run
+    try:
+        put_off()
+        from trustkit.cli.docker import main as run
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
 
     run()

@@ -183,7 +183,7 @@ def end_with(act: Callable[[], int], *, debug: bool) -> NoReturn:
         if isinstance(error, click.NoSuchOption) and error.option_name in _BEFORE:
             click.echo(f"It stands earlier: {_BEFORE[error.option_name]}", err=True)
         status = error.exit_code
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         click.echo("Aborted; nothing more was done.", err=True)
         status = FAILED
     except TrustkitError as error:

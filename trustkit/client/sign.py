@@ -114,7 +114,9 @@ class Sign:
             InvalidReference: a reference without a tag.
         """
         if not refs:
-            raise UsageError("No reference was given.")
+            raise UsageError(
+                "No reference was given.", hint="Name tags, HOST/repository:TAG, or give a list: --file FILE."
+            )
         for ref in refs:
             _ = ref.required_tag
         with self._watch(len(refs)) as tick:
