@@ -1,7 +1,5 @@
 """The command line: parse, call a use case, render.  Here are the programs."""
 
-from trustkit.later import put_off
-
 INTERRUPTED = "Aborted; nothing was done."
 """What Ctrl-C says while the program is still being loaded; it ends with status 1."""
 
@@ -9,6 +7,8 @@ INTERRUPTED = "Aborted; nothing was done."
 def program() -> None:
     """The installed ``trustkit``, in a process that is nobody else's."""
     try:
+        from trustkit.later import put_off
+
         put_off()  # before anything else is loaded
         from trustkit.cli.app import program as run
     except KeyboardInterrupt:
@@ -27,6 +27,8 @@ def main() -> None:
 def docker_plugin() -> None:
     """The installed ``docker-trustkit``, which docker calls."""
     try:
+        from trustkit.later import put_off
+
         put_off()
         from trustkit.cli.docker import main as run
     except KeyboardInterrupt:
