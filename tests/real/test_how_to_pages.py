@@ -42,6 +42,7 @@ PAGES = [
     "founders",
     "hardware-keys",
     "history",
+    "install-and-upgrade",
     "keys",
     "kubernetes",
     "large-collections",
