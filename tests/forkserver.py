@@ -227,8 +227,7 @@ def _become(asked: bytes, fds: Iterable[int], shelf: Path) -> NoReturn:
     os.closerange(STREAMS, _MOST_FDS)
     arguments, environ, folder, stays, first = ast.literal_eval(asked.decode())
     if not stays:
-        remembered.opened(shelf)
-        remembered.sealed(shelf)
+        remembered.everything(shelf)
     _be(arguments, environ, folder, first)
 
 

@@ -1,13 +1,15 @@
-"""What scrypt makes of a passphrase, computed once for all commands of the tests: 0.25 s for each key file otherwise.
+"""What scrypt makes of a passphrase, computed once for all tests: a quarter of a second for each key file otherwise.
 
 The files are what they always are, and whatever opens them elsewhere does all of the work.  Anything that is not
-known, a wrong passphrase above all, goes the whole way here too.
+known, a wrong passphrase above all, goes the whole way here too.  The fork server has it for its
+commands, and tests/keys for what it calls itself.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,10 +19,25 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
 
 from trustkit.keys import keypairs, pbes2
+from trustkit.keys import sealed as backups
+
+Put = Callable[[object, str, object], None]
 
 
-def opened(shelf: Path) -> None:
-    """What opens key files keeps what it got in a folder of the tests, and looks there first."""
+def everything(shelf: Path, put: Put = setattr) -> None:
+    """Key files and backups, as they are written and as they are opened.
+
+    Args:
+        shelf: a folder of the tests, where it is kept.
+        put: as ``setattr``; one that takes it back later, or the process is one that ends.
+    """
+    _opened(shelf, put)
+    _sealed(shelf, put)
+    _backed_up(shelf, put)
+
+
+def _opened(shelf: Path, put: Put) -> None:
+    """What opens key files keeps what it got, and looks there first."""
     real = keypairs.open_der
 
     def open_der(sealed: bytes, passphrase: bytes) -> PrivateKeyTypes:
@@ -31,10 +48,10 @@ def opened(shelf: Path) -> None:
         _keep(kept, private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
         return private
 
-    keypairs.open_der = open_der
+    put(keypairs, "open_der", open_der)
 
 
-def sealed(shelf: Path) -> None:
+def _sealed(shelf: Path, put: Put) -> None:
     """What writes key files takes one salt for all files under one passphrase; the IV is each file's own.
 
     What it wrote counts as opened: it comes back as it was.
@@ -42,14 +59,29 @@ def sealed(shelf: Path) -> None:
     real = pbes2.encrypt
 
     def encrypt(private_key_info: bytes, passphrase: bytes) -> bytes:
-        drawn = iter([_place(shelf, b"salt", passphrase).name.encode("ascii")[: pbes2.SALT_BYTES]])
-        pbes2.os = SimpleNamespace(urandom=lambda size: next(drawn, None) or os.urandom(size))
+        put(pbes2, "os", _drawing(shelf, passphrase, pbes2.SALT_BYTES))
         written = real(private_key_info, passphrase)
         _keep(_place(shelf, written, passphrase), private_key_info)
         return written
 
-    pbes2.encrypt = encrypt
-    pbes2.Scrypt = lambda **terms: _Derived(shelf, terms)
+    put(pbes2, "encrypt", encrypt)
+    put(pbes2, "Scrypt", lambda **terms: _Derived(shelf, terms))
+
+
+def _backed_up(shelf: Path, put: Put) -> None:
+    """What seals backups takes one salt for all of them; what opens them does so without the cost of a known one."""
+    put(
+        backups,
+        "os",
+        SimpleNamespace(urandom=lambda size: b"one salt for all" if size == backups.SALT_BYTES else os.urandom(size)),
+    )
+    put(backups, "Scrypt", lambda **terms: _Derived(shelf, terms))
+
+
+def _drawing(shelf: Path, passphrase: bytes, size: int) -> SimpleNamespace:
+    """In the place of ``os``: the passphrase's own salt first, chance then."""
+    drawn = iter([_place(shelf, b"salt", passphrase).name.encode("ascii")[:size]])
+    return SimpleNamespace(urandom=lambda size: next(drawn, None) or os.urandom(size))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import remembered
 from tests.keys.services import aws, aws_server, vault
 from tests.softhsm import MODULE, SoftHsm
 from trustkit.keys.passphrase import PassphraseSource
@@ -36,6 +37,25 @@ class Typist:
         if not self.answers:
             raise EOFError
         return self.answers.pop(0)
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("remembered")
+
+
+@pytest.fixture
+def whole_cost() -> None:
+    """For a test of what scrypt itself makes: nothing is remembered for it."""
+
+
+@pytest.fixture(autouse=True)
+def _remembered(request: pytest.FixtureRequest, shelf: Path) -> Iterator[None]:
+    """What scrypt made of a passphrase once is not computed again, unless the test is about just that."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "whole_cost" not in request.fixturenames:
+            remembered.everything(shelf, patch.setattr)
+        yield
 
 
 @pytest.fixture

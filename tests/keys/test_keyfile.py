@@ -56,7 +56,8 @@ def test_a_file_gives_back_what_was_sealed(algorithm: Algorithm, role: KeyRole) 
     assert read.info.id == keypairs.public_half(read.open(PASSPHRASE).public_key()).keyid
 
 
-@settings(max_examples=12, deadline=None)
+@pytest.mark.usefixtures("whole_cost")
+@settings(max_examples=6, deadline=None)
 @given(passphrase=st.binary(min_size=1, max_size=100))
 @example(passphrase="pässwörd".encode())
 def test_any_bytes_are_a_passphrase(passphrase: bytes) -> None:
@@ -198,6 +199,7 @@ def test_it_claims_to_be_one() -> None:
     assert not is_key_file(b"-----BEGIN PRIVATE KEY-----\n")
 
 
+@pytest.mark.usefixtures("whole_cost")
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_openssl_and_cryptography_open_the_file_as_it_is(
     algorithm: Algorithm, tmp_path: Path, openssl: Callable[..., subprocess.CompletedProcess[str]]
@@ -223,6 +225,7 @@ def test_openssl_sees_scrypt_with_the_stated_cost(
     assert words == ["PBES2", "scrypt" if "scrypt" in shown else "id-scrypt", "4000", "08", "05", "20", "aes-256-cbc"]
 
 
+@pytest.mark.usefixtures("whole_cost")
 def test_no_two_encryptions_are_alike() -> None:
     private = keypairs.generate(Algorithm.ED25519)
     first, second = (KeyFile.seal(private, PASSPHRASE, role=KeyRole.ROOT) for _ in range(2))
