@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from trustkit.core.names import Gun
 from trustkit.core.view import SignedTarget, SignedView
 
-LIMIT = 500_000
+LIMIT = 400_000
 """Bytes of files of which something is kept from one publish to the next: about ten times as much memory."""
 LARGEST_PART = 4
 """A collection that takes more than this part of the limit isn't kept."""

@@ -17,7 +17,7 @@ from trustkit.core.stamps import Stamp
 from trustkit.core.view import SignedView
 from trustkit.errors import Expired
 
-KEEP_DIGESTS = 12_000
+KEEP_DIGESTS = 10_000
 """That all views sign together: tags, what they had before, children.  One takes half a KiB.  As many more of
 collections in hash bins, of which each bin is kept as it was verified."""
 OF_A_VIEW, OF_A_BIN = 8, 3

@@ -10,7 +10,7 @@ from trustkit.core.bounded import Bounded
 from trustkit.core.names import Digest, Repository
 from trustkit.core.ports.images import Images, ManifestBytes
 
-KEEP_BYTES = 8 * 1024 * 1024
+KEEP_BYTES = 6 * 1024 * 1024
 OVERHEAD = 1024
 """What a manifest takes besides its bytes."""
 LARGEST = 512 * 1024

@@ -33,7 +33,7 @@ TOUCH_SECONDS = 600.0
 """How exactly is known when a blob was last asked for."""
 _SETTLED = 0.1
 """Seconds after a change when its time stamp tells it from the next change of the same file."""
-KEEP_DESCRIPTORS = 4_000
+KEEP_DESCRIPTORS = 3_000
 """Of all repositories together, as they were read; one takes up to 1.7 KiB, looked for by tag and by digest."""
 _Stamp = tuple[int, int, int]
 

@@ -13,7 +13,7 @@ from trustkit.core.ports.images import Images
 from trustkit.errors import Garbage
 from trustkit.gateway.held import HeldManifests
 
-KEEP_DESCRIPTORS = 10_000
+KEEP_DESCRIPTORS = 8_000
 """Of all indexes together; one takes half a KiB."""
 
 

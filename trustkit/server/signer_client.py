@@ -10,10 +10,9 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlsplit
 
-import urllib3
 from securesystemslib.signer import Key, SSlibKey
 
 from trustkit.core.names import Gun, Host
@@ -34,6 +33,9 @@ from trustkit.errors import (
     TooLarge,
 )
 from trustkit.server.signer_app import MAX_BODY
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
 
 log = logging.getLogger("trustkit.signer")
 
@@ -107,6 +109,8 @@ class RemoteSigner:
     """
 
     def __init__(self, address: SignerAddress) -> None:
+        import urllib3  # here, since most services have no separate signer: 3 MiB
+
         self._url = address.url
         parts = urlsplit(address.url)
         self._pool = urllib3.HTTPSConnectionPool(
@@ -161,6 +165,8 @@ class RemoteSigner:
         self._ask("/healthz", None)
 
     def _ask(self, path: str, body: Mapping[str, object] | None) -> dict[str, Any]:
+        from urllib3.exceptions import HTTPError
+
         if time.monotonic() < self._silent_until:
             raise self._unreachable("it did not answer a moment ago")
         data = None if body is None else json.dumps(body).encode("ascii")
@@ -170,7 +176,7 @@ class RemoteSigner:
                 answer = self._pool.request(
                     "POST" if data else "GET", path, body=data, headers={"content-type": "application/json"}
                 )
-            except (urllib3.exceptions.HTTPError, OSError) as error:
+            except (HTTPError, OSError) as error:
                 if attempt + 1 < ATTEMPTS and time.monotonic() - began < CONNECT_SECONDS:
                     continue  # a connection that was kept open ends when the signer is started anew
                 now = time.monotonic()
@@ -179,7 +185,7 @@ class RemoteSigner:
             return self._read(answer)
         raise self._unreachable("it does not answer")
 
-    def _read(self, answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    def _read(self, answer: BaseHTTPResponse) -> dict[str, Any]:
         try:
             value = parse(answer.data, max_bytes=MAX_BODY, what="The signer's answer")
         except (Malformed, TooLarge) as error:

@@ -16,7 +16,6 @@ from trustkit.core.names import Host
 from trustkit.gateway.app import RegistryGateway
 from trustkit.gateway.caller import Caller
 from trustkit.gateway.passing import BlobPasses
-from trustkit.gateway.upstream import UpstreamRegistry
 from trustkit.server.metrics import Metrics, MetricsApp
 from trustkit.server.settings import ServeSettings
 
@@ -58,6 +57,8 @@ async def open_blob_socket(
     sock = _socket(stack, settings)
     if sock is None:
         return
+    from trustkit.gateway.upstream import UpstreamRegistry  # here, for who has an upstream: its client takes 5 MiB
+
     assert isinstance(gateway.backend, UpstreamRegistry)  # noqa: S101 - the settings were checked
     told = metrics.passed if metrics else None
     passes = BlobPasses(gateway, gateway.backend, authenticate=authenticate, told=told)
