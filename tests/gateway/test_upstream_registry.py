@@ -19,6 +19,7 @@ from tests.gateway.conftest import Serving, World, target
 from trustkit.core.access import Action
 from trustkit.core.manifests import OCI_MANIFEST
 from trustkit.core.names import Digest, Repository
+from trustkit.gateway.elsewhere import may_send
 from trustkit.gateway.transport import Timeouts
 from trustkit.gateway.upstream import UpstreamRegistry
 
@@ -215,6 +216,31 @@ def behind_odd(odd: HTTPServer, world: World) -> Iterator[object]:
         yield client
 
 
+@pytest.mark.parametrize(
+    ("address", "from_here", "from_elsewhere"),
+    [
+        ("192.0.2.7", True, True),
+        ("10.0.0.7", True, True),
+        ("2001:db8::7", True, True),
+        ("fd12::7", True, True),
+        ("127.0.0.1", True, False),
+        ("::1", True, False),
+        ("::ffff:127.0.0.1", True, False),
+        ("169.254.169.254", False, False),
+        ("::ffff:169.254.169.254", False, False),
+        ("fe80::1%lo", False, False),
+        ("fd00:ec2::254", False, False),
+        ("0.0.0.0", False, False),
+        ("::", False, False),
+        ("224.0.0.1", False, False),
+        ("ff02::1", False, False),
+    ],
+)
+def test_where_a_registry_may_send_the_service(address: str, *, from_here: bool, from_elsewhere: bool) -> None:
+    """A registry on this machine may have its storage on it; nobody may have us ask for a cloud's credentials."""
+    assert (may_send(address, local=True), may_send(address, local=False)) == (from_here, from_elsewhere)
+
+
 class TestOddUpstreams:
     def test_the_clients_credentials_stay_here(self, behind_odd, odd) -> None:
         behind_odd(
@@ -262,6 +288,13 @@ class TestOddUpstreams:
         """A registry may look for the blob in every repository that our credential reaches."""
         behind_odd("POST", f"{APP}/blobs/uploads/?{query.format(d=digest_of(DATA))}")
         assert all("mount" not in path and "from" not in path for path, _ in odd.seen)
+
+    @pytest.mark.parametrize("place", ["0.0.0.0", "[::ffff:0.0.0.0]"])
+    def test_a_redirect_to_what_only_this_machine_reaches_is_not_followed(self, behind_odd, odd, place: str) -> None:
+        odd.answers["blobs"] = (307, {"Location": f"http://{place}:{odd.server_port}/storage/x"}, b"")
+        odd.answers["storage"] = (200, {}, DATA)
+        assert behind_odd("GET", f"{APP}/blobs/{digest_of(DATA)}").status == 502
+        assert [path for path, _ in odd.seen if "storage" in path] == []
 
     def test_endless_redirects_end(self, behind_odd, odd) -> None:
         odd.answers["blobs"] = (302, {"Location": f"{APP}/blobs/{digest_of(b'')}"}, b"")

@@ -12,6 +12,7 @@ import aiohttp
 from yarl import URL
 
 from trustkit.errors import RegistryFailed
+from trustkit.gateway.elsewhere import CONNECTIONS, connector
 
 Authorization = Callable[[str, str | None], Awaitable[str | None]]
 """Gives the Authorization header for a token scope, ``repository:team/app:pull,push``, several divided by spaces.
@@ -69,27 +70,30 @@ class Body:
 
 
 class Transport:
-    """A pool of connections to one upstream; made when first used, in the loop that uses it.
+    """Pools of connections, to an upstream and to where it sends us; each is made in the loop that first uses it.
+
+    Args:
+        local: whether the upstream is on loopback, and so may send us there.
 
     Attributes:
         authorization: the credentials of our own.
     """
 
-    def __init__(self, authorization: Authorization, timeouts: Timeouts) -> None:
-        self.authorization, self._timeouts = authorization, timeouts
-        self._session: aiohttp.ClientSession | None = None
+    def __init__(self, authorization: Authorization, timeouts: Timeouts, *, local: bool) -> None:
+        self.authorization, self._timeouts, self._local = authorization, timeouts, local
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
         """Closes all connections."""
-        if self._session is not None:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
-    def _pool(self) -> aiohttp.ClientSession:
-        if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(
+    def _pool(self, *, elsewhere: bool = False) -> aiohttp.ClientSession:
+        if elsewhere not in self._sessions:
+            self._sessions[elsewhere] = aiohttp.ClientSession(
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                connector=aiohttp.TCPConnector(limit=256),
+                connector=connector(local=self._local) if elsewhere else aiohttp.TCPConnector(limit=CONNECTIONS),
                 raise_for_status=False,
                 read_bufsize=PIECE,
                 trust_env=False,
@@ -97,7 +101,7 @@ class Transport:
                     total=None, sock_connect=self._timeouts.connect, sock_read=self._timeouts.read
                 ),
             )
-        return self._session
+        return self._sessions[elsewhere]
 
     @asynccontextmanager
     async def request(
@@ -127,7 +131,7 @@ class Transport:
                     break
                 target = _redirected(response)
                 response.close()
-                response = await self._send(method, target, headers, None)
+                response = await self._send(method, target, headers, None, elsewhere=_origin(target) != _origin(url))
             if not (any_failure and response.status >= 500):
                 _check(response)
             yield response
@@ -149,12 +153,18 @@ class Transport:
         return response
 
     async def _send(
-        self, method: str, url: str, headers: Mapping[str, str], body: Body | bytes | None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body | bytes | None,
+        *,
+        elsewhere: bool = False,
     ) -> aiohttp.ClientResponse:
         data = body.pieces() if isinstance(body, Body) else body
         try:
             with upstream_errors():
-                return await self._pool().request(
+                return await self._pool(elsewhere=elsewhere).request(
                     method, URL(url, encoded=True), headers=headers, data=data, allow_redirects=False
                 )
         except RegistryFailed:
@@ -199,6 +209,11 @@ def _redirected(response: aiohttp.ClientResponse) -> str:
     if scheme != "https" and (scheme != "http" or response.url.scheme == "https"):
         raise RegistryFailed("The registry behind this service redirects to a place that isn't followed.")
     return target
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
 
 
 def _check(response: aiohttp.ClientResponse) -> None:

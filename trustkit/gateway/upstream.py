@@ -10,7 +10,7 @@ import aiohttp
 
 from trustkit.core.access import Action
 from trustkit.core.manifests import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, children
-from trustkit.core.names import Digest, Repository, Tag
+from trustkit.core.names import Digest, Host, Repository, Tag
 from trustkit.core.paths import Blob, Catalog, Manifest, Upload
 from trustkit.core.ports.images import MAX_MANIFEST, ManifestBytes
 from trustkit.errors import Garbage, InvalidName, InvalidSetting, RegistryFailed
@@ -55,7 +55,7 @@ class UpstreamRegistry:
         if parts.username is not None or parts.password is not None:
             raise InvalidSetting("The upstream's URL has credentials in it.", hint="Give them separately.")
         self._origin = Origin(url)
-        self._transport = Transport(authorization, timeouts or Timeouts())
+        self._transport = Transport(authorization, timeouts or Timeouts(), local=_is_loopback(parts.netloc))
 
     @property
     def keep_seconds(self) -> float:
@@ -168,6 +168,13 @@ class UpstreamRegistry:
                 joined(response.headers.items()), repository=route.repository, asked=url
             )
             await exchange.stream(response.status, headers, pieces(response))
+
+
+def _is_loopback(netloc: str) -> bool:
+    try:
+        return Host.parse(netloc.lower()).loopback
+    except InvalidName:
+        return False
 
 
 async def _body(exchange: Exchange, route: BackendRoute) -> Body | bytes | None:
