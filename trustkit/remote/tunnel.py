@@ -29,7 +29,8 @@ MAX_HEAD = 16 * 1024
 _END = re.compile(rb"\r?\n\r?\n")
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?:[ \r\n]|\Z)")
 _WANTS = re.compile(rb"^proxy-authenticate:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
-_LOGIN = 407
+_LOGIN = frozenset({401, 407})
+"""401 is what tinyproxy says to who has logged in wrongly."""
 
 
 class Route:
@@ -101,16 +102,16 @@ class Route:
             wanted: the values of its Proxy-Authenticate.
         """
         proxy, variable = self.proxy, self.proxy.variable
-        if status != _LOGIN:
+        if status not in _LOGIN:
             return self._failed(f"refuses to connect to {where} ({status})", status=status)
         ways = sorted({challenge.scheme for challenge in parse_challenges(wanted)})
         if ways and "basic" not in ways:
-            said = f"wants a login by {', '.join(ways)[:60]}, and trustkit can do Basic only (407)"
+            said = f"wants a login by {', '.join(ways)[:60]}, and trustkit can do Basic only ({status})"
             return self._failed(said, hint="Let a proxy that does, such as cntlm, stand between.", status=status)
         if proxy.authorization:
-            return self._failed(f"does not accept the name and password in {variable} (407)", status=status)
+            return self._failed(f"does not accept the name and password in {variable} ({status})", status=status)
         hint = f"Write {variable}={proxy.scheme}://NAME:PASSWORD@HOST:PORT, the two percent-encoded."
-        return self._failed("wants a login (407)", hint=hint, status=status)
+        return self._failed(f"wants a login ({status})", hint=hint, status=status)
 
     def _asking(self, where: str) -> bytes:
         lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}", f"User-Agent: trustkit/{__version__}"]
