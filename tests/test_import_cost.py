@@ -159,6 +159,8 @@ NOT_FOR_A_VERIFY = {
     "trustkit.core.policyfile",
     "trustkit.remote.notary",
     "trustkit.remote.notary_source",
+    "trustkit.remote.proxies",
+    "trustkit.remote.tunnel",
     "trustkit.home.backups",
     "trustkit.home.ceremonies",
     "trustkit.home.rotations",
