@@ -21,9 +21,9 @@ TRIM_SECONDS = 20.0
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 ARENAS = 1
 """glibc has up to eight heaps a core, and what one thread freed is no other's.  Here one thread does the work."""
-MAPPED_BYTES = 256 * 1024
-"""From so many bytes on a piece of memory is the system's again once it is freed.  Unless it is said, glibc takes
-more the larger the pieces are that it meets, up to 32 MiB."""
+MAPPED_BYTES = 512 * 1024
+"""From so many bytes on a piece of memory is the system's again once it is freed: more than the 256 KiB that each TLS
+connection has.  Unless it is said, glibc takes more the larger the pieces are that it meets, up to 32 MiB."""
 TRIMMED_BYTES = 4 * 1024 * 1024
 
 
