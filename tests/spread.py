@@ -34,7 +34,8 @@ TIMED = (
     "attacks/test_moved_tag", "attacks/test_rollback", "attacks/test_tampered_blob", "attacks/test_tokens",
     "attacks/test_unsigned_digest", "attacks/test_warm_cache", "authority/test_freshness", "builds/test_dockerfile",
     "builds/test_yaml", "e2e/test_kek_rotation", "gateway/test_layout_crash", "keys/test_onlineplaces",
-    "remote/test_connections", "remote/test_http_client", "remote/test_threads", "store/test_store_database",
+    "remote/test_behind_a_proxy", "remote/test_connections", "remote/test_http_client", "remote/test_resolving",
+    "remote/test_threads", "store/test_store_database",
 )  # fmt: skip
 """Not calm in spite of where they are: they hold something to a time on the clock."""
 

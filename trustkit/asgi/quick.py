@@ -92,6 +92,7 @@ class QuickProtocol(StrictProtocol):
     """HTTP/1.1 that asks ``quick`` before the application."""
 
     _done = False
+    _entered = False
     _authorization = b""
     _hash = b""
 
@@ -136,7 +137,8 @@ class QuickProtocol(StrictProtocol):
             elif name == b"host":  # the only one
                 host = value
         if authorization is None:
-            return self._nobody(self.url, host)
+            first, self._entered = not self._entered, True  # whoever asks on and on, unknown, waits for each answer
+            return self._nobody(self.url, host) if first else None
         return self._find(self.url, self._hashed(authorization))
 
     def _answer(self, answer: Answer, *, keep_alive: bool) -> None:
