@@ -94,6 +94,8 @@ class RegistryGateway:
             TrustkitError: what ``handle`` would answer with in its place.
         """
         access.check(exchange, route, caller, self._challenge)
+        if not access.has_method(exchange, route):
+            raise unsupported(exchange)
         if isinstance(route, Blob) and await self._gated(exchange, route):
             await self._admit_blob(exchange, route, caller)
 
