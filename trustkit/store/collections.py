@@ -22,9 +22,8 @@ from trustkit.core.ports.service import (
     StoredFile,
 )
 from trustkit.errors import Conflict, NotFound, StateError
-from trustkit.store.files import SqlFiles, files_of
+from trustkit.store.files import Owned, SqlFiles
 from trustkit.store.models import collections, former, heads, online_keys
-from trustkit.store.models import files as stored_files
 from trustkit.store.statements import Statements
 
 _ID = select(collections.c.id, collections.c.generation).where(collections.c.gun == bindparam("gun"))
@@ -38,7 +37,7 @@ _RECORD = select(
 ).outerjoin(former, former.c.gun == collections.c.gun)
 _BY_GUN = _RECORD.where(collections.c.gun == bindparam("gun"))
 BY_REPOSITORY = _RECORD.where(collections.c.repository == bindparam("repository"))
-_FILES = files_of(collections.c.id == stored_files.c.collection, collections)
+_FILES = Owned(collections, collections.c.id)
 _SET_FORMAT = update(collections).where(collections.c.gun == bindparam("at_gun")).values(format=bindparam("to"))
 _BUMP = (
     update(collections)

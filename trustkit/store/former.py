@@ -17,7 +17,7 @@ from trustkit.core.ports.former import FormerRecord
 from trustkit.core.ports.service import TUF, SealedKey, StoredFile
 from trustkit.errors import Conflict, NotFound
 from trustkit.store.collections import key_values, sealed_key
-from trustkit.store.files import SqlFiles, files_of
+from trustkit.store.files import Owned, SqlFiles
 from trustkit.store.models import (
     HIDDEN,
     collections,
@@ -46,7 +46,7 @@ _COLLECTION = select(
 _TOUCH = (
     update(collections).where(collections.c.gun == bindparam("at")).values(generation=collections.c.generation + 1)
 )
-_FILES = files_of(former.c.collection == stored_files.c.collection, former)
+_FILES = Owned(former, former.c.collection)
 IN_TUF = func.substr(stored_files.c.data, 1, len(DOCKER_BEGINS)) != DOCKER_BEGINS
 
 
