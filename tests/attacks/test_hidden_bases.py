@@ -104,7 +104,7 @@ def _check(folder: Path, name: str, text: str) -> int:
     file = folder / name
     file.write_text(text)
     home = {"TRUSTKIT_HOME": str(folder / "home"), "DOCKER_CONFIG": str(folder / "docker")}
-    return run(["resolve", "--check", str(file)], home).status
+    return run(["resolve", "--check", "--these-only", str(file)], home).status
 
 
 @pytest.mark.parametrize(("name", "text"), [row[1:] for row in HIDDEN], ids=[row[0] for row in HIDDEN])

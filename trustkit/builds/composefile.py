@@ -138,10 +138,11 @@ class _Compose:
             self._reading.extend(read_dockerfile(self._yaml.source, text, arguments, contexts))
             return
         where = self._text(fields.get("context") or build) or "."
-        what, line = self._text(fields.get("dockerfile")) or "Dockerfile", self._yaml.line(build)
+        named, line = self._text(fields.get("dockerfile")), self._yaml.line(build)
+        what = named or "Dockerfile"
         reason = "its Dockerfile is a file of its own: give that, too"
         self._reading.skip("build", f"{where.rstrip('/')}/{what}", reason, line=line)
-        self._reading.builds.append(Build(line, where, what, arguments, contexts))
+        self._reading.builds.append(Build(line, where, what, arguments, contexts, by_default=not named))
         if FRONTEND in arguments:
             frontend = Expanded.given(arguments[FRONTEND].split(" ")[0])
             self._reading.add(self._yaml.source, FRONTEND, frontend, line=self._yaml.line(build))

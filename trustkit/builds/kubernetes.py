@@ -15,6 +15,7 @@ POD_SPECS: tuple[tuple[str, ...], ...] = (
 """Where workloads have the specification of their Pods, those of Kubernetes and custom ones that follow it."""
 
 _POD = (("spec",),)
+_KUSTOMIZE = "kustomize.config.k8s.io/"
 MAX_LISTS = 10
 
 
@@ -39,6 +40,12 @@ def _object(yaml: Yaml, node: Node, reading: Reading, seen: set[int], depth: int
     kind, version = yaml.text(fields.get("kind")), yaml.text(fields.get("apiVersion"))
     if not kind or not version:
         raise yaml.invalid(node, "has an object without kind and apiVersion.")
+    if version.startswith(_KUSTOMIZE):
+        raise yaml.invalid(
+            node,
+            "is kustomize's, which replaces images in the files that it lists.",
+            hint="Give what it makes of them: kubectl kustomize DIR > FILE.yaml",
+        )
     if kind.endswith("List") and "items" in fields:
         if depth == MAX_LISTS:
             raise yaml.invalid(node, f"has Lists nested deeper than {MAX_LISTS}.")

@@ -92,6 +92,7 @@ class Build:
         context, dockerfile: as they are written, variables replaced; the second one in the first.
         arguments: what counts as build arguments.
         contexts: the names of additional contexts.
+        by_default: nobody wrote the Dockerfile's name, and tools look for several.
     """
 
     line: int
@@ -99,6 +100,7 @@ class Build:
     dockerfile: str
     arguments: Mapping[str, str]
     contexts: Sequence[str] = ()
+    by_default: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ from trustkit.errors import TrustkitError, UsageError
 @click.option("--write", is_flag=True, help="Write the signed digests into the files.")
 @click.option("--check", is_flag=True, help="Refuse where one is unsigned or not pinned to its signed digest.")
 @click.option(
+    "--these-only", is_flag=True, help="With --check, no other file is used: neither beside these nor by builds."
+)
+@click.option(
     "--kind", type=click.Choice([str(each) for each in FileKind]), help="What the files are. [by name and content]"
 )
 @click.option("--build-arg", "build_args", multiple=True, metavar="NAME=VALUE", help="A build argument. Repeatable.")
@@ -31,6 +34,7 @@ def command(
     *,
     write: bool,
     check: bool,
+    these_only: bool,
     kind: str | None,
     build_args: tuple[str, ...],
     env_file: str | None,
@@ -40,6 +44,7 @@ def command(
 
     With --write the digests go into the files, all of them or none, and nothing else changes. With --check nothing
     is written, and the status is 3 where an image is unsigned or has another digest than the signed one, or none.
+    Files that are used along with these, such as the Dockerfile of a build, are to be given, too.
 
     \b
     Examples:
@@ -50,7 +55,11 @@ def command(
     ctx: Context = click_context.obj
     if write and check:
         raise UsageError("--write and --check exclude each other.", hint="Run one, then the other.")
-    loaded = load(files, FileKind(kind) if kind else None, _arguments(build_args), env_file, ctx.environ)
+    if these_only and not check:
+        raise UsageError("--these-only is for --check.", hint="Leave it out, or give both.")
+    chosen = FileKind(kind) if kind else None
+    whole = check and not these_only
+    loaded = load(files, chosen, _arguments(build_args), env_file, ctx.environ, whole=whole)
     read = [each for each in loaded.files if not isinstance(each, TrustkitError)]
     wanted = [site.ref for file in read for site in file.reading.sites]
     answers = ask_all(wanted, ctx.enforce(), workers=1 if ctx.interactive else 8) if wanted else {}

@@ -12,6 +12,7 @@ from trustkit.builds.dotenv import read_dotenv
 from trustkit.builds.read import FileKind, read
 from trustkit.builds.sites import Build, Other, Reading
 from trustkit.builds.source import MAX_BYTES, Source, shown_path
+from trustkit.cli.resolve_beside import check_beside
 from trustkit.client.pinning import Finding, ReadFile, pinned_text
 from trustkit.core.names import ImageRef, shown
 from trustkit.errors import BuildFileInvalid, Conflict, StateError, TrustkitError, UsageError
@@ -47,11 +48,19 @@ def load(
     arguments: Mapping[str, str],
     env_file: str | None,
     environ: Mapping[str, str],
+    *,
+    whole: bool = False,
 ) -> Loaded:
-    """Reads files; what can't be read is among the answers."""
+    """Reads files; what can't be read is among the answers.
+
+    Args:
+        whole: what tools use along with a file is to be given, too.
+    """
 
     def environment(name: str) -> Mapping[str, str | None]:
         beside = Path(env_file) if env_file else Path(name).parent / ".env"
+        if not env_file and beside.exists() and not beside.is_file():  # a link to what never ends, or never comes
+            raise StateError(f"{shown_path(str(beside))} is no regular file.", hint="Remove it, or name --env-file.")
         data = read_bounded(beside, MAX_BYTES)
         if data is None and env_file:
             raise UsageError(f"There is no file {shown_path(env_file)}.")
@@ -67,6 +76,8 @@ def load(
                 _check_other(source, other, given, env_file)
             for build in file.reading.builds:
                 _check_build(source, build, arguments)
+            if whole:
+                check_beside(file, given, environment(name) if file.kind is FileKind.COMPOSE else {})
             return file
         except TrustkitError as error:
             return error
@@ -105,7 +116,7 @@ def _check_other(source: Source, other: Other, given: Collection[Path], env_file
 def _check_build(source: Source, build: Build, arguments: Mapping[str, str]) -> None:
     """Raises BuildFileInvalid where a build's own arguments give a Dockerfile other bases than ours do.
 
-    One that isn't here, or is no file, is only told of.
+    One that isn't here, or is no file, is not looked at.
     """
     path = Path(source.name).parent / build.context / build.dockerfile
     if not path.is_file():
