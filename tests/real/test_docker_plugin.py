@@ -25,6 +25,7 @@ if platform.machine() != "x86_64":
 
 SIGNED, UNSIGNED = 7, 66
 """What the signed and the unsigned program end with."""
+METADATA = '{"SchemaVersion": "0.1.0", "Vendor": "x", "Version": "1", "ShortDescription": "x"}'
 
 
 @dataclass(frozen=True)
@@ -318,6 +319,11 @@ def test_what_build_refuses(plugged: Plugged, context: Path, tmp_path: Path) -> 
         ("1", "image --help", 0, "docker image"),
         ("1", "service create APP:dev", 3, "[unsigned]"),
         ("1", "stack deploy x", 2, "DOCKER_CONTENT_TRUST=0"),
+        ("1", "model run APP:dev", 2, "DOCKER_CONTENT_TRUST=0"),
+        ("1", "sandbox create x", 2, "DOCKER_CONTENT_TRUST=0"),
+        ("1", "--log-level error debug APP:dev", 2, "DOCKER_CONTENT_TRUST=0"),
+        ("1", "stranger APP:dev", 2, "DOCKER_CONTENT_TRUST=0"),
+        ("0", "stranger APP:dev", 0, "the stranger runs"),
         ("0", "pull -q APP:dev", 0, ""),
         ("", "pull -q APP:dev", 0, ""),
     ],
@@ -325,6 +331,11 @@ def test_what_build_refuses(plugged: Plugged, context: Path, tmp_path: Path) -> 
 def test_a_shell_function_obeys_the_variable(
     plugged: Plugged, value: str, words: str, status: int, said: str
 ) -> None:
+    stranger = Path(plugged.who.environment()["DOCKER_CONFIG"]) / "cli-plugins" / "docker-stranger"
+    stranger.write_text(
+        f"#!/bin/sh\n[ $1 = docker-cli-plugin-metadata ] && echo '{METADATA}' || echo the stranger runs\n"
+    )
+    stranger.chmod(0o700)
     function = plugged.who("install", "docker-plugin", "--alias").out
     bash = Docker(Tool(Path("/bin/bash"), plugged.docker.tool.environ))
     path = os.pathsep.join([str(plugged.docker.tool.program.parent), os.environ["PATH"]])

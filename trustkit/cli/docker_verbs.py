@@ -165,7 +165,7 @@ ROUTES: dict[tuple[str, ...], Verb] = {
     ("buildx", "b"): build,
     ("service", "create"): service,
 }
-_BUILDX = frozenset({"bake", "f", "debug", "dap"})
+_BUILDX = frozenset({"bake", "f", "create", "debug", "dap"})
 PAST: dict[str, frozenset[str]] = {
     "compose": frozenset({"up", "run", "create", "pull", "build", "watch", "scale", "alpha", "bridge"}),
     "stack": frozenset({"deploy", "up"}),
@@ -176,6 +176,9 @@ PAST: dict[str, frozenset[str]] = {
     "builder": _BUILDX,
 }
 """What gets images past us: refused while content trust is on."""
+PAST_ALL = frozenset({"debug", "mcp", "model", "offload", "sandbox", "sbom", "scout"})
+"""Docker's plugins that get images, models or servers by themselves whatever follows."""
+_HARMLESS = frozenset({"trustkit", "init", "pass", "desktop"})
 _GROUPS = {first for first, *more in ROUTES if more} | PAST.keys()
 
 
@@ -190,6 +193,12 @@ def anything(ctx: PluginContext, words: tuple[str, ...]) -> int:
         return ROUTES[first,](called, (first,), rest)
     if first in _GROUPS:
         return _grouped(called, first, rest)
+    if (
+        content_trust(ctx.environ)
+        and first not in _HARMLESS
+        and (first in PAST_ALL or first in called.docker.plugins())
+    ):
+        raise _past(first)
     return called.docker.become([first, *rest], ctx.environ)
 
 
@@ -202,11 +211,15 @@ def _grouped(ctx: PluginContext, first: str, rest: tuple[str, ...]) -> int:
         if (first, second) in ROUTES:
             return ROUTES[first, second](ctx, command, rest[at + 1 :])
         if content_trust(ctx.environ) and second in PAST.get(first, ()):
-            raise UsageError(
-                f"docker {first} {second} gets its images by itself, and DOCKER_CONTENT_TRUST is set.",
-                hint="Pin them (trustkit resolve --write FILE), and run it with DOCKER_CONTENT_TRUST=0.",
-            )
+            raise _past(f"{first} {second}")
     return ctx.docker.become([first, *rest], ctx.environ)
+
+
+def _past(command: str) -> UsageError:
+    return UsageError(
+        f"docker {command} gets its images by itself, and DOCKER_CONTENT_TRUST is set.",
+        hint="Pin them (trustkit resolve --write FILE), and run it with DOCKER_CONTENT_TRUST=0.",
+    )
 
 
 def _verb(name: str) -> Callable[[PluginContext, tuple[str, ...]], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,9 @@ ORIGINAL = "DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND"
 CONTENT_TRUST = "DOCKER_CONTENT_TRUST"
 _OFF = ("", "0", "f", "F", "false", "FALSE", "False")
 """What Go's ``strconv.ParseBool`` takes for false; docker takes everything else for on."""
+
+_PLUGIN = re.compile(r"^\s+(\S+)\*\s", re.MULTILINE)
+"""How ``docker --help`` lists a plugin (``decoratedName`` of docker/cli)."""
 
 
 def content_trust(environ: Mapping[str, str]) -> bool:
@@ -68,6 +72,10 @@ class Docker:
             EngineFailed: docker doesn't tell them.
         """
         return Flags.of_help(run([self.program, *self.options, *command, "--help"], self.environ))
+
+    def plugins(self) -> frozenset[str]:
+        """The commands that plugins add, by docker's ``--help``; raises EngineFailed: docker doesn't tell them."""
+        return frozenset(_PLUGIN.findall(run([self.program, *self.options, "--help"], self.environ)))
 
     def become(self, words: Sequence[str], environ: Mapping[str, str] | None = None) -> NoReturn:
         """Has docker take this process's place: its terminal, signals and exit status are docker's.
