@@ -29,6 +29,9 @@ SHUTDOWN_SECONDS = 10
 DRAIN_SECONDS = 0.5
 """For connections that have just come, and requests that are on their way, where another process takes over."""
 KEEP_ALIVE_SECONDS = 5
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""For TLS 1.2: a key exchange that keeps what was said secret for good, and authenticated encryption (RFC 9325, 4.2).
+The suites of TLS 1.3 are all such.  Since each is good, the client's preference counts."""
 BACKLOG = 512
 
 
@@ -160,7 +163,7 @@ async def serve(
         config.http = partial(QuickProtocol, quick=quick)  # type: ignore[assignment]  # what makes one
     config.load()
     if config.ssl is not None:
-        config.ssl.num_tickets = 0
+        _harden(config.ssl)
     context = config.ssl if follow else None
     following = asyncio.create_task(renewed(context, tls.certificate, tls.key)) if context and tls else None
     try:
@@ -168,6 +171,14 @@ async def serve(
     finally:
         if following:
             following.cancel()
+
+
+def _harden(context: ssl.SSLContext) -> None:
+    """Says what TLS is spoken, which versions of uvicorn and Python see differently."""
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.num_tickets = 0
 
 
 @asynccontextmanager
