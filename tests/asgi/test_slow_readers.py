@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.formats_docker.stand import tls
+from trustkit.asgi import strict
 from trustkit.asgi.listen import Tls, bind, serve
 from trustkit.asgi.logs import Message, Receive, Scope, Send
 from trustkit.core.names import Host
-from trustkit.gateway.exchange import PIECE, Exchange
+from trustkit.gateway.exchange import PIECE, ClientGone, Exchange
 
 BODY = bytes(range(256)) * 4096 * 16
 KERNEL = 8 * 1024 * 1024
@@ -75,3 +77,45 @@ def test_pieces_are_the_body(size: int) -> None:
     assert b"".join(piece["body"] for piece in pieces) == BODY[:size]
     assert [piece.get("more_body", False) for piece in pieces] == [True] * (len(pieces) - 1) + [False]
     assert max(len(piece["body"]) for piece in pieces) <= PIECE
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_who_reads_nothing_is_cut_and_who_reads_slowly_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, secure: bool
+) -> None:
+    monkeypatch.setattr(strict, "UNREAD_SECONDS", 0.5)
+
+    async def main() -> None:
+        sock, ready, ended = bind(Host("127.0.0.1", 0)), asyncio.Event(), asyncio.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            async def endless() -> AsyncIterator[bytes]:
+                for _ in range(1024):
+                    yield BODY[:PIECE]
+
+            try:
+                await Exchange(scope, receive, send).stream(200, [], endless())
+            except ClientGone:
+                ended.set()
+
+        with_tls = Tls(*tls(tmp_path)) if secure else None
+        serving = asyncio.create_task(serve(app, sock, tls=with_tls, ready=ready.set))
+        await ready.wait()
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PIECE)
+        raw.connect(sock.getsockname())
+        context = ssl.create_default_context(cafile=tmp_path / "tls.crt") if secure else None
+        reader, writer = await asyncio.open_connection(
+            sock=raw, ssl=context, server_hostname="localhost" if secure else None, limit=PIECE
+        )
+        writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        for _ in range(10):
+            await reader.readexactly(4 * PIECE)
+            await asyncio.sleep(0.1)
+        assert not ended.is_set(), "somebody who reads goes on"
+        await asyncio.wait_for(ended.wait(), 10)
+        writer.transport.abort()
+        serving.cancel()
+        await asyncio.wait([serving])
+
+    asyncio.run(main())

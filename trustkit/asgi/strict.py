@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import sys
+import termios
 from collections.abc import Iterable
+from contextlib import suppress
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -16,6 +20,8 @@ HEAD_SECONDS = 20.0
 """Seconds that a connection may take until a request's head is whole."""
 MOST_UNSENT = 64 * 1024
 """Bytes of an answer that wait for their client until no more are taken; with TLS it would be half a MiB."""
+UNREAD_SECONDS, LEAST_READ = 60.0, 48 * 1024
+"""Seconds in which a client has to take so many bytes of what waits for it: 800 a second."""
 MAX_WAITING = 16
 """Requests that may wait on a connection for the answer to one before them.  Each takes 3 KiB and needs 30 bytes."""
 
@@ -31,12 +37,15 @@ class StrictProtocol(HttpToolsProtocol):
     - Another version than HTTP/1.0 and 1.1, which the parser takes as well.
     - A transfer coding that isn't ``chunked``, is said twice, or comes in HTTP/1.0: what stands in front of us might
       see the body's end elsewhere (RFC 9112, 6.1).
+    - An answer that isn't read: after ``UNREAD_SECONDS`` the connection is cut, and all that the answer held is free,
+      such as a connection to a registry behind the service.
     - More than ``MAX_WAITING`` requests before the first is answered.  The connection is closed, since an answer to
       one of them could be taken for that of another (RFC 9112, 9.3.2: a client asks again).
     """
 
     _idle = 0
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     _begun = False
     _rests_since: float | None = None
     _last = False
@@ -50,9 +59,35 @@ class StrictProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """As asyncio.Protocol."""
         self._stop_waiting()
+        self._read_again()
         super().connection_lost(exc)
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
+
+    def pause_writing(self) -> None:
+        """As asyncio.Protocol: the client doesn't read as fast as it asks."""
+        super().pause_writing()
+        if self._unread is None:
+            self._wait_for_reading()
+
+    def resume_writing(self) -> None:
+        """As asyncio.Protocol: it has read."""
+        self._read_again()
+        super().resume_writing()
+
+    def _wait_for_reading(self) -> None:
+        self._unread = self.loop.call_later(UNREAD_SECONDS, self._look_at_reading, _unsent(self.transport))
+
+    def _look_at_reading(self, before: int) -> None:
+        if before - _unsent(self.transport) < LEAST_READ:
+            self.transport.abort()
+        else:
+            self._wait_for_reading()
+
+    def _read_again(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def data_received(self, data: bytes) -> None:
         """As asyncio.Protocol; counts what leads to nothing, and waits for the rest of a head."""
@@ -167,6 +202,14 @@ class StrictProtocol(HttpToolsProtocol):
         self._deadline = None
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def _unsent(transport: asyncio.WriteTransport) -> int:
+    """Bytes that the other side hasn't acknowledged yet, here and in the system, whose buffers hold megabytes."""
+    queued = bytearray(4)
+    with suppress(OSError, AttributeError):
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+    return transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
 
 
 def _require_sound(url: bytes, version: str, headers: Iterable[tuple[bytes, bytes]]) -> None:

@@ -111,7 +111,10 @@ class Origin:
         Raises:
             RegistryFailed: it leads to another origin or repository, or to no route.
         """
-        parts = urlsplit(urljoin(asked, location))
+        try:
+            parts = urlsplit(urljoin(asked, location))
+        except ValueError as error:
+            raise RegistryFailed("The registry behind this service points to no place at all.") from error
         path = parts.path.removeprefix(self._prefix)
         if (parts.scheme, parts.netloc) != self._origin or _repository(path) != repository:
             raise RegistryFailed("The registry behind this service points to somewhere else.")

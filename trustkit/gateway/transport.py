@@ -72,28 +72,35 @@ class Body:
 class Transport:
     """Pools of connections, to an upstream and to where it sends us; each is made in the loop that first uses it.
 
+    Whoever reads blobs slowly holds connections for long; what is asked before anything is decided has others.
+
     Args:
         local: whether the upstream is on loopback, and so may send us there.
+        connections: to one place at a time, at most; as many again for what is streamed.
 
     Attributes:
         authorization: the credentials of our own.
     """
 
-    def __init__(self, authorization: Authorization, timeouts: Timeouts, *, local: bool) -> None:
-        self.authorization, self._timeouts, self._local = authorization, timeouts, local
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+    def __init__(
+        self, authorization: Authorization, timeouts: Timeouts, *, local: bool, connections: int = CONNECTIONS
+    ) -> None:
+        self.authorization, self._timeouts = authorization, timeouts
+        self._local, self._connections = local, connections
+        self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
         """Closes all connections."""
         for session in self._sessions.values():
             await session.close()
 
-    def _pool(self, *, elsewhere: bool = False) -> aiohttp.ClientSession:
-        if elsewhere not in self._sessions:
-            self._sessions[elsewhere] = aiohttp.ClientSession(
+    def _pool(self, *, elsewhere: bool, streamed: bool) -> aiohttp.ClientSession:
+        if (elsewhere, streamed) not in self._sessions:
+            most = self._connections
+            self._sessions[elsewhere, streamed] = aiohttp.ClientSession(
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                connector=connector(local=self._local) if elsewhere else aiohttp.TCPConnector(limit=CONNECTIONS),
+                connector=connector(most, local=self._local) if elsewhere else aiohttp.TCPConnector(limit=most),
                 raise_for_status=False,
                 read_bufsize=PIECE,
                 trust_env=False,
@@ -101,7 +108,7 @@ class Transport:
                     total=None, sock_connect=self._timeouts.connect, sock_read=self._timeouts.read
                 ),
             )
-        return self._sessions[elsewhere]
+        return self._sessions[elsewhere, streamed]
 
     @asynccontextmanager
     async def request(
@@ -114,24 +121,28 @@ class Transport:
         body: Body | bytes | None = None,
         follow: bool = False,
         any_failure: bool = False,
+        streamed: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One request to the upstream, with credentials of our own.
 
         Args:
             follow: follow redirects, without credentials; else a redirect is an error.
             any_failure: hand out 5xx as well; the caller knows what it means.
+            streamed: the bytes go on to a client, as fast as that reads or sends them.
 
         Raises:
-            RegistryFailed: no usable answer: no connection, 401, 403, 5xx, a redirect that isn't followed.
+            RegistryFailed: no usable answer: no connection, 401, 403, 5xx, a redirect that isn't followed, a status
+                that nobody knows.
         """
-        response = await self._authorized(method, url, scope, headers, body)
+        response = await self._authorized(method, url, scope, headers, body, streamed=streamed)
         try:
             for _ in range(MAX_REDIRECTS if follow else 0):
                 if response.status not in _REDIRECTS:
                     break
                 target = _redirected(response)
                 response.close()
-                response = await self._send(method, target, headers, None, elsewhere=_origin(target) != _origin(url))
+                away = _origin(target) != _origin(url)
+                response = await self._send(method, target, headers, None, elsewhere=away, streamed=streamed)
             if not (any_failure and response.status >= 500):
                 _check(response)
             yield response
@@ -140,16 +151,23 @@ class Transport:
             response.close()
 
     async def _authorized(
-        self, method: str, url: str, scope: str, headers: Mapping[str, str], body: Body | bytes | None
+        self,
+        method: str,
+        url: str,
+        scope: str,
+        headers: Mapping[str, str],
+        body: Body | bytes | None,
+        *,
+        streamed: bool,
     ) -> aiohttp.ClientResponse:
         value = await self.authorization(scope, None)
-        response = await self._send(method, url, _with(headers, value), body)
+        response = await self._send(method, url, _with(headers, value), body, streamed=streamed)
         challenge = response.headers.get("www-authenticate")
         if response.status == 401 and challenge and not isinstance(body, Body):
             value = await self.authorization(scope, challenge)
             if value is not None:
                 response.close()
-                response = await self._send(method, url, _with(headers, value), body)
+                response = await self._send(method, url, _with(headers, value), body, streamed=streamed)
         return response
 
     async def _send(
@@ -160,13 +178,18 @@ class Transport:
         body: Body | bytes | None,
         *,
         elsewhere: bool = False,
+        streamed: bool,
     ) -> aiohttp.ClientResponse:
         data = body.pieces() if isinstance(body, Body) else body
+        # The timeouts of the client begin anew with every byte, and count no interim answers and no queue.  A body
+        # takes as long as its sender, whose pace has bounds of its own.
+        whole_head = None if isinstance(body, Body) else self._timeouts.connect + self._timeouts.read
         try:
             with upstream_errors():
-                return await self._pool(elsewhere=elsewhere).request(
-                    method, URL(url, encoded=True), headers=headers, data=data, allow_redirects=False
-                )
+                async with asyncio.timeout(whole_head):
+                    return await self._pool(elsewhere=elsewhere, streamed=streamed).request(
+                        method, URL(url, encoded=True), headers=headers, data=data, allow_redirects=False
+                    )
         except RegistryFailed:
             if isinstance(body, Body) and body.error is not None:
                 raise body.error from None
@@ -204,8 +227,11 @@ def _with(headers: Mapping[str, str], authorization: str | None) -> dict[str, st
 
 
 def _redirected(response: aiohttp.ClientResponse) -> str:
-    target = urljoin(str(response.url), response.headers.get("location", ""))
-    scheme = urlsplit(target).scheme
+    try:
+        target = urljoin(str(response.url), response.headers.get("location", ""))
+        scheme = urlsplit(target).scheme
+    except ValueError:
+        scheme = ""
     if scheme != "https" and (scheme != "http" or response.url.scheme == "https"):
         raise RegistryFailed("The registry behind this service redirects to a place that isn't followed.")
     return target
@@ -222,5 +248,5 @@ def _check(response: aiohttp.ClientResponse) -> None:
             "The registry behind this service doesn't accept the service's credentials.",
             hint="The operator has to give the service credentials for its upstream.",
         )
-    if response.status >= 500 or response.status == 429 or response.status in _REDIRECTS:
+    if not 200 <= response.status < 500 or response.status == 429 or response.status in _REDIRECTS:
         raise RegistryFailed(f"The registry behind this service answered {response.status}.")

@@ -16,6 +16,7 @@ from trustkit.core.ports.images import MAX_MANIFEST, ManifestBytes
 from trustkit.errors import Garbage, InvalidName, InvalidSetting, RegistryFailed
 from trustkit.gateway.access import mounted
 from trustkit.gateway.backend import BackendRoute
+from trustkit.gateway.elsewhere import CONNECTIONS
 from trustkit.gateway.embedded import send_catalog
 from trustkit.gateway.exchange import Exchange
 from trustkit.gateway.forwarding import Origin, joined, path_of, query_of, request_headers
@@ -41,13 +42,19 @@ class UpstreamRegistry:
     Args:
         url: ``http[s]://HOST[:PORT][/prefix]``, without credentials.
         authorization: the service's own credentials for it.
+        connections: as ``Transport``.
 
     Raises:
         InvalidSetting: another URL.
     """
 
     def __init__(
-        self, url: str, *, authorization: Authorization = anonymous, timeouts: Timeouts | None = None
+        self,
+        url: str,
+        *,
+        authorization: Authorization = anonymous,
+        timeouts: Timeouts | None = None,
+        connections: int = CONNECTIONS,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
@@ -55,7 +62,8 @@ class UpstreamRegistry:
         if parts.username is not None or parts.password is not None:
             raise InvalidSetting("The upstream's URL has credentials in it.", hint="Give them separately.")
         self._origin = Origin(url)
-        self._transport = Transport(authorization, timeouts or Timeouts(), local=_is_loopback(parts.netloc))
+        local = _is_loopback(parts.netloc)
+        self._transport = Transport(authorization, timeouts or Timeouts(), local=local, connections=connections)
 
     @property
     def keep_seconds(self) -> float:
@@ -161,6 +169,7 @@ class UpstreamRegistry:
             headers=request_headers(exchange, route),
             body=await _body(exchange, route),
             follow=blob,
+            streamed=not isinstance(route, Manifest) or exchange.method not in ("GET", "HEAD"),
         ) as response:
             if response.status >= 400:
                 raise await _refused(response, exchange)
