@@ -60,10 +60,25 @@ def check_depth(data: bytes, what: str, most: int = MAX_DEPTH) -> None:
     """Raises TooLarge for JSON that is nested deeper than this, before anything reads it; linear, whatever it is."""
     depth = 0
     outside = _STRING.sub(b"", data) if b"\\" in data else b"".join(data.split(b'"')[::2])
-    for byte in outside.translate(None, _NOT_BRACKETS):
+    brackets = outside.translate(None, _NOT_BRACKETS)
+    if _closes_within(brackets, most):
+        return
+    for byte in brackets:
         depth += 1 if byte in _OPENING else -1
         if depth > most:
             raise TooLarge(f"{what} is nested deeper than {most} levels.")
+
+
+def _closes_within(brackets: bytes, most: int) -> bool:
+    """Whether all pairs are gone once what is innermost was taken away so often: then none is nested deeper.
+
+    False may be said of what isn't, but takes turns, or isn't closed.
+    """
+    for _ in range(most // 2):
+        if not brackets:
+            return True
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    return not brackets
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

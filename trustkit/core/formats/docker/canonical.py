@@ -62,6 +62,8 @@ def canonical(value: object, what: str) -> bytes:
 
 def escaped(covered: bytes) -> bytes:
     """How the canonical form stands in a file."""
+    if not any(character in covered for character in _HTML):  # as almost always
+        return covered
     return _FOR_HTML.sub(lambda found: _HTML[found[0]], covered)
 
 

@@ -8,6 +8,7 @@ lies in the received bytes.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
@@ -21,8 +22,9 @@ from trustkit.core.formats.docker.canonical import base64_text, canonical, escap
 from trustkit.core.formats.docker.keys import DockerKey, key_of
 from trustkit.core.formats.docker.payloads_in import READERS
 from trustkit.core.formats.docker.payloads_out import signed_value
+from trustkit.core.formats.docker.plaintags import take
 from trustkit.core.names import shown
-from trustkit.errors import InvalidName, KeyUnsupported, Malformed
+from trustkit.errors import InvalidName, KeyUnsupported, Malformed, TooLarge
 
 S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
 
@@ -51,14 +53,24 @@ def read(data: bytes, kind: type[S], what: str = "") -> Metadata[S]:
     Raises:
         Malformed, TooLarge: anything but the one spelling of a file of this type.
     """
-    name = TYPES[kind].lower()
-    what = what or f"{name}.json"
-    value = parse(data, max_bytes=MAX_BYTES[name], what=what, repeated=True)
+    what = what or f"{TYPES[kind].lower()}.json"
+    taken = take(data) if kind is Targets and len(data) <= MAX_BYTES["targets"] else None
+    if taken is not None:
+        with contextlib.suppress(Malformed, TooLarge):  # what is wrong is told of the whole file
+            metadata = _read(taken.rest, kind, what)
+            if isinstance(metadata.signed, Targets) and not metadata.signed.targets:
+                metadata.signed.targets = taken.targets
+                return metadata
+    return _read(data, kind, what)
+
+
+def _read(data: bytes, kind: type[S], what: str) -> Metadata[S]:
+    value = parse(data, max_bytes=MAX_BYTES[TYPES[kind].lower()], what=what, repeated=True)
     envelope = values.members(value, what, ("signed", "signatures"))
     listed = _signatures(envelope["signatures"], what)
     part = canonical(envelope["signed"], what)
     if data != _file(part, listed):
-        parse(data, max_bytes=MAX_BYTES[name], what=what)  # tells of a member that stands twice
+        parse(data, max_bytes=MAX_BYTES[TYPES[kind].lower()], what=what)  # tells of a member that stands twice
         raise Malformed(f"{what} is not spelt as Notary writes what it says.")
     signed = values.mapping(envelope["signed"], what)
     if signed.get("_type") != TYPES[kind]:
