@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import stat
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -74,6 +77,51 @@ def test_a_folder_of_another_user_is_refused() -> None:
                 private_folder(folder)
         finally:
             os.seteuid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder that is another user's")
+@pytest.mark.parametrize("linked", [False, True], ids=["in it", "by a link in it"])
+def test_a_folder_that_another_user_can_exchange_is_refused(*, linked: bool) -> None:
+    """It is ours when we look, and theirs, with their pins, when we read: who has the folder above renames it."""
+    with tempfile.TemporaryDirectory() as name:
+        theirs, ours = Path(name) / "theirs", Path(name) / "ours"
+        for folder, owner in ((Path(name), 0), (theirs, 54322), (ours, 54321)):
+            folder.mkdir(exist_ok=True)
+            os.chown(folder, owner, 0)
+            folder.chmod(0o777 | stat.S_ISVTX if owner else 0o755)
+        ours.chmod(0o700)
+        os.seteuid(54321)
+        try:
+            home = theirs / "home"
+            if linked:
+                home.symlink_to(ours)
+            with pytest.raises(StateError, match="theirs, which belongs to another user"):
+                private_folder(home)
+            assert private_folder(ours / "a" / "b")
+            (ours / "link").symlink_to(theirs)
+            with pytest.raises(StateError, match="another user"):
+                private_folder(ours / "link" / "home")
+        finally:
+            os.seteuid(0)
+
+
+def test_a_disk_that_fails_for_good_is_told_as_that(tmp_path: Path) -> None:
+    """After an error Linux may let nothing be written any more, the removal of what was begun neither."""
+    script = (
+        "import os, sys; from pathlib import Path; from trustkit.errors import StateError\n"
+        "from trustkit.home.files import write_atomically; from trustkit.keys import private, publicfile\n"
+        "from trustkit.keys.keypairs import Algorithm, generate, public_half\n"
+        "def failing(event, args):\n"
+        "    if event == 'os.remove': raise OSError(30, 'Read-only file system')\n"
+        "folder, key = Path(sys.argv[1]), public_half(generate(Algorithm.ED25519).public_key())\n"
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); sys.addaudithook(failing)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"
+        "for write in (write_atomically, private.create, private.write_new, lambda p, _: publicfile.write(p, key)):\n"
+        "    try: write(folder / f'f{id(write)}', b'x' * 100)\n"
+        "    except StateError as error: print(error.message)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.count("can't be written")) == (0, 4), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("mode", [0o666, 0o602])
@@ -342,12 +390,20 @@ def test_tokens_that_cant_be_read_are_lost(tmp_path: Path) -> None:
     assert cache.get("k") == AccessToken("secret", 5.0)
     assert "secret" not in repr(cache.get("k"))
     (file,) = (tmp_path / "tokens").iterdir()
-    for text in ("", "{", "[]", '{"key":"other","token":"x","expires":1}', '{"key":"k","token":1,"expires":1}'):
+    for text in (
+        "",
+        "{",
+        "[]",
+        "[" * 60_000,
+        '{"key":"other","token":"x","expires":1}',
+        '{"key":"k","token":1,"expires":1}',
+    ):
         file.write_text(text)
         assert cache.get("k") is None
     cache.drop("k")
     cache.drop("k")
     cache.put("k", AccessToken("x", 5.0))
+    (tmp_path / "tokens" / f".{file.name}.abcd").write_text("what a crash left while it was written")
     cache.clear()
     assert list((tmp_path / "tokens").iterdir()) == []
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from trustkit.errors import InvalidSetting, StateError
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+NOBODY = 65534
+"""Whom the kernel shows where a container has no name for an owner (``overflowuid``)."""
 
 
 def user_path(text: str, origin: str) -> Path:
@@ -32,12 +35,12 @@ def private_folder(path: Path) -> Path:
     """Makes a folder, and those above it, 0700 where they don't exist.
 
     Raises:
-        StateError: it can't be made, is no folder, anybody may write in it, or it is another user's than this one's
-            or root's; root itself may use whosever it is told to.
+        StateError: it can't be made, is no folder, anybody may write in it, or it lies in a folder, or is one, of
+            another user than this one and root; root itself may use whosever it is told to.
     """
     try:
         _make(path)
-        found = path.stat()
+        found, above = path.stat(), _foreign_above(path)
     except OSError as error:
         raise StateError(
             f"The folder {path} can't be used: {_why(error)}.",
@@ -52,7 +55,21 @@ def private_folder(path: Path) -> Path:
             f"The folder {path} belongs to another user, who could say here whom to trust.",
             hint="Name one of your own: --home DIR or TRUSTKIT_HOME.",
         )
+    if above is not None:
+        raise StateError(
+            f"The folder {path} lies in {above}, which belongs to another user, who could put another in its place.",
+            hint="Name one below a folder of your own: --home DIR or TRUSTKIT_HOME.",
+        )
     return path
+
+
+def _foreign_above(path: Path) -> Path | None:
+    """A folder on the way, as it is written or as links lead, of another user than this one and root."""
+    ours = (os.geteuid(), 0, NOBODY)
+    if ours[0] == 0:
+        return None
+    above = (*path.absolute().parents, *path.resolve().parents)
+    return next((folder for folder in above if folder.stat().st_uid not in ours), None)
 
 
 def _make(path: Path) -> None:
@@ -87,7 +104,8 @@ def write_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> None:
         raise StateError(f"{path} can't be written: {_why(error)}.") from error
     finally:
         if temporary:
-            Path(temporary).unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that has failed may take nothing at all any more
+                Path(temporary).unlink(missing_ok=True)
 
 
 def read_bounded(path: Path, max_bytes: int, *, trusted: bool = False) -> bytes | None:

@@ -27,7 +27,7 @@ class FileTokenCache:
         try:
             data = read_bounded(self._file(key), _MAX_FILE)
             entry = json.loads(data or b"null")
-        except (StateError, ValueError):
+        except (StateError, ValueError, RecursionError):
             return None
         if not isinstance(entry, dict) or entry.get("key") != key:
             return None
@@ -53,9 +53,9 @@ class FileTokenCache:
             return
 
     def clear(self) -> None:
-        """Forgets every token, as logout does."""
+        """Forgets every token, as logout does, those too that a crash left half-way."""
         try:
-            for path in self._path.glob("*.json"):
+            for path in (*self._path.glob("*.json"), *self._path.glob(".*.json.*")):
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise StateError(f"Tokens in {self._path} can't be removed.") from error

@@ -6,7 +6,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from trustkit.errors import KeyExists, KeyFileInvalid, KeyMissing, StateError
@@ -110,7 +110,8 @@ def placing(files: Mapping[Path, bytes]) -> Iterator[None]:
             yield
         except BaseException:
             for path in placed:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
             raise
 
 
@@ -134,7 +135,8 @@ def create(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         _sync(path.parent)
     except BaseException as error:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that has failed may take nothing at all any more
+            path.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise StateError(f"{path} can't be written: {error.strerror}.") from error
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from securesystemslib.signer import Key
@@ -30,7 +31,8 @@ def write(path: Path, public: Key) -> None:
         raise KeyExists(f"{path} exists already, and is never overwritten.") from error
     except OSError as error:
         if made:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
         raise StateError(
             f"{path} can't be written: {error.strerror}.",
             hint=f"The key was made; its public half: trustkit key export --public {public.keyid[:8]}",
