@@ -252,3 +252,88 @@ def test_policy_json_goes_by_the_name_that_was_asked_for(
     assert done.status == 0, done.err
     refused = podman(carol, *words, f"{signed.name}:v1", **named)
     assert (refused.status != 0, "rejected by policy" in refused.err) == (True, True), refused.err
+
+
+@dataclass(frozen=True)
+class Builds:
+    """``podman build`` with every name under ``registry.example.com/podman`` sent to the gate, and none besides."""
+
+    stand: Stand
+    podman: Podman
+    folder: Path
+    name: str = "registry.example.com/podman/app"
+
+    def __call__(self, dockerfile: str, *options: str) -> Result:
+        context = self.folder / "context"
+        context.mkdir(exist_ok=True)
+        (context / "Dockerfile").write_text(dockerfile.replace("NAME", self.name))
+        return self.run("build", "--quiet", "--isolation=chroot", self.auth, *options, str(context))
+
+    def run(self, *words: str, **environ: str) -> Result:
+        return self.podman(self.stand.carol, *words, **{"HOME": str(self.folder), **environ})
+
+    @property
+    def auth(self) -> str:
+        return f"--authfile={self.stand.carol.home / 'docker' / 'config.json'}"
+
+    def layers(self, image: str) -> list[str]:
+        done = self.run("image", "inspect", "--format", "{{json .RootFS.Layers}}", image)
+        assert done.status == 0, done.err
+        return list(json.loads(done.out))
+
+    def left_by_somebody(self, tag: str) -> list[str]:
+        """An unsigned image under the gate's name on this machine, as an older pull, a load or a build leaves it."""
+        behind = f"{self.stand.behind}/podman/app:dev"
+        anywhere = self.folder / "anywhere.json"
+        anywhere.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+        options = ("--quiet", "--tls-verify=false", f"--signature-policy={anywhere}")
+        assert self.run("pull", *options, behind, CONTAINERS_REGISTRIES_CONF="/dev/null").status == 0
+        assert self.run("tag", behind, f"{self.name}:{tag}").status == 0
+        return self.layers(behind)
+
+
+@pytest.fixture
+def builds(upstream: Stand, podman: Podman, signed: Signed, tmp_path: Path) -> Builds:
+    folder = tmp_path / ".config" / "containers"
+    folder.mkdir(parents=True)
+    (folder / "registries.conf").write_text(GATE.format(gate=upstream.host))
+    taken = {"docker": {"registry.example.com/podman": [{"type": "insecureAcceptAnything"}]}}
+    (folder / "policy.json").write_text(json.dumps({"default": [{"type": "reject"}], "transports": taken}))
+    made = Builds(upstream, podman, tmp_path)
+    made.run("image", "rm", "--all", "--force")
+    return made
+
+
+def test_a_build_is_on_what_the_gate_gives(builds: Builds, signed: Signed) -> None:
+    built = builds("FROM NAME:v1\nLABEL a=b\n")
+    assert built.status == 0, built.err
+    base = builds.layers(f"{builds.name}:v1")
+    assert builds.layers(built.out.strip())[: len(base)] == base
+    for refused in (
+        builds("FROM NAME:dev\nLABEL a=b\n"),
+        builds(f"FROM NAME@{signed.moved}\nLABEL a=b\n"),
+        builds(f"FROM NAME:v1@{signed.moved}\nLABEL a=b\n"),
+    ):
+        assert (refused.status, "is not signed" in refused.err) == (125, True), refused.err
+    for dockerfile in ("FROM scratch\nCOPY --from=NAME:dev / /\n", f"FROM {signed.name}:v1\nLABEL a=b\n"):
+        assert builds(dockerfile).status == 125
+
+
+def test_a_build_takes_what_has_the_name_here_unless_it_asks_or_names_the_digest(
+    builds: Builds, signed: Signed
+) -> None:
+    """What docs/how-to/podman-skopeo-crio.md warns of."""
+    assert builds("FROM NAME:v1\nLABEL a=b\n").status == 0
+    base = builds.layers(f"{builds.name}@{signed.digest}")
+    evil = builds.left_by_somebody("v1")
+    assert evil != base
+    unasked = builds("FROM NAME:v1\nLABEL a=1\n").out.strip()
+    assert builds.layers(unasked)[: len(evil)] == evil
+    pinned = builds(f"FROM NAME:v1@{signed.digest}\nLABEL a=2\n").out.strip()
+    assert builds.layers(pinned)[: len(base)] == base
+    asked = builds("FROM NAME:v1\nLABEL a=3\n", "--pull=always").out.strip()
+    assert builds.layers(asked)[: len(base)] == base
+    builds.left_by_somebody("dev")
+    for dockerfile in ("FROM NAME:dev\nLABEL a=b\n", "FROM scratch\nCOPY --from=NAME:dev / /\n"):
+        assert builds(dockerfile).status == 0
+        assert builds(dockerfile, "--pull=always").status == 125
