@@ -339,6 +339,26 @@ def test_without_tls_a_request_has_a_whole_url(serve: Serve, tmp_path: Path) -> 
     assert b"Proxy-Authorization: Basic " in sent
 
 
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "127.8.9.10"])
+def test_a_registry_elsewhere_sends_nobody_to_their_own_machine(serve: Serve, tmp_path: Path, name: str) -> None:
+    """What listens on loopback often asks no login, and does what a GET says."""
+    mine = serve(echo)
+
+    def away(handler: Handler) -> None:
+        handler.reply(307, Location=f"http://{name}:{mine.host.port}/shutdown")
+
+    server = serve(away)
+    with forwarding(leads(server.host.port)) as proxy:
+        url = f"http://{proxy.address}"
+        used = plain(tmp_path, HTTPS_PROXY=url, HTTP_PROXY=url)
+        with (
+            pytest.raises(Garbage, match="this machine itself"),
+            used.stream("GET", "/v2/blob", follow=True) as answer,
+        ):
+            answer.read(10)
+    assert mine.seen == []
+
+
 def test_without_tls_a_407_is_the_proxys(tmp_path: Path) -> None:
     def act(sock: socket.socket, head: bytes) -> None:
         if head.startswith(b"CONNECT"):

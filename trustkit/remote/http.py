@@ -158,7 +158,8 @@ class HttpClient:
         """As ``request``, with the body still to be read inside the block.
 
         Args:
-            follow: follow redirects of GET and HEAD, anywhere over TLS, without Authorization once off the origin.
+            follow: follow redirects of GET and HEAD, anywhere over TLS but to this machine from elsewhere, without
+                Authorization once off the origin.
         """
         target = f"{path}{'&' if '?' in path else '?'}{urlencode(list(query))}" if query else path
         origin, sent = self.origin, dict(headers or {})
@@ -172,6 +173,8 @@ class HttpClient:
             finally:
                 answer.done()
             origin, target = _elsewhere(origin, target, location)
+            if origin.host.loopback and not self.host.loopback:
+                raise Garbage(f"{self.host} redirects to {origin}, which is this machine itself.")
             if origin != self.origin:
                 sent = {
                     name: value for name, value in sent.items() if name.lower() not in ("authorization", "cookie")

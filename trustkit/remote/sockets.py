@@ -164,7 +164,9 @@ _Addresses = Sequence[tuple[Any, ...]]
 _LEAST_TRY = 2.0
 """Seconds; to a far host a first packet may get lost, and is sent again after one."""
 MOST_LOOKUPS = 64
-"""Names that a resolver which doesn't answer may be asked for at a time; each has a thread until it does."""
+"""Names that a resolver which doesn't answer may be asked for at a time; each has a thread until it does.  As many
+again of names that it has answered for before: who makes up names that hang doesn't keep others from theirs."""
+MOST_ANSWERED = 1024
 
 
 class ResolverSilent(TimeoutError):
@@ -198,6 +200,7 @@ class _Lookup:
 
 
 _lookups: dict[tuple[bytes, int], _Lookup] = {}
+_answered: dict[bytes, None] = {}
 _looking = Lock()
 
 
@@ -211,7 +214,7 @@ def _addresses(name: bytes, port: int, seconds: float) -> _Addresses:
     with _looking:
         lookup = _lookups.get(key)
         if lookup is None:
-            if len(_lookups) >= MOST_LOOKUPS:
+            if len(_lookups) >= (2 if name in _answered else 1) * MOST_LOOKUPS:
                 raise ResolverSilent("the resolver answers nothing any more")
             lookup = _lookups[key] = _Lookup(name, port)
             thread = Thread(target=lookup.run, args=(lambda: _lookups.pop(key, None),), daemon=True)
@@ -220,4 +223,10 @@ def _addresses(name: bytes, port: int, seconds: float) -> _Addresses:
             except RuntimeError as error:  # the system gives no more threads
                 del _lookups[key]
                 raise OSError(errno.EAGAIN, "no thread to ask the resolver in") from error
-    return lookup.result(seconds)
+    found = lookup.result(seconds)
+    with _looking:
+        _answered.pop(name, None)  # the latest ones stay
+        _answered[name] = None
+        if len(_answered) > MOST_ANSWERED:
+            del _answered[next(iter(_answered))]
+    return found
