@@ -298,6 +298,43 @@ def test_the_data_folder_is_named_and_is_a_folder(
         assert "--data-dir" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("principal", "list"), ("role", "list"), ("audit", "list"), ("collection", "list"), ("founders", "list"),
+        ("allow-migration", "--list"), ("allow-migration", "--withdraw", "registry.example.com/app"),
+        ("principal", "remove", "alice"), ("role", "assign", "alice", "AcrPush"), ("prune",),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_folder_whose_name_is_mistyped_is_not_made(
+    admin_anywhere: Admin, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    refused = admin_anywhere(*words)
+    assert (refused.status, refused.slug, refused.out) == (1, "state", "")
+    assert f"There is no service in {tmp_path / 'service'}." in refused.err
+    assert "principal add" in refused.err, "how a new one begins"
+    assert not (tmp_path / "service").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("principal", "add", "alice"), ("repository", "set", "*", "--trust-only"),
+        ("policy", "set", "default-format", "docker"), ("founders", "add", "*", "--root-key", "ab" * 32),
+        ("allow-migration", "registry.example.com/app"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_new_service_may_begin_with_what_is_set_up(
+    admin_anywhere: Admin, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = admin_anywhere(*words)
+    assert done.status == 0
+    assert f"There is no service in {tmp_path / 'service'} yet; its database is made now." in done.err
+    assert admin_anywhere("principal", "list").status == 0
+
+
 def test_a_damaged_database_is_a_failure_that_says_so(admin: Admin, tmp_path: Path) -> None:
     add(admin)
     for file in (tmp_path / "service").glob("trustkit.db*"):

@@ -63,6 +63,28 @@ def test_a_dry_run_writes_nothing(runner: CliRunner, plugin: Path) -> None:
     assert not plugin.exists()
 
 
+def test_whatever_the_umask_nobody_else_puts_anything_beside_it(runner: CliRunner, plugin: Path) -> None:
+    before = os.umask(0)
+    try:
+        assert runner.invoke(cli, INSTALL).exit_code == 0
+    finally:
+        os.umask(before)
+    assert {each.stat().st_mode & 0o777 for each in (plugin, plugin.parent, plugin.parent.parent)} == {0o755}
+    plugin.parent.chmod(0o777)
+    refused = runner.invoke(cli, INSTALL).exception
+    assert isinstance(refused, StateError)
+    assert f"chmod o-w {plugin.parent}" in refused.hint
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder that is another user's")
+def test_root_is_told_that_a_home_is_anothers(runner: CliRunner, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    install = ("install", "containerd", "--bin-dir", str(tmp_path / "bin"))
+    assert "another user" not in runner.invoke(cli, install).stderr
+    os.chown(tmp_path / "home", 54321, 0)
+    assert f"{tmp_path / 'home'} belongs to another user" in runner.invoke(cli, install).stderr
+
+
 def test_what_others_have_made_is_left_alone(runner: CliRunner, plugin: Path) -> None:
     plugin.parent.mkdir(parents=True)
     plugin.write_text("#!/bin/sh\n")

@@ -65,7 +65,7 @@ def _said(*arguments: str, stdout: Path | None = None, without: str = "", enviro
     ("arguments", "package", "extra"),
     [
         (("serve", "--data-dir", "service", "--listen", "127.0.0.1:0"), "uvicorn", "server"),
-        (("admin", "--data-dir", "service", "principal", "list"), "sqlalchemy", "server"),
+        (("admin", "--data-dir", "service", "principal", "add", "alice"), "sqlalchemy", "server"),
         (("demo",), "uvicorn", "server"),
     ],
 )

@@ -83,7 +83,7 @@ def repository_set(service: Service, pattern: str, *, trust_only: bool) -> None:
                 tx, parsed, trust_only=trust_only, actor=service.actor, source="local", now=now()
             )
 
-    service.run(change)
+    service.run(change, begins=True)
     output.note(f"{parsed}: {'signed tags only' if trust_only else 'signed and unsigned tags'}.")
 
 

@@ -44,7 +44,7 @@ def founders_add(service: Service, pattern: str, root_keys: tuple[str, ...]) -> 
         async with store.write() as tx:
             return await add_founders(tx, parsed, root_keys, Change(service.actor, "local", now()))
 
-    _tell(parsed, service.run(change))
+    _tell(parsed, service.run(change, begins=True))
 
 
 @founders.command("list")

@@ -61,7 +61,7 @@ def _consent(service: Service, gun: Gun, *, withdraw: bool) -> None:
             await arrivals.withdraw(tx, gun, service.actor, now())
             return None
 
-    until = service.run(change)
+    until = service.run(change, begins=not withdraw)
     if until is None:
         output.note(f"The migration of {gun} is allowed no more.")
     else:

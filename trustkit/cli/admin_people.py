@@ -40,7 +40,7 @@ def principal_add(service: Service, name: str, *, password_stdin: bool) -> None:
       trustkit admin --data-dir /var/lib/trustkit principal add alice
     """
     parsed, password = PrincipalName.parse(name), _password(given=password_stdin)
-    generated = service.run(lambda store: service.principals(store).add(parsed, password))
+    generated = service.run(lambda store: service.principals(store).add(parsed, password), begins=True)
     output.note(f"Added {parsed}. It has no role yet: trustkit admin role assign {parsed} ROLE.")
     _show_password(generated)
 

@@ -53,5 +53,5 @@ def policy_set(service: Service, name: str, value: str, *, force: bool) -> None:
             else:
                 await settings.set_policy(tx, name, value, actor=service.actor, source="local", now=now())
 
-    service.run(change)
+    service.run(change, begins=True)
     output.note(f"{name} is {value}.")

@@ -35,17 +35,27 @@ class Service:
     database: Database
 
     @asynccontextmanager
-    async def store(self) -> AsyncIterator[Store]:
-        """The database, opened for one command; made where there is none.
+    async def store(self, *, begins: bool = False) -> AsyncIterator[Store]:
+        """The database, opened for one command.
+
+        Args:
+            begins: the command may be a service's first, and the database is made where there is none.  With any
+                other one, the folder's name is mistyped.
 
         Raises:
-            StateError: the folder is a separate signer's, or the database can't be used.
+            StateError: there is none, the folder is a separate signer's, or the database can't be used.
         """
         if not self.database.exists:
             if (self.data_dir / SIGNER).exists():
                 raise StateError(
                     f"{self.data_dir} is the data folder of a separate signer, which has none of this.",
                     hint="Give that of trustkit serve.",
+                )
+            if not begins:
+                raise StateError(
+                    f"There is no service in {self.data_dir}.",
+                    hint="Give the data folder of trustkit serve. A new one begins with trustkit serve, or here with "
+                    "principal add, repository set, policy set, founders add or allow-migration.",
                 )
             output.note(f"There is no service in {self.data_dir} yet; its database is made now.")
         store = await self.database.open()
@@ -54,11 +64,11 @@ class Service:
         finally:
             await store.close()
 
-    def run(self, call: Callable[[Store], Awaitable[T]]) -> T:
-        """Runs one use case on the database."""
+    def run(self, call: Callable[[Store], Awaitable[T]], *, begins: bool = False) -> T:
+        """Runs one use case on the database; as ``store``."""
 
         async def opened() -> T:
-            async with self.store() as store:
+            async with self.store(begins=begins) as store:
                 return await call(store)
 
         return asyncio.run(opened())
