@@ -44,7 +44,7 @@ MANY = 64
 """More files than these, as all hash bins are, are added off the event loop."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Owned:
     """Which files are a GUN's.
 
