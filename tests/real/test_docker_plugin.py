@@ -205,12 +205,17 @@ def test_it_ends_when_docker_is_told_to_end(plugged: Plugged, embedded: Stand) -
     embedded.pinned(plugged.who, name)
     words = ("trustkit", "run", "--rm", "--pid", "host", "--network", "none", "--name", "waits", f"{name}:v1")
     environ = {**os.environ, **plugged.docker.tool.environ, **plugged.who.environment()}
+
+    def runs() -> bool:
+        return "waits" in plugged("ps", "--format", "{{.Names}}").out
+
     process = subprocess.Popen([plugged.docker.tool.program, *words], env=environ, stdin=subprocess.DEVNULL)
     try:
-        assert within(SECONDS, lambda: "waits" in plugged("ps", "--format", "{{.Names}}").out)
+        assert within(SECONDS, lambda: process.poll() is not None or runs())
+        assert process.poll() is None  # whoever has ended starts nothing more
         process.send_signal(signal.SIGTERM)
         assert process.wait(SECONDS) != 0
-        assert within(SECONDS, lambda: "waits" not in plugged("ps", "--format", "{{.Names}}").out)
+        assert within(SECONDS, lambda: not runs())
     finally:
         plugged("rm", "--force", "waits")
         process.kill()
