@@ -13,7 +13,7 @@ import click
 from trustkit.cli.context import Context
 from trustkit.cli.install_authz import docker_authz
 from trustkit.cli.install_docker import docker_plugin
-from trustkit.cli.install_files import check_ours, put, take_away
+from trustkit.cli.install_files import check_ours, put, take_away, warn_of_others
 from trustkit.cli.output import data, note
 
 BIN_DIR = Path("/opt/containerd/image-verifier/bin")
@@ -112,6 +112,7 @@ def _script(ctx: Context, policy: str | None) -> str:
     from trustkit.remote.tls import docker_folder
 
     file = policy_file(policy, ctx.environ, ctx.home.path).value
+    warn_of_others(ctx.home.path, file)
     settings = {"TRUSTKIT_HOME": ctx.home.path, "DOCKER_CONFIG": docker_folder(ctx.environ).absolute()}
     if file is not None:
         read_policy(file)

@@ -10,7 +10,7 @@ import click
 
 from trustkit.cli.context import Context
 from trustkit.cli.docker_authz import authz_options
-from trustkit.cli.install_files import check_ours, put, take_away
+from trustkit.cli.install_files import check_ours, put, take_away, warn_of_others
 from trustkit.cli.output import data, note
 from trustkit.errors import Conflict, InvalidSetting, StateError
 
@@ -137,6 +137,7 @@ def _unit(
     if file is not None:
         read_policy(file)
         words += ["--policy", str(file)]
+    warn_of_others(ctx.home.path, file)
     for door in opened:
         words += ["--unsafe-allow", door]
     words += ["--detect"] if detect else []

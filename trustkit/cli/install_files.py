@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import tempfile
 from pathlib import Path
 
+from trustkit.cli.output import note
 from trustkit.errors import Conflict, NotFound, StateError
 
 
@@ -13,11 +16,19 @@ def put(path: Path, script: str, *, hint: str = "Run it as root.", mode: int = 0
 
     Args:
         hint: the next step where it can't be written.
+
+    Raises:
+        StateError: it can't be written, or everybody may write in its folder, and so put something else there.
     """
-    from trustkit.home.files import sync_folder, write_atomically
+    from trustkit.home.files import make_folder, sync_folder, write_atomically
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, 0o755)
+        if path.parent.stat().st_mode & stat.S_IWOTH:
+            raise StateError(
+                f"The folder {path.parent} can be written by every user of this machine, and what lies there is run.",
+                hint=f"See that nobody has put anything there, then run: chmod o-w {path.parent}",
+            )
         with tempfile.TemporaryDirectory(prefix=".trustkit-", dir=path.parent.parent) as folder:
             made = Path(folder, path.name)
             write_atomically(made, script.encode(), mode=mode)
@@ -25,6 +36,13 @@ def put(path: Path, script: str, *, hint: str = "Run it as root.", mode: int = 0
         sync_folder(path.parent)
     except OSError as error:
         raise StateError(f"{path} can't be written: {error.strerror}.", hint=hint) from error
+
+
+def warn_of_others(*paths: Path | None) -> None:
+    """Says which of these belong to another user than who installs: sudo may keep the home of who typed it."""
+    for path in paths:
+        if path is not None and path.exists() and path.stat().st_uid not in (0, os.geteuid()):
+            note(f"Warning: {path} belongs to another user, who can say there what is trusted.")
 
 
 def take_away(path: Path) -> None:

@@ -39,7 +39,7 @@ def private_folder(path: Path) -> Path:
             another user than this one and root; root itself may use whosever it is told to.
     """
     try:
-        _make(path)
+        make_folder(path)
         found, above = path.stat(), _foreign_above(path)
     except OSError as error:
         raise StateError(
@@ -72,13 +72,13 @@ def _foreign_above(path: Path) -> Path | None:
     return next((folder for folder in above if folder.stat().st_uid not in ours), None)
 
 
-def _make(path: Path) -> None:
-    """As ``Path.mkdir`` with parents, which would leave those to the umask."""
+def make_folder(path: Path, mode: int = FOLDER_MODE) -> None:
+    """As ``Path.mkdir`` with parents, which would leave those to the umask; raises OSError."""
     try:
-        path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        path.mkdir(mode=mode, exist_ok=True)
     except FileNotFoundError:
-        _make(path.parent)
-        path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        make_folder(path.parent, mode)
+        path.mkdir(mode=mode, exist_ok=True)
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from trustkit.errors import Conflict, InvalidSetting, StateError
+from trustkit.home.files import make_folder
 from trustkit.home.locks import exclusive
 
 log = logging.getLogger("trustkit.verifierd")
@@ -155,7 +156,7 @@ def believed(connection: socket.socket) -> bool:
 
 def _private(folder: Path) -> None:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         found = folder.stat()
     except OSError as error:
         raise StateError(f"{folder} can't be used: {error.strerror}.") from error
