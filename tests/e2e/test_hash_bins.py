@@ -6,6 +6,7 @@ import http.client
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ from tests.service import PASSPHRASE, Person, RunningService
 from trustkit.core.names import Digest, Gun
 
 EARLY = {"TRUSTKIT_BINS_ABOVE": "3"}
+FEW = "import functools, trustkit.config as c; c.Growth = functools.partial(c.Growth, bits=6)"
+"""Code with which a command makes 64 bins, for what goes over all bins again: each of them is a file to sign and to
+judge.  1,024 of them are grown into here as well, and rotated over in tests/signer/test_whole_job.py."""
 
 
 class _Stock(FetcherInterface):
@@ -114,7 +118,8 @@ def test_the_next_signature_puts_the_tags_into_bins(
 def test_signers_rotations_and_thresholds_go_on_over_bins(
     service: RunningService, alice: Person, carol: Person, tmp_path: Path
 ) -> None:
-    bob = service.principal("bob-of-bins", "AcrPush", "AcrImageSigner")
+    bob = replace(service.principal("bob-of-bins", "AcrPush", "AcrImageSigner"), first=FEW)
+    alice = replace(alice, first=FEW)
     own = Own(service, alice, "bins/people")
     alice.push(f"{own.gun}:base")
     digests, gun = own.images("base", 8), own.gun
@@ -132,17 +137,17 @@ def test_signers_rotations_and_thresholds_go_on_over_bins(
     for extra in ("--dry-run", "--yes"):
         added = alice("signer", "add", "bob", gun, "--key", str(public), extra)
         assert added.status == 0, added.err
-        assert "the tags in the 1024 hash bins of targets are signed by releases from now on" in added.out + added.err
+        assert "the tags in the 64 hash bins of targets are signed by releases from now on" in added.out + added.err
         assert "moves from" not in added.out + added.err
     signed = bob("sign", f"{gun}:v5", environ=signer)
     assert signed.status == 0, signed.err
     assert {f"v{n}": stock.digest(f"v{n}") for n in range(6)} == {f"v{n}": digests[f"v{n}"] for n in range(6)}
     rotated = alice("key", "rotate", gun, "--role", "repository", "--yes")
     assert rotated.status == 0, rotated.err
-    assert "1023 of the 1024 bins of releases are signed anew" in rotated.out + rotated.err
+    assert "63 of the 64 bins of releases are signed anew" in rotated.out + rotated.err
     raised = alice("threshold", "set", gun, "--role", "releases", "2", "--yes")
     assert raised.status == 0, raised.err
-    assert "each of 1024 hash bins" in raised.err
+    assert "each of 64 hash bins" in raised.err
     _approve(bob, gun, signer)
     proposed = bob("sign", f"{gun}:v6", environ=signer)
     assert proposed.status == 0, proposed.err
@@ -159,8 +164,9 @@ def test_what_a_signer_says_lies_in_bins_and_is_put_back_after_a_restore(tmp_pat
     signer = {"TRUSTKIT_SIGNER_PASSPHRASE": PASSPHRASE, **EARLY}
     service = RunningService(tmp_path).start()
     try:
-        alice, carol = service.principal("alice", "AcrPush", "AcrImageSigner"), service.principal("carol", "AcrPull")
-        dora = service.principal("dora", "AcrPush", "AcrImageSigner")
+        alice = replace(service.principal("alice", "AcrPush", "AcrImageSigner"), first=FEW)
+        carol = service.principal("carol", "AcrPull")
+        dora = replace(service.principal("dora", "AcrPush", "AcrImageSigner"), first=FEW)
         own = Own(service, alice, "bins/said")
         alice.push(f"{own.gun}:base")
         digests, gun = own.images("base", 10), own.gun
@@ -262,7 +268,8 @@ def test_what_a_restore_lost_is_put_back_by_who_saw_some_of_the_bins(tmp_path: P
     """A home has the bins of what it signed; the others are at the service as they were, or it is refused."""
     service = RunningService(tmp_path).start()
     try:
-        alice, carol = service.principal("alice", "AcrPush", "AcrImageSigner"), service.principal("carol", "AcrPull")
+        alice = replace(service.principal("alice", "AcrPush", "AcrImageSigner"), first=FEW)
+        carol = service.principal("carol", "AcrPull")
         own = Own(service, alice, "bins/lost")
         alice.push(f"{own.gun}:base")
         digests = own.images("base", 7)
