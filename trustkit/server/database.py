@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trustkit.errors import InvalidSetting, StateError
-from trustkit.home.files import make_folder
 from trustkit.store.opening import OpenStore, is_postgres, open_store, postgres_address, sqlite_file
+from trustkit.store.privatefile import private_folder
 
 if TYPE_CHECKING:
     from trustkit.store.postgres.address import Address
@@ -101,7 +101,7 @@ class Database:
             text = self._text()
             if path.exists() and path.read_text(encoding="utf-8") == text:
                 return
-            make_folder(self.data_dir)
+            private_folder(self.data_dir)
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file_:
                 file_.write(text)
