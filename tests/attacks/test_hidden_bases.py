@@ -78,6 +78,8 @@ HIDDEN: list[tuple[str, str, str]] = [
     ("as a cache", Y, f"{BUILD} cache_from: [{EVIL}]}}}}}}\n"),
     ("as what lists what is inside", Y, f"{BUILD} sbom: generator={EVIL}}}}}}}\n"),
     ("as the builder's own lister of what is inside", Y, f"{BUILD} sbom: true}}}}}}\n"),
+    ("as a model", Y, f"services: {{}}\nmodels: {{llm: {{model: {EVIL}}}}}\n"),
+    ("as a model whose place is no registry's", Y, "services: {}\nmodels: {llm: {model: hf.co/A/B-GGUF}}\n"),
     ("as the second one of two listers", Y, f"{BUILD} sbom: 'generator=a,generator={EVIL}'}}}}}}\n"),
     ("as a cache in the long form", Y, f"{BUILD} cache_from: ['type=registry,ref={EVIL}']}}}}}}\n"),
 ]

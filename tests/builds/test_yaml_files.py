@@ -31,6 +31,7 @@ COMPOSE: list[tuple[str, str, dict[str, str], list[str]]] = [
     ("nested", compose("    image: a:${T:-${U-v1}}\n"), {}, [f"{HUB}/a:v1"]),
     ("built, and no base", compose("    image: out:1\n    build: .\n    pull_policy: build\n"), {}, []),
     ("a build that is taken back", compose("    image: a:1\n    build: !reset null\n"), {}, [f"{HUB}/a:1"]),
+    ("a model", "services: {}\nmodels: {llm: {model: a:1}}\n", {}, [f"{HUB}/a:1"]),
     ("a lister", compose("    build: {context: ., sbom: 'generator=a:1'}\n"), {}, [f"{HUB}/a:1"]),
     ("a cache", compose("    build: {context: ., cache_from: [a:1, type=gha]}\n"), {}, [f"{HUB}/a:1"]),
     (

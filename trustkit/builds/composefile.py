@@ -1,4 +1,4 @@
-"""Images in compose files: of services, volumes, caches, additional contexts, listers and inline Dockerfiles.
+"""Images in compose files: of services, volumes, caches, additional contexts, listers, models and inline Dockerfiles.
 
 Variables are replaced as compose does it, in every text, from the environment and ``.env``.  The image of a service
 that is built is an output where ``pull_policy`` says so: compose otherwise looks for it in the registry first.  Other
@@ -55,6 +55,9 @@ class _Compose:
         services = self._yaml.at(document, "services")
         for name, service in self._yaml.fields(services).items():
             self._service(name, service)
+        for model in self._yaml.fields(self._yaml.at(document, "models")).values():
+            if (pulled := self._yaml.at(model, "model")) is not None:
+                self._add(pulled, "model")
         if (include := self._yaml.at(document, "include")) is not None:
             self._include(include)
         return self._reading
