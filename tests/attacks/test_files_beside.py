@@ -94,6 +94,23 @@ def test_files_that_are_listed_and_given(tmp_path: Path) -> None:
     assert check(tmp_path, "--these-only", "x.yaml", COMPOSE_FILE="x.yaml:y.yaml").status == 0
 
 
+@pytest.mark.parametrize("name", ["COMPOSE_ENV_FILES", "COMPOSE_DISABLE_ENV_FILE"])
+def test_variables_from_elsewhere_are_said(tmp_path: Path, name: str) -> None:
+    """Who writes ``.env`` and the default of a variable shows one image here and has compose pull the other."""
+    put(
+        tmp_path,
+        {"x.yaml": "services: {a: {image: '${A:-evil.example/x:1}', build: .}}\n", ".env": "A=good.example/x:1\n"},
+    )
+    assert check(tmp_path, "x.yaml", **{name: "1"}).status == 2
+    named = run(
+        ["resolve", "--check", "--these-only", "--env-file", "/dev/null", str(tmp_path / "x.yaml")],
+        {"TRUSTKIT_HOME": str(tmp_path / "home"), "DOCKER_CONFIG": str(tmp_path / "docker"), name: "1"},
+    )
+    assert named.status in (1, 3)
+    put(tmp_path, {"Dockerfile": EMPTY})
+    assert check(tmp_path, "Dockerfile", **{name: "1"}).status == 0, "no compose file, no variables"
+
+
 def test_an_env_that_never_ends_or_never_comes_holds_nobody_up(tmp_path: Path) -> None:
     put(tmp_path, {"x.yaml": SERVICES})
     (tmp_path / ".env").symlink_to("/dev/zero")

@@ -18,6 +18,8 @@ from trustkit.core.names import ImageRef, shown
 from trustkit.errors import BuildFileInvalid, Conflict, StateError, TrustkitError, UsageError
 from trustkit.home.files import read_bounded, write_atomically
 
+_OTHER_ENV = ("COMPOSE_ENV_FILES", "COMPOSE_DISABLE_ENV_FILE")
+"""With which newer composes read other files than ``.env``, or none, and older ones still read that."""
 Row = tuple[str, "ReadFile | TrustkitError", list[Finding]]
 
 
@@ -58,13 +60,7 @@ def load(
     """
 
     def environment(name: str) -> Mapping[str, str | None]:
-        beside = Path(env_file) if env_file else Path(name).parent / ".env"
-        if not env_file and beside.exists() and not beside.is_file():  # a link to what never ends, or never comes
-            raise StateError(f"{shown_path(str(beside))} is no regular file.", hint="Remove it, or name --env-file.")
-        data = read_bounded(beside, MAX_BYTES)
-        if data is None and env_file:
-            raise UsageError(f"There is no file {shown_path(env_file)}.")
-        return {**(read_dotenv(str(beside), data) if data else {}), **environ}
+        return _environment(name, env_file, environ)
 
     given = {Path(name).resolve() for name in names}
 
@@ -90,6 +86,23 @@ def load(
 
     all_read = all(isinstance(file, ReadFile) for file in files)
     return Loaded(files, again, sorted(set(arguments) - used) if all_read else [])
+
+
+def _environment(name: str, env_file: str | None, environ: Mapping[str, str]) -> Mapping[str, str | None]:
+    """What compose replaces variables by in a file: the environment, then ``.env`` or the file in its place."""
+    beside = Path(env_file) if env_file else Path(name).parent / ".env"
+    if not env_file:
+        if said := next((each for each in _OTHER_ENV if environ.get(each)), ""):
+            raise UsageError(
+                f"{said} is set, so that compose may take its variables from elsewhere than .env.",
+                hint="Name the file that counts: --env-file FILE, or --env-file /dev/null for none.",
+            )
+        if beside.exists() and not beside.is_file():  # a link to what never ends, or never comes
+            raise StateError(f"{shown_path(str(beside))} is no regular file.", hint="Remove it, or name --env-file.")
+    data = read_bounded(beside, MAX_BYTES)
+    if data is None and env_file:
+        raise UsageError(f"There is no file {shown_path(env_file)}.")
+    return {**(read_dotenv(str(beside), data) if data else {}), **environ}
 
 
 def _check_other(source: Source, other: Other, given: Collection[Path], env_file: str | None) -> None:
