@@ -8,10 +8,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.gateway.conftest import Client, Serving, World
+from tests.gateway.conftest import APP, Client, Serving, World
+from trustkit.gateway.gate import LOOKS
 from trustkit.gateway.transport import Timeouts
 from trustkit.gateway.upstream import UpstreamRegistry
 
@@ -163,3 +165,34 @@ def test_who_reads_blobs_slowly_holds_up_no_manifest(behind: Client, raw: Raw) -
             assert reader.getresponse().status == 200
         assert behind("GET", BLOB).status == 502, "they are taken, and nobody waits for ever"
         assert behind("GET", MANIFEST).body == b"{}"
+
+
+def test_few_blobs_are_in_memory_at_a_time_however_many_are_asked_for(raw: Raw) -> None:
+    """The gate looks at a small blob as a whole: whoever may push puts hundreds there, and asks for all at once."""
+    open_now, most, lock, full = 0, 0, threading.Lock(), threading.Event()
+
+    def answer(sock: socket.socket, head: bytes) -> None:
+        nonlocal open_now, most
+        if b"/manifests/" in head or head.startswith(b"HEAD"):
+            status = b"404 x" if b"/manifests/" in head else b"200 OK"
+            sock.sendall(b"HTTP/1.1 %b\r\nContent-Length: 2\r\nConnection: close\r\n\r\n" % status)
+            return
+        with lock:
+            open_now += 1
+            most = max(most, open_now)
+        if most >= LOOKS:
+            full.set()
+        full.wait(5)
+        time.sleep(0.05)
+        with lock:
+            open_now -= 1
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab")
+
+    raw.answer = answer
+    world = World(trust_only={APP})
+    world.sign(APP, {})
+    with Serving(lambda: UpstreamRegistry(f"http://127.0.0.1:{raw.port}"), world) as client:
+        paths = [f"/v2/team/app/blobs/sha256:{number:064x}" for number in range(4 * LOOKS)]
+        with ThreadPoolExecutor(len(paths)) as pool:
+            statuses = set(pool.map(lambda path: client("HEAD", path, who="puller").status, paths))
+    assert (statuses, most) == ({200}, LOOKS)

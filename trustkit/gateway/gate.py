@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from trustkit.gateway.shape import SNIFF_LIMIT, Kind, shape_of
 
 MAX_SUBJECTS = 4
 MAX_REFERRERS = 1_000
+LOOKS = 4
+"""Blobs that are looked at at a time: each is in memory, and may be of 8 MiB."""
 KEEP_HARMLESS = 8_000
 """Digests of blobs that nobody takes for a manifest; one takes 0.3 KiB."""
 _FALLBACK = re.compile(r"sha256-([0-9a-f]{64})(?:\.[A-Za-z0-9._-]+)?\Z")
@@ -34,6 +37,7 @@ class Gate:
     def __init__(self, backend: Backend, reach: Reach) -> None:
         self._backend, self._reach, self._manifests = backend, reach, reach.manifests
         self._harmless: OrderedDict[Digest, None] = OrderedDict()
+        self._looks = asyncio.Semaphore(LOOKS)
 
     async def decide(
         self,
@@ -83,14 +87,20 @@ class Gate:
         True for a manifest of the repository, and for any blob whose bytes a client could take for one.
         """
         if digest not in self._harmless:
-            data = await self._backend.small_blob(repository, digest, SNIFF_LIMIT)
-            if data is not None and shape_of(data).kind is not Kind.OTHER:
-                return True
-            if data is not None and Digest.of(data) == digest:
-                self._harmless[digest] = None
-                while len(self._harmless) > KEEP_HARMLESS:
-                    self._harmless.popitem(last=False)
+            async with self._looks:
+                if await self._looks_like_one(repository, digest):
+                    return True
         return await self._backend.holds_manifest(repository, digest)
+
+    async def _looks_like_one(self, repository: Repository, digest: Digest) -> bool:
+        data = await self._backend.small_blob(repository, digest, SNIFF_LIMIT)
+        if data is not None and shape_of(data).kind is not Kind.OTHER:
+            return True
+        if data is not None and Digest.of(data) == digest:
+            self._harmless[digest] = None
+            while len(self._harmless) > KEEP_HARMLESS:
+                self._harmless.popitem(last=False)
+        return False
 
     async def artifacts(self, repository: Repository, listed: Sequence[Digest]) -> list[ManifestBytes]:
         """Those of these referrers that are no image and no index (TRUST 7.4)."""
