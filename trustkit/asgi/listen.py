@@ -86,7 +86,10 @@ def bind(listen: Host) -> socket.socket:
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise StateError(f"Can't listen on {listen}: {error.strerror or error}.") from error
+        raise StateError(
+            f"Can't listen on {listen}: {error.strerror or error}.",
+            hint="End what listens there, or name another address or port.",
+        ) from error
     sock.setblocking(False)
     return sock
 

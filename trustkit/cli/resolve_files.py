@@ -193,5 +193,5 @@ def _bytes(name: str) -> bytes:
         raise StateError(f"{shown_path(name)} is no regular file.", hint="Name a file.")
     data = read_bounded(path, MAX_BYTES)
     if data is None:
-        raise UsageError(f"There is no file {shown_path(name)}.")
+        raise UsageError(f"There is no file {shown_path(name)}.", hint="Correct the path.")
     return data

@@ -81,7 +81,7 @@ class Host(Sortable):
         if not _is_host(name) or (port and not _PORT.match(port)) or text.endswith(":"):
             raise InvalidName(f"{shown(text)} is not a registry host.", hint="Write HOST or HOST:PORT.")
         if port and int(port) > 65535:
-            raise InvalidName(f"{shown(text)} has a port above 65535.")
+            raise InvalidName(f"{shown(text)} has a port above 65535.", hint="Write a port from 1 to 65535.")
         return cls(name, int(port) if port else 0)
 
     @property

@@ -85,7 +85,7 @@ def read(path: Path, limit: int, *, what: str = "key file", others: bool = False
                 )
             return file.read(limit + 1)
     except FileNotFoundError as error:
-        raise KeyMissing(f"There is no {what} {path}.") from error
+        raise KeyMissing(f"There is no {what} {path}.", hint="Correct the path.") from error
     except OSError as error:
         raise KeyFileInvalid(f"The {what} {path} can't be read: {error.strerror}.") from error
 
@@ -163,7 +163,7 @@ def remove(path: Path) -> None:
         path.unlink()
         _sync(path.parent)
     except FileNotFoundError as error:
-        raise KeyMissing(f"There is no key file {path}.") from error
+        raise KeyMissing(f"There is no key file {path}.", hint="Keys that are here: trustkit key list") from error
     except OSError as error:
         raise StateError(f"{path} can't be removed: {error.strerror}.") from error
 

@@ -55,7 +55,11 @@ class SqlIdentities:
 
     async def add(self, name: PrincipalName, password_hash: str, now: datetime) -> None:
         if await self.get(name) is not None:
-            raise Conflict(f"There is a principal {name} already.", principal=str(name))
+            raise Conflict(
+                f"There is a principal {name} already.",
+                hint="Give it a new password with: trustkit admin principal passwd",
+                principal=str(name),
+            )
         values = {"name": str(name), "password_hash": password_hash, "disabled": False, "epoch": 1, "created": now}
         await self._run(insert(principals), values)
 
@@ -118,7 +122,9 @@ class SqlIdentities:
     async def _id(self, name: PrincipalName) -> int:
         row = (await self._run(_ID, {"name": str(name)})).first
         if row is None:
-            raise NotFound(f"There is no principal {name}.", principal=str(name))
+            raise NotFound(
+                f"There is no principal {name}.", hint="See: trustkit admin principal list", principal=str(name)
+            )
         return int(row.id)
 
     async def _change(self, name: PrincipalName, **values: object) -> None:
