@@ -13,7 +13,7 @@ import hashlib
 import http.client
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,23 +32,33 @@ from trustkit.server.database import DatabaseSource
 
 
 class _Once(argon2.PasswordHasher):
-    """Hashes each password once, at full cost; whoever has the same password gets the same hash."""
+    """Hashes each password once for each cost; whoever has the same password gets the same hash."""
 
-    _made: dict[str | bytes, str] = {}  # noqa: RUF012 - shared by all of them on purpose
+    _made: dict[tuple[str | bytes, int], str] = {}  # noqa: RUF012 - shared by all of them on purpose
 
     def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
-        if password not in self._made:
-            self._made[password] = super().hash(password, salt=salt)
-        return self._made[password]
+        if (key := (password, self.memory_cost)) not in self._made:
+            self._made[key] = super().hash(password, salt=salt)
+        return self._made[key]
 
 
-def admit(data: Path, host: str, name: str, *, password: str, roles: Iterable[tuple[str, str]], docker: Path) -> None:
+def admit(
+    data: Path,
+    host: str,
+    name: str,
+    *,
+    password: str,
+    roles: Iterable[tuple[str, str]],
+    docker: Path,
+    cost: Mapping[str, int],
+) -> None:
     """A principal, logged in.
 
     Args:
         data: the data folder of the service that listens on ``host``.
         roles: each with the pattern of repositories that it is for.
         docker: the folder of the person's Docker configuration, where the login is kept.
+        cost: argon2's terms for the password's hash; whatever isn't among them is as in a service.
     """
     parsed, text = PrincipalName.parse(name), REFRESH_PREFIX + secrets.token_urlsafe(32)
     held = [Assignment(Role.named(role), RepositoryPattern.parse(pattern)) for role, pattern in roles]
@@ -58,7 +68,7 @@ def admit(data: Path, host: str, name: str, *, password: str, roles: Iterable[tu
         store = await DatabaseSource().of(data).open()
         try:
             operator = Operator(f"operator:{getpass.getuser()}", "local")
-            principals = Principals(store, Passwords(_Once()), operator=operator, clock=_now)
+            principals = Principals(store, Passwords(_Once(**cost)), operator=operator, clock=_now)
             await principals.add(parsed, password)
             for assignment in held:
                 await principals.assign(parsed, assignment)

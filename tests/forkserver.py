@@ -6,7 +6,7 @@ where a clock is shown by libfaketime.  Where the environment means anything els
 a command is started the ordinary way.
 
 What scrypt computes is remembered for commands (see ``tests/remembered.py``).  Services come from the server as well,
-and nothing is remembered for them.
+and nothing is remembered for them; passwords cost what they do, unless the environment of either says otherwise.
 """
 
 from __future__ import annotations
@@ -228,6 +228,8 @@ def _become(asked: bytes, fds: Iterable[int], shelf: Path) -> NoReturn:
     arguments, environ, folder, stays, first = ast.literal_eval(asked.decode())
     if not stays:
         remembered.everything(shelf)
+    if environ.get(remembered.CHEAP):
+        remembered.cheaply()
     _be(arguments, environ, folder, first)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.service import Person, RunningService
+from tests.service import CHEAPLY, Person, RunningService
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    made = RunningService(tmp_path_factory.mktemp("service")).start()
+    made = RunningService(tmp_path_factory.mktemp("service"), environ=CHEAPLY).start()
     yield made
     made.stop()
 

@@ -3,6 +3,9 @@
 The files are what they always are, and whatever opens them elsewhere does all of the work.  Anything that is not
 known, a wrong passphrase above all, goes the whole way here too.  The fork server has it for its
 commands, and tests/keys for what it calls itself.
+
+Passwords cost as much at a service.  Where the environment says so (``CHEAP``), commands and services take argon2
+at its least: hashes, checks and files are real, and only their price is another one.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +26,12 @@ from trustkit.keys import keypairs, pbes2
 from trustkit.keys import sealed as backups
 
 Put = Callable[[object, str, object], None]
+CHEAP = "PASSWORDS_COST_NOTHING"
+"""In the environment of a command or service from the fork server: what a password costs is not what is tested."""
+
+
+LEAST = {"time_cost": 1, "memory_cost": 8, "parallelism": 1}
+"""argon2's least terms."""
 
 
 def everything(shelf: Path, put: Put = setattr) -> None:
@@ -34,6 +44,13 @@ def everything(shelf: Path, put: Put = setattr) -> None:
     _opened(shelf, put)
     _sealed(shelf, put)
     _backed_up(shelf, put)
+
+
+def cheaply(put: Put = setattr) -> None:
+    """Passwords are hashed and checked at argon2's least cost."""
+    import argon2
+
+    put(argon2, "PasswordHasher", partial(argon2.PasswordHasher, **LEAST))
 
 
 def _opened(shelf: Path, put: Put) -> None:

@@ -17,6 +17,7 @@ from typing import IO
 from tests.admission import admit
 from tests.forked import Forked
 from tests.forkserver import ForkServer
+from tests.remembered import CHEAP, LEAST
 from trustkit.cli.demo_images import write_image
 
 FORKS = ForkServer()
@@ -24,6 +25,8 @@ SECONDS = 120.0
 Process = subprocess.Popen[str] | Forked
 PASSWORD = "correct horse battery"
 PASSPHRASE = "a passphrase for tests"
+CHEAPLY = {CHEAP: "1"}
+"""The environment of a service whose passwords cost next to nothing, which also its ``principal`` makes so."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class RunningService:
     Args:
         folder: where its data lies.
         arguments: more flags of ``serve``.
-        environ: more environment, for example a clock by libfaketime.
+        environ: more environment, for example a clock by libfaketime; or ``CHEAPLY``, where no test is about what a
+            password costs.
     """
 
     def __init__(self, folder: Path, *arguments: str, environ: dict[str, str] | None = None) -> None:
@@ -98,14 +102,16 @@ class RunningService:
             self.process.stdout.close()
 
     def admin(self, *arguments: str, feed: str = "") -> Result:
-        return run(["admin", "--data-dir", str(self.data), *arguments], {}, feed=feed)
+        cost = CHEAPLY if CHEAP in self.environ else {}
+        return run(["admin", "--data-dir", str(self.data), *arguments], cost, feed=feed)
 
     def principal(self, name: str, *roles: str, pattern: str = "*") -> Person:
         """A principal with these roles, logged in; by the commands where the service has a clock of its own."""
         if "FAKETIME_TIMESTAMP_FILE" not in self.environ:
             docker = self.folder / "people" / name / "docker"
             held = [(role, pattern) for role in roles]
-            admit(self.data, self.host, name, password=PASSWORD, roles=held, docker=docker)
+            cost = LEAST if CHEAP in self.environ else {}
+            admit(self.data, self.host, name, password=PASSWORD, roles=held, docker=docker, cost=cost)
             return Person(name, self.folder / "people" / name)
         assert self.admin("principal", "add", name, "--password-stdin", feed=PASSWORD).status == 0
         for role in roles:

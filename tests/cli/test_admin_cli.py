@@ -82,6 +82,7 @@ def test_one_trailing_newline_is_dropped_and_nothing_else(
     connection = sqlite3.connect(tmp_path / "service" / "trustkit.db")
     (stored,) = connection.execute("SELECT password_hash FROM principals").fetchone()
     connection.close()
+    assert stored.startswith("$argon2id$v=19$m=65536,t=3,p=4$"), "RFC 9106, the second recommended option"
     assert argon2.PasswordHasher().verify(stored, password)
 
 

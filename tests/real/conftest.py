@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.parts import Docker, Skopeo, Stand, Tool
-from tests.service import RunningService
+from tests.service import CHEAPLY, RunningService
 
 Serve = Callable[..., RunningService]
 
@@ -20,7 +20,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def start(*flags: str, folder: Path | None = None) -> RunningService:
-            service = RunningService(folder or tmp_path_factory.mktemp("service"), *flags)
+            service = RunningService(folder or tmp_path_factory.mktemp("service"), *flags, environ=CHEAPLY)
             stack.callback(service.stop)
             return service.start()
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.real.parts import SECONDS, within
+from tests.remembered import CHEAP
 from tests.service import FORKS, PASSPHRASE
 from tests.shim import write_shim
 
@@ -190,7 +191,7 @@ class Stage:
             [str(self._programs), str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"]
         )
         passphrases = {f"TRUSTKIT_{kind}_PASSPHRASE": PASSPHRASE for kind in ("ROOT", "REPOSITORY", "SIGNER")}
-        return {**kept, **passphrases, **self._environ, "HOME": str(home), "PATH": path}
+        return {**kept, **passphrases, **self._environ, CHEAP: "1", "HOME": str(home), "PATH": path}
 
     def _here(self, text: str) -> str:
         for port, actual in self._ports.items():

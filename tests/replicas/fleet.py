@@ -116,7 +116,7 @@ class Fleet:
 
         home = self.folder / "people" / name
         held = [(role, "*") for role in roles]
-        admit(self.replicas[0].data, self.host, name, password=PASSWORD, roles=held, docker=home / "docker")
+        admit(self.replicas[0].data, self.host, name, password=PASSWORD, roles=held, docker=home / "docker", cost={})
         return Person(name, home)
 
     def close(self) -> None:
