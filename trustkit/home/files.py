@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from trustkit.errors import InvalidSetting, StateError
+from trustkit.folders import make_folder
 
-FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 NOBODY = 65534
 """Whom the kernel shows where a container has no name for an owner (``overflowuid``)."""
@@ -70,15 +70,6 @@ def _foreign_above(path: Path) -> Path | None:
         return None
     above = (*path.absolute().parents, *path.resolve().parents)
     return next((folder for folder in above if folder.stat().st_uid not in ours), None)
-
-
-def make_folder(path: Path, mode: int = FOLDER_MODE) -> None:
-    """As ``Path.mkdir`` with parents, which would leave those to the umask; raises OSError."""
-    try:
-        path.mkdir(mode=mode, exist_ok=True)
-    except FileNotFoundError:
-        make_folder(path.parent, mode)
-        path.mkdir(mode=mode, exist_ok=True)
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from trustkit.errors import Conflict, InvalidSetting, StateError
-from trustkit.home.files import make_folder
+from trustkit.folders import make_folder
 from trustkit.home.locks import exclusive
 
 log = logging.getLogger("trustkit.verifierd")

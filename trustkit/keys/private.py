@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from trustkit.errors import KeyExists, KeyFileInvalid, KeyMissing, StateError
+from trustkit.folders import make_folder
 
 _OTHERS = 0o077
 _OTHERS_WRITE = 0o022
@@ -22,7 +23,7 @@ def ensure_folder(folder: Path) -> None:
         StateError: it can't be made, is no folder, or others may write to it.
     """
     try:
-        _make(folder)
+        make_folder(folder)
         mode = folder.stat().st_mode
     except OSError as error:
         raise StateError(
@@ -34,15 +35,6 @@ def ensure_folder(folder: Path) -> None:
             f"Others may write to the key folder {folder} (mode {stat.S_IMODE(mode):04o}).",
             hint=f"Look who did what in there, then: chmod 700 {folder}",
         )
-
-
-def _make(folder: Path) -> None:
-    """With those above it, which ``Path.mkdir`` would leave to the umask."""
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-    except FileNotFoundError:
-        _make(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def names(folder: Path, suffix: str) -> list[Path]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trustkit.errors import StateError
+from trustkit.folders import make_folder
 
 PRIVATE = 0o600
 PRIVATE_FOLDER = 0o700
@@ -18,18 +19,9 @@ PRIVATE_FOLDER = 0o700
 def private_folder(path: Path) -> None:
     """Makes a folder 0700 where there is none; raises StateError where that can't be done."""
     try:
-        _make(path)
+        make_folder(path, PRIVATE_FOLDER)
     except OSError as error:
         raise StateError(f"The folder {path} can't be made: {error.strerror}.") from error
-
-
-def _make(path: Path) -> None:
-    """With those above it, which ``Path.mkdir`` would leave to the umask."""
-    try:
-        path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-    except FileNotFoundError:
-        _make(path.parent)
-        path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
 
 
 def private_file(path: Path) -> None:
