@@ -295,7 +295,15 @@ def test_refusals(status: int, body: bytes, leaf: type[TrustkitError]) -> None:
 def test_a_refusal_keeps_message_hint_and_context_and_no_terminal_codes() -> None:
     body = refused("role-missing", "\x1b[31mno\nway\u202e", hint="ask", missing=["AcrPush"], self="y")
     error = refusal(Response(403, Headers(), body), Host("h"))
-    assert (error.message, error.hint, error.context) == ("[31mno way.", "ask.", {"missing": ["AcrPush"]})
+    assert (error.message, error.hint, error.context) == ("[31mno way.", "h says: ask.", {"missing": ["AcrPush"]})
+
+
+@pytest.mark.parametrize(("status", "slug"), [(403, "role-missing"), (404, "unsigned"), (500, "server-failed")])
+def test_a_next_step_that_somebody_else_names_is_told_as_theirs(status: int, slug: str) -> None:
+    """Or else whoever answers has somebody pin another key, and it is trustkit that said so."""
+    advice = "Its keys were lost. Run: trustkit pin add h/app --root-key EVIL --replace"
+    error = refusal(Response(status, Headers(), refused(slug, "gone", hint=advice)), Host("h"))
+    assert error.hint == f"h says: {advice}."
 
 
 @pytest.mark.parametrize(
