@@ -157,18 +157,24 @@ def test_a_damaged_database_makes_no_backup_that_looks_like_one(
     assert not (tmp_path / "bad.db").exists()
 
 
-def test_a_collection_that_does_not_verify_is_told_of(service: RunningService, alice: Person, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE files SET data = CAST(replace(CAST(data AS TEXT), '\"v0\"', '\"w0\"') AS BLOB)",
+        "DELETE FROM files WHERE role = 'targets'",
+    ],
+    ids=["changed", "missing"],
+)
+def test_a_collection_that_does_not_verify_is_told_of(
+    service: RunningService, alice: Person, tmp_path: Path, damage: str
+) -> None:
     folder = tmp_path / "service"
     folder.mkdir()
     assert backup(service, folder / "trustkit.db").status == 0
     with closing(sqlite3.connect(folder / "trustkit.db")) as database, database:
-        table = next(
-            name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            if name in ("files", "contents")
-        )  # fmt: skip
         for (trigger,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             database.execute(f"DROP TRIGGER {trigger}")
-        database.execute(f"UPDATE {table} SET data = CAST(replace(CAST(data AS TEXT), '\"v0\"', '\"w0\"') AS BLOB)")
+        database.execute(damage)
     told = run(["db", "backup", "--data-dir", str(folder), "--to", str(tmp_path / "told.db")], {})
     assert (told.status, told.slug) == (1, "state"), told.out
     assert f"{service.host}/team/app doesn't verify" in told.err

@@ -10,7 +10,7 @@ from datetime import datetime
 from trustkit.core.names import Gun
 from trustkit.core.ports.service import Store
 from trustkit.core.rules import Formats
-from trustkit.errors import TrustkitError
+from trustkit.errors import DatabaseUnavailable, TrustkitError
 
 
 @dataclass(slots=True)
@@ -22,16 +22,22 @@ class Whole:
 
 
 async def look_at_all(store: Store, *, clock: Callable[[], datetime]) -> Whole:
-    """Evaluates every open collection as a client would, but for what has expired; raises StateError."""
+    """Evaluates every open collection as a client would, but for what has expired.
+
+    Raises:
+        DatabaseUnavailable: the database went away.
+    """
     formats, found = Formats(), Whole()
     async with store.read() as tx:
         records = [record for record in await tx.collections.list() if record.closed is None]
     for record in records:
-        async with store.read() as tx:
-            files = {role: file.data for role, file in (await tx.collections.current(record.gun)).items()}
         try:
+            async with store.read() as tx:
+                files = {role: file.data for role, file in (await tx.collections.current(record.gun)).items()}
             rules = formats(record.format)
             await asyncio.to_thread(rules.evaluate_but_expiry, files, record.gun, clock(), fresh=())
+        except DatabaseUnavailable:
+            raise
         except TrustkitError as error:
             found.bad[record.gun] = error.message
         else:

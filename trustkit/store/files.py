@@ -27,6 +27,16 @@ _COLUMNS = (
     stored_files.c.stored,
     stored_files.c.collection,
 )
+_CURRENT = (
+    heads.c.role,
+    heads.c.version,
+    stored_files.c.data,
+    stored_files.c.expires,
+    heads.c.series,
+    stored_files.c.stored,
+    heads.c.collection,
+)
+"""The same of what is current; without data where the file of a head isn't there."""
 _ONLY = ~heads.c.role.startswith(BINS, autoescape=True) | heads.c.role.in_(bindparam("bins", expanding=True))
 """All roles, and of hash bins those that are named."""
 _ADD, _ADD_HEAD = insert(stored_files), insert(heads)
@@ -88,7 +98,7 @@ class SqlFiles:
 
     async def current(self, gun: Gun, *, bins: Collection[str] | None = None) -> Mapping[str, StoredFile]:
         rows = (await self._run(*self.asks_current(gun, bins))).rows
-        found = {row.role: _file(row) for row in rows}
+        found = {row.role: _file(gun, row) for row in rows}
         heads_ = {row.role: (row.series, row.version) for row in rows}
         self._seen = Seen(gun, rows[0].collection, heads_, bins) if rows else None
         return found
@@ -109,15 +119,15 @@ class SqlFiles:
 
     async def file(self, gun: Gun, role: str, version: int) -> StoredFile | None:
         row = (await self._run(self._files.version, {"gun": str(gun), "role": role, "version": version})).first
-        return _file(row) if row else None
+        return _file(gun, row) if row else None
 
     async def newest(self, gun: Gun, role: str) -> StoredFile | None:
         row = (await self._run(self._files.newest, {"gun": str(gun), "role": role})).first
-        return _file(row) if row else None
+        return _file(gun, row) if row else None
 
     async def file_by_digest(self, gun: Gun, role: str, digest: Digest) -> StoredFile | None:
         row = (await self._run(self._files.hashed, {"gun": str(gun), "role": role, "sha256": digest.hex})).first
-        return _file(row) if row else None
+        return _file(gun, row) if row else None
 
     async def insert(
         self,
@@ -183,7 +193,7 @@ class _Selects:
         role = stored_files.c.role == bindparam("role")
         files = select(*_COLUMNS).where(stored_files.c.collection == owned.of_gun)
         current = (
-            select(*_COLUMNS)
+            select(*_CURRENT)
             .select_from(heads)
             .join(
                 stored_files,
@@ -204,11 +214,11 @@ class _Selects:
         )
 
 
-def _file(row: Row[Any]) -> StoredFile:
+def _file(gun: Gun, row: Row[Any]) -> StoredFile:
     if row.data is None:
         raise StateError(
-            "The database says which version of a file is current, and doesn't have it.",
-            hint="Restore it from a backup: trustkit db check tells what is missing.",
+            f"The database says that version {row.version} of {row.role} of {gun} is current, and doesn't have it.",
+            hint="Restore it from a backup. What else is damaged: trustkit db check",
         )
     return StoredFile(row.role, row.version, row.data, row.expires, row.series, row.stored)
 
