@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 import argon2
 
@@ -34,7 +35,7 @@ from trustkit.server.database import DatabaseSource
 class _Once(argon2.PasswordHasher):
     """Hashes each password once for each cost; whoever has the same password gets the same hash."""
 
-    _made: dict[tuple[str | bytes, int], str] = {}  # noqa: RUF012 - shared by all of them on purpose
+    _made: ClassVar[dict[tuple[str | bytes, int], str]] = {}
 
     def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
         if (key := (password, self.memory_cost)) not in self._made:

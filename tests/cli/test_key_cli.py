@@ -153,10 +153,10 @@ def test_remove_says_what_is_lost_and_asks(run: Run) -> None:
         (("key", "generate", "--role", "repository"), 2, "invalid-setting"),
         (("key", "generate", "--role", "repository", "--gun", "app"), 2, "invalid-name"),
         (("key", "generate", "--role", "signer", "--name", "targets"), 2, "invalid-name"),
-        (("key", "generate", "--role", "root", "--passphrase-file", "/nonexistent"), 2, "invalid-setting"),
+        (("key", "generate", "--role", "root", "--passphrase-file", "/nonexistent/file"), 2, "invalid-setting"),
         (("key", "show", "0123456789"), 6, "key-missing"),
         (("key", "show", "xyz"), 2, "usage"),
-        (("key", "import", "/nonexistent"), 6, "key-missing"),
+        (("key", "import", "/nonexistent/file"), 6, "key-missing"),
         (("key", "import", "x.pem", "--name", "alice"), 2, "usage"),
     ],
 )

@@ -6,10 +6,10 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trustkit.core.strictjson import MAX_DEPTH, parse, serialise
+from trustkit.core.strictjson import MAX_DEPTH, check_depth, parse, serialise
 from trustkit.errors import Malformed, TooLarge, TrustkitError
 
 REFUSED: dict[str, tuple[bytes, type[TrustkitError]]] = {
@@ -104,3 +104,36 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     except (Malformed, TooLarge):
         return
     assert json.loads(data) == value
+
+
+def nested(data: str) -> int:
+    """How deep it is nested, one character after the other."""
+    depth = deepest = 0
+    for character in data:
+        depth += (character in "[{") - (character in "]}")
+        deepest = max(deepest, depth)
+    return deepest
+
+
+BRACKETS = st.text("{}[]", max_size=40) | st.recursive(
+    st.just("1"),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda found: f"[{','.join(found)}]")
+        | inner.map(lambda found: f'{{"a":{found}}}')
+    ),
+    max_leaves=20,
+)
+
+
+@given(BRACKETS, st.integers(4, 24))
+@example("[" * 32 + "]" * 32, 32)
+@example("[" * 33 + "]" * 33, 32)
+@example("{[" * 16 + "]}" * 16, 32)
+@example("{[" * 17 + "]}" * 17, 32)
+@example("]" * 5 + "[" * 5, 4)
+def test_depth_is_that_of_brackets_one_after_the_other(data: str, most: int) -> None:
+    if nested(data) > most:
+        with pytest.raises(TooLarge):
+            check_depth(data.encode(), "it", most)
+    else:
+        check_depth(data.encode(), "it", most)

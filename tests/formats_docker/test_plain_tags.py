@@ -13,7 +13,6 @@ from tuf.api.metadata import Metadata, Targets
 from tests.formats_docker.forge import Forge, eddsa, role_of, tags
 from trustkit.core.formats.docker import files as docker_files
 from trustkit.core.formats.docker.plaintags import take
-from trustkit.core.strictjson import check_depth
 from trustkit.errors import Malformed, TooLarge
 
 NAMES = ("latest", "v1", "v1.0", "v10", "v2")
@@ -120,36 +119,3 @@ def test_names_of_all_kinds_come_out_as_they_went_in(names: list[str]) -> None:
     data = collection(*names)
     same(data)
     assert set(docker_files.read(data, Targets).signed.targets) == set(names)
-
-
-def nested(data: str) -> int:
-    """How deep it is nested, one character after the other."""
-    depth = deepest = 0
-    for character in data:
-        depth += (character in "[{") - (character in "]}")
-        deepest = max(deepest, depth)
-    return deepest
-
-
-BRACKETS = st.text("{}[]", max_size=40) | st.recursive(
-    st.just("1"),
-    lambda inner: (
-        st.lists(inner, max_size=3).map(lambda found: f"[{','.join(found)}]")
-        | inner.map(lambda found: f'{{"a":{found}}}')
-    ),
-    max_leaves=20,
-)
-
-
-@given(BRACKETS, st.integers(2, 12).map(lambda half: 2 * half))
-@example("[" * 32 + "]" * 32, 32)
-@example("[" * 33 + "]" * 33, 32)
-@example("{[" * 16 + "]}" * 16, 32)
-@example("{[" * 17 + "]}" * 17, 32)
-@example("]" * 5 + "[" * 5, 4)
-def test_depth_is_that_of_brackets_one_after_the_other(data: str, most: int) -> None:
-    if nested(data) > most:
-        with pytest.raises(TooLarge):
-            check_depth(data.encode(), "it", most)
-    else:
-        check_depth(data.encode(), "it", most)

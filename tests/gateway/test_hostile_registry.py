@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -64,9 +65,8 @@ def raw() -> Iterator[Raw]:
 
 @pytest.fixture(scope="module")
 def behind(raw: Raw) -> Iterator[Client]:
-    make = lambda: UpstreamRegistry(  # noqa: E731 - made in the server's thread
-        f"http://127.0.0.1:{raw.port}", timeouts=Timeouts(connect=0.5, read=0.5), connections=2
-    )
+    url, timeouts = f"http://127.0.0.1:{raw.port}", Timeouts(connect=0.5, read=0.5)
+    make = partial(UpstreamRegistry, url, timeouts=timeouts, connections=2)  # in the server's thread
     with Serving(make, World()) as client:
         yield client
 

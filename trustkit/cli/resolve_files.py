@@ -101,7 +101,7 @@ def _environment(name: str, env_file: str | None, environ: Mapping[str, str]) ->
             raise StateError(f"{shown_path(str(beside))} is no regular file.", hint="Remove it, or name --env-file.")
     data = read_bounded(beside, MAX_BYTES)
     if data is None and env_file:
-        raise UsageError(f"There is no file {shown_path(env_file)}.")
+        raise UsageError(f"There is no file {shown_path(env_file)}.", hint="Correct the path.")
     return {**(read_dotenv(str(beside), data) if data else {}), **environ}
 
 

@@ -88,8 +88,8 @@ class Gate:
         """
         if digest not in self._harmless:
             async with self._looks:
-                if await self._looks_like_one(repository, digest):
-                    return True
+                if digest not in self._harmless and await self._looks_like_one(repository, digest):
+                    return True  # who waited for the same one knows by now
         return await self._backend.holds_manifest(repository, digest)
 
     async def _looks_like_one(self, repository: Repository, digest: Digest) -> bool:
