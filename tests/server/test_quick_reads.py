@@ -25,10 +25,12 @@ from trustkit.core.ports.service import StoredFile
 from trustkit.core.stamps import Stamp
 from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange, Message
-from trustkit.server.quickreads import LARGEST, QuickReads
+from trustkit.server.quickreads import GRANT, LARGEST, MOST_GRANTS, QuickReads, ToSend
 
 SECOND = 1.0
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+GUN = "h.example/app"
+LIMIT = 100_000
 
 
 @dataclass(frozen=True)
@@ -310,41 +312,53 @@ class Clock:
 
 @dataclass
 class Memory:
-    """An answer kept for a token that is taken for a minute."""
+    """Answers kept for tokens that are taken for a minute."""
 
     clock: Clock
     fresh: Freshness
     reads: QuickReads
-    gun: Gun
+    hand: dict[bytes, ToSend]
+    """What is at hand without having been asked for."""
+
+    def file(self, *, size: int = 10, until: datetime | None = None, gun: str = GUN, kind: str = "file") -> ToSend:
+        named = Gun.parse(gun)
+        found = Found(StoredFile("r", 1, b"x" * size, NOW), 1, until)
+        return ToSend(named, kind, Served(found, self.fresh.stamp(named.repository), '"e"'), [("etag", '"e"')])
 
     def keep(
         self,
         path: str = "/p",
+        file: ToSend | None = None,
         *,
         secret: str = "t",
-        size: int = 10,
-        until: datetime | None = None,
-        began: Stamp | None = None,
+        roles: Stamp | None = None,
+        method: str = "GET",
+        query: str = "",
+        keep: bool = True,
     ) -> None:
+        """Has this read the long way by whoever shows the secret."""
+
         async def ignore(message: Message) -> None:
             return None
 
         async def nothing() -> Message:
             return {}
 
-        scope = {"method": "GET", "raw_path": path.encode(), "headers": [(b"authorization", secret.encode())]}
-        served = Served(
-            Found(StoredFile("r", 1, b"x" * size, NOW), 1, until), self.fresh.stamp(self.gun.repository), '"e"'
-        )
-        begins, ends = NOW, NOW + timedelta(minutes=1)
+        scope = {
+            "method": method,
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "headers": [(b"authorization", secret.encode())],
+        }
         caller = Caller(
             PrincipalName.parse("alice"),
             lambda _: frozenset(),
-            known_since=self.fresh.stamp(),
-            begins=begins,
-            ends=ends,
+            known_since=roles or self.fresh.stamp(),
+            begins=NOW,
+            ends=NOW + timedelta(minutes=1),
         )
-        asyncio.run(self.reads.reply(Exchange(scope, nothing, ignore), caller, served, [], began=began))
+        exchange = Exchange(scope, nothing, ignore)
+        asyncio.run(self.reads.reply(exchange, caller, file or self.file(), keep=keep))
 
     def has(self, path: str = "/p", *, secret: str = "t") -> bool:
         return self.reads.find(path.encode(), sha256(secret.encode()).digest()) is not None
@@ -353,8 +367,8 @@ class Memory:
 @pytest.fixture
 def memory() -> Memory:
     clock = Clock()
-    fresh = Freshness(clock=clock)
-    return Memory(clock, fresh, QuickReads(fresh, clock=clock, limit=100_000), Gun.parse("h.example/app"))
+    fresh, hand = Freshness(clock=clock), dict[bytes, ToSend]()
+    return Memory(clock, fresh, QuickReads(fresh, clock=clock, limit=LIMIT, ready=hand.get), hand)
 
 
 @pytest.mark.parametrize(
@@ -368,7 +382,7 @@ def test_an_answer_ends_with_its_token(memory: Memory, seconds: float, *, answer
 
 
 def test_an_answer_ends_when_its_file_does(memory: Memory) -> None:
-    memory.keep(until=NOW + timedelta(milliseconds=100))
+    memory.keep(file=memory.file(until=NOW + timedelta(milliseconds=100)))
     assert memory.has()
     memory.clock.now = NOW + timedelta(milliseconds=100)
     assert not memory.has()
@@ -381,45 +395,91 @@ def test_another_path_or_secret_has_no_answer(memory: Memory) -> None:
     assert not memory.has(secret="T")
 
 
-def test_roles_that_were_read_before_a_change_keep_no_answer(memory: Memory) -> None:
-    stamp = memory.fresh.stamp()
-    memory.fresh.forget_everything()
-    assert stamp.epoch != memory.fresh.stamp().epoch
-    old = Stamp(stamp.at, stamp.epoch)
-    served = Served(Found(StoredFile("r", 1, b"x", NOW), 1), memory.fresh.stamp(memory.gun.repository), '"e"')
-    caller = Caller(
-        PrincipalName.parse("alice"), lambda _: frozenset(), known_since=old, begins=NOW, ends=NOW + timedelta(1)
-    )
+def test_who_reads_one_file_of_a_collection_is_given_what_another_has_read(memory: Memory) -> None:
+    memory.keep("/timestamp", secret="alice's")
+    memory.keep("/snapshot", secret="bob's")
+    for path in ("/timestamp", "/snapshot"):
+        assert memory.has(path, secret="alice's")
+        assert memory.has(path, secret="bob's")
+        assert not memory.has(path, secret="mallory's")
 
-    async def ignore(message: Message) -> None:
-        return None
 
-    async def nothing() -> Message:
-        return {}
+def test_who_may_read_one_collection_is_not_given_the_next(memory: Memory) -> None:
+    """Nor by another API, whose scopes are others; nor one whose name begins alike."""
+    others = [("h.example/apps", "file"), ("h.example/app/x", "file"), ("g.example/app", "file"), (GUN, "other")]
+    memory.keep("/mine", secret="mallory's")
+    for at, (gun, kind) in enumerate(others):
+        path = f"/{at}"
+        memory.keep(path, memory.file(gun=gun, kind=kind), secret="alice's")
+        assert memory.has(path, secret="alice's")
+        assert not memory.has(path, secret="mallory's")
+        memory.hand[f"/ready{at}".encode()] = memory.file(gun=gun, kind=kind)
+        assert not memory.has(f"/ready{at}", secret="mallory's")
+    assert memory.has("/mine", secret="mallory's")
 
-    scope = {"method": "GET", "raw_path": b"/p", "headers": [(b"authorization", b"t")]}
-    asyncio.run(memory.reads.reply(Exchange(scope, nothing, ignore), caller, served, []))
+
+def test_what_is_at_hand_is_given_to_who_has_read_another_file(memory: Memory) -> None:
+    memory.hand[b"/new"] = memory.file()
+    assert not memory.has("/new")
+    memory.keep("/old")
+    assert memory.has("/new")
+    memory.fresh.forget(Gun.parse(GUN))
+    assert not memory.has("/old")
+    memory.hand[b"/new"] = memory.file()
+    assert memory.has("/new")
+    memory.hand[b"/large"] = memory.file(size=LARGEST + 1)
+    assert not memory.has("/large")
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "keep"), [("HEAD", "", True), ("POST", "", True), ("GET", "n=1", True), ("GET", "", False)]
+)
+def test_what_else_may_have_decided_admits_nobody(memory: Memory, method: str, query: str, *, keep: bool) -> None:
+    memory.keep(method=method, query=query, keep=keep)
     assert not memory.has()
+    memory.hand[b"/p"] = memory.file()
+    assert not memory.has()
+
+
+def test_roles_that_were_read_before_a_change_keep_no_answer(memory: Memory) -> None:
+    old = memory.fresh.stamp()
+    memory.fresh.forget_everything()
+    assert old.epoch != memory.fresh.stamp().epoch
+    memory.keep(roles=old)
+    assert not memory.has()
+    memory.keep()
+    assert memory.has()
+
+
+def test_a_change_of_roles_ends_what_was_granted_and_no_answer(memory: Memory) -> None:
+    memory.keep("/a")
+    memory.fresh.forget_everything()
+    memory.keep("/a", secret="bob's")
+    assert not memory.has("/a")
+    assert memory.has("/a", secret="bob's")
 
 
 def test_memory_for_answers_is_bounded(memory: Memory) -> None:
     for number in range(300):
         memory.keep(f"/{number}")
-        assert memory.reads.bytes <= 100_000
+        assert memory.reads.size <= LIMIT
     assert memory.has("/299")
     assert not memory.has("/0")
-    memory.keep("/large", size=LARGEST + 1)
+    memory.keep("/large", memory.file(size=LARGEST + 1))
     assert not memory.has("/large")
 
 
-def test_what_was_decided_before_a_change_is_not_kept_with_what_was_read_after_it(memory: Memory) -> None:
-    """A conversion between the question whether there was one and the file: the answer would be one of each."""
-    began = memory.reads.begin(memory.gun)
-    memory.fresh.forget(memory.gun)
-    memory.keep(began=began)
-    assert not memory.has()
-    memory.keep(began=memory.reads.begin(memory.gun))
-    assert memory.has()
+def test_memory_for_tokens_is_bounded(memory: Memory) -> None:
+    """Whoever gets one token after the other, or reads one collection after the other."""
+    for number in range(300):
+        memory.keep(secret=f"t{number}")
+        assert memory.reads.size <= LIMIT
+    assert memory.has(secret="t299")
+    assert not memory.has(secret="t0")
+    for number in range(3 * MOST_GRANTS):
+        memory.keep(f"/{number}", memory.file(gun=f"h.example/{number}"), secret="one")
+        assert memory.reads.size <= LIMIT + MOST_GRANTS * GRANT
+    assert memory.has(f"/{3 * MOST_GRANTS - 1}", secret="one")
 
 
 def challenged(service: Monitored, host: str, *lines: str) -> bytes:

@@ -75,11 +75,11 @@ class Notary:
                 return before
             return Found(await self._open_file(tx, gun, role, version, digest), record.generation)
 
-        return await self._reads.get(_key(gun, role, version, digest), gun, find)
+        return await self._reads.get(notary_key(gun, role, version, digest), gun, find)
 
     def served(self, gun: Gun, generation: int, files: Iterable[StoredFile]) -> None:
         """Keeps what a publish has just made current, under what its readers will ask for: see ``Reads.keep``."""
-        self._reads.keep(gun, generation, files, lambda file, digest: _key(gun, file.role, digest=digest))
+        self._reads.keep(gun, generation, files, lambda file, digest: notary_key(gun, file.role, digest=digest))
 
     async def _open_file(self, tx: Transaction, gun: Gun, role: str, version: int | None, digest: str) -> StoredFile:
         if len(digest) == 64:
@@ -187,7 +187,8 @@ class Notary:
             return await tx.changefeed.after(change_id or 0, limit, gun)
 
 
-def _key(gun: Gun, role: str, version: int | None = None, digest: str = "") -> Hashable:
+def notary_key(gun: Gun, role: str, version: int | None = None, digest: str = "") -> Hashable:
+    """Under what ``Notary.file`` keeps a file."""
     return ("docker", gun, role, version, digest)
 
 

@@ -128,6 +128,14 @@ class Reads:
         self._keep(key, stamp, served)
         return served
 
+    def peek(self, key: Hashable) -> Served | None:
+        """The file of this key, where it is in memory and counts now."""
+        now = self._clock()
+        stamp, known = self._entries.get(key, (None, None))
+        if stamp is None or not isinstance(known, Served) or _over(known, now) or not self._fresh.counts(stamp, now):
+            return None
+        return known
+
     def keep(
         self, gun: Gun, generation: int, files: Iterable[StoredFile], key: Callable[[StoredFile, str], Hashable]
     ) -> None:
@@ -190,7 +198,12 @@ class Reads:
                 raise NotFound(f"{gun} has no {role} version {version}.")
             return Found(file, record.generation)
 
-        return await self.get(("tuf", gun, role, version), gun, find)
+        return await self.get(file_key(gun, role, version), gun, find)
+
+
+def file_key(gun: Gun, role: str, version: int | None) -> Hashable:
+    """Under what ``Reads.metadata`` keeps a file."""
+    return ("tuf", gun, role, version)
 
 
 def _over(known: Served | Missing, now: datetime) -> bool:

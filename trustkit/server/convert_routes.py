@@ -12,8 +12,9 @@ from trustkit.core.names import Gun
 from trustkit.core.ports.former import FormerRecord
 from trustkit.errors import Malformed, UsageError
 from trustkit.gateway.exchange import Exchange
+from trustkit.server.headers import JSON, NO_CACHE
 from trustkit.server.multipart import MAX_BINNED
-from trustkit.server.upkeep_routes import JSON, NO_CACHE, public_key
+from trustkit.server.upkeep_routes import public_key
 
 MAX_FILES = MAX_BINNED + 320
 """Of both formats together."""

@@ -12,7 +12,7 @@ from trustkit.gateway.access import Challenge, log_in_first
 from trustkit.gateway.exchange import header_lines
 from trustkit.gateway.problems import body_of, headers_of
 from trustkit.server.callers import Challenges
-from trustkit.server.v2 import KINDS
+from trustkit.server.kinds import KINDS
 
 TARGET = b"/v2/"
 

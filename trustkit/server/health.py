@@ -10,10 +10,10 @@ from trustkit.authority.expiry import DUE, PEOPLE, SERVICE, Expiry
 from trustkit.authority.renew import RenewalReport
 from trustkit.errors import TrustkitError
 from trustkit.gateway.exchange import Exchange
+from trustkit.server.headers import JSON
 
 OVERDUE = timedelta(minutes=10)
 TIME = "%Y-%m-%d %H:%M:%S"
-JSON = ("content-type", "application/json")
 
 
 class Health:

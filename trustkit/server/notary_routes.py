@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from email.utils import format_datetime
 from typing import assert_never
 
 from trustkit.authority.former import require_unconverted
@@ -24,14 +23,12 @@ from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange
 from trustkit.gateway.problems import API_VERSION
 from trustkit.server.admitting import InsufficientScope, admit, requester
+from trustkit.server.fileanswers import depends_on_who_asks, to_send
+from trustkit.server.headers import NO_CACHE
 from trustkit.server.multipart import MAX_PARTS, NOTARY_PART
 from trustkit.server.notary_problems import JSON, MALFORMED_UPLOAD, refuse
 from trustkit.server.quickreads import QuickReads
-from trustkit.server.trust_routes import IMMUTABLE
 from trustkit.server.uploads import Uploads
-
-NO_CACHE = ("cache-control", "no-cache")
-"""Of what may be another file later, a version's too: versions begin anew where a collection does."""
 
 MOST_PARTS = MAX_PARTS + FORMER_ROOTS + 2
 """A collection that comes from another server brings its roots, and the last snapshot and timestamp of that."""
@@ -116,15 +113,11 @@ class NotaryRoutes:
 
     async def _file(self, exchange: Exchange, route: NotaryFile, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.READ_TRUST)
-        began = self._quick.begin(route.gun)
         served = await self._notary.file(route.gun, route.role, route.version, route.digest)
-        newest_root = route == NotaryFile(route.gun, "root")
-        if served.found.frozen and newest_root and Action.PUSH in caller.trusted(route.gun):
+        depends = depends_on_who_asks(route, served)
+        if depends and Action.PUSH in caller.trusted(route.gun):
             await self._refuse_signers(route.gun)
-        headers = [("content-type", "application/json"), IMMUTABLE if route.digest else NO_CACHE]
-        if (stored := served.file.stored) is not None:
-            headers.append(("last-modified", format_datetime(stored.astimezone(UTC), usegmt=True)))
-        await self._quick.reply(exchange, caller, served, headers, began=began)
+        await self._quick.reply(exchange, caller, to_send(route, served), keep=not depends)
 
     async def _refuse_signers(self, gun: Gun) -> None:
         """Clients that are about to publish read the root first, with a token for it: they are told at once.

@@ -10,7 +10,7 @@ from trustkit.authority.publish import Requester
 from trustkit.core.names import Gun
 from trustkit.core.proposals import proposal_to_json
 from trustkit.gateway.exchange import Exchange
-from trustkit.server.upkeep_routes import JSON, NO_CACHE
+from trustkit.server.headers import JSON, NO_CACHE
 
 
 class ProposalRoutes:

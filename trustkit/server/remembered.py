@@ -16,6 +16,7 @@ from trustkit.authority.reads import Reads
 from trustkit.authority.views import Views
 from trustkit.core.names import Gun
 from trustkit.core.ports.service import Store
+from trustkit.server.fileanswers import at_hand
 from trustkit.server.metrics import Kept, Metrics
 from trustkit.server.quickreads import QuickReads
 
@@ -38,12 +39,13 @@ class Remembered:
             limit: bytes that files take in memory, half of it for whole answers.
         """
         fresh = Freshness(clock=clock)
+        reads = Reads(store, fresh, clock=clock, limit=limit // 2)
         return cls(
             fresh,
             Views(store, clock=clock, fresh=fresh),
             Expiries(store, clock=clock),
-            Reads(store, fresh, clock=clock, limit=limit // 2),
-            QuickReads(fresh, clock=clock, limit=limit // 2),
+            reads,
+            QuickReads(fresh, clock=clock, limit=limit // 2, ready=at_hand(reads)),
         )
 
     def changed(self, gun: Gun) -> None:
@@ -55,7 +57,7 @@ class Remembered:
 
     def kept(self) -> Kept:
         """What reads were answered from memory, and what it takes."""
-        return {"answer": self.quick.given, **self.reads.counts}, self.quick.bytes + self.reads.bytes
+        return {"answer": self.quick.given, **self.reads.counts}, self.quick.size + self.reads.bytes
 
     def answers(self, nobody: Nobody, *, metrics: Metrics | None, access_log: bool, proxies: Proxies) -> Quick:
         """What answers at once; it is counted and logged as if it had gone the long way."""

@@ -22,6 +22,7 @@ from trustkit.core.names import Gun
 from trustkit.core.strictjson import parse
 from trustkit.errors import InvalidName, Malformed, NotAllowed, NotFound, TrustkitError, UsageError
 from trustkit.gateway.exchange import ClientGone, Exchange, Receive, Scope, Send
+from trustkit.server.headers import JSON
 from trustkit.server.problems import refuse
 
 log = logging.getLogger("trustkit.signer")
@@ -29,7 +30,6 @@ log = logging.getLogger("trustkit.signer")
 MAX_BODY = 48 * 1024 * 1024
 """Bytes of a request: the files of the largest publish in base64."""
 AT_ONCE = 4
-JSON = ("content-type", "application/json")
 
 Answer = Mapping[str, object]
 

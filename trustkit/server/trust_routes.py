@@ -30,13 +30,14 @@ from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange
 from trustkit.server.admitting import admit, requester
 from trustkit.server.convert_routes import MAX_FILES, PART, ConvertRoutes
-from trustkit.server.packed import PACKED, VARIES, packable, packed, takes_packed
+from trustkit.server.fileanswers import to_send
+from trustkit.server.headers import IMMUTABLE, JSON, NO_CACHE
+from trustkit.server.packed import PACKED, packable, packed, takes_packed
 from trustkit.server.proposal_routes import ProposalRoutes
 from trustkit.server.quickreads import QuickReads
-from trustkit.server.upkeep_routes import JSON, NO_CACHE, UpkeepRoutes
+from trustkit.server.upkeep_routes import UpkeepRoutes
 from trustkit.server.uploads import Uploads
 
-IMMUTABLE = ("cache-control", "private, max-age=31536000, immutable")
 _METHODS: dict[type, frozenset[str]] = {
     Metadata: frozenset({"GET", "HEAD"}),
     Target: frozenset({"GET", "HEAD"}),
@@ -119,13 +120,11 @@ class TrustRoutes:
     async def _metadata(self, exchange: Exchange, route: Metadata, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.READ_TRUST)
         served = await self._reads.metadata(route.gun, route.role, route.version)
-        headers = [JSON, NO_CACHE if route.version is None else IMMUTABLE]
-        if packable(served.file):
-            headers.append(VARIES)
-            if takes_packed(exchange) and not exchange.head:
-                await exchange.reply(200, [*headers, PACKED], packed(served.file.data))
-                return
-        await self._quick.reply(exchange, caller, served, headers)
+        file = to_send(route, served)
+        if packable(served.file) and takes_packed(exchange) and not exchange.head:
+            await exchange.reply(200, [*file.headers, PACKED], packed(served.file.data))
+            return
+        await self._quick.reply(exchange, caller, file)
 
     async def _target(self, exchange: Exchange, route: Target, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.READ_TRUST)

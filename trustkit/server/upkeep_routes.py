@@ -14,9 +14,8 @@ from trustkit.core.roots import ONLINE
 from trustkit.core.strictjson import parse
 from trustkit.errors import Malformed
 from trustkit.gateway.exchange import Exchange
+from trustkit.server.headers import JSON, NO_CACHE
 
-JSON = ("content-type", "application/json")
-NO_CACHE = ("cache-control", "no-cache")
 MAX_REQUEST = 4096
 
 

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import get_args
 
 from trustkit.core.access import Action
 from trustkit.core.names import Repository
 from trustkit.core.notarypaths import NotaryRoute
-from trustkit.core.paths import RegistryRoute, TrustRoute, parse_v2
+from trustkit.core.paths import TrustRoute, parse_v2
 from trustkit.errors import LoginRequired, NotFound, TrustkitError
 from trustkit.gateway.app import RegistryGateway
 from trustkit.gateway.caller import ANONYMOUS, Caller
 from trustkit.gateway.exchange import ClientGone, Exchange, Receive, Scope, Send
 from trustkit.gateway.problems import API_VERSION
 from trustkit.server.admitting import InsufficientScope
+from trustkit.server.kinds import KINDS
 from trustkit.server.notary_routes import NotaryRoutes
 from trustkit.server.problems import refuse
 from trustkit.server.trust_routes import TrustRoutes
 
 log = logging.getLogger("trustkit.service")
-
-KINDS: dict[type, str] = {
-    route: re.sub(r"(?<!^)(?=[A-Z])", "_", route.__name__).lower()
-    for route in (*get_args(TrustRoute), *get_args(NotaryRoute), *get_args(RegistryRoute))
-}
-"""What each route is called where requests are counted."""
 
 Challenge = Callable[[Repository | None, frozenset[Action], str | None], str]
 

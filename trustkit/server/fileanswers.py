@@ -1,0 +1,63 @@
+"""How the files of collections are sent, in both APIs, and which of them are at hand without asking the database."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from email.utils import format_datetime
+
+from trustkit.authority.notary import notary_key
+from trustkit.authority.reads import Reads, Served, file_key
+from trustkit.core.notarypaths import NotaryFile
+from trustkit.core.paths import Metadata, parse_v2
+from trustkit.errors import TrustkitError
+from trustkit.gateway.exchange import HeaderPairs
+from trustkit.server.headers import IMMUTABLE, JSON, NO_CACHE
+from trustkit.server.kinds import KINDS
+from trustkit.server.packed import VARIES, packable
+from trustkit.server.quickreads import Ready, ToSend
+
+
+def to_send(route: Metadata | NotaryFile, served: Served) -> ToSend:
+    """A file as the request for it is answered."""
+    return ToSend(route.gun, KINDS[type(route)], served, [*_headers(route, served), ("etag", served.etag)])
+
+
+def _headers(route: Metadata | NotaryFile, served: Served) -> HeaderPairs:
+    if isinstance(route, Metadata):
+        pairs = [JSON, NO_CACHE if route.version is None else IMMUTABLE]
+        return [*pairs, VARIES] if packable(served.file) else pairs
+    pairs = [JSON, IMMUTABLE if route.digest else NO_CACHE]  # versions begin anew where a collection does
+    if (stored := served.file.stored) is not None:
+        pairs.append(("last-modified", format_datetime(stored.astimezone(UTC), usegmt=True)))
+    return pairs
+
+
+def depends_on_who_asks(route: Metadata | NotaryFile, served: Served) -> bool:
+    """Whether not everybody who may read the file is given it.
+
+    Whoever may publish isn't given the newest root of what a collection in format ``docker`` was before it was
+    converted: their client would go on to sign.
+    """
+    return served.found.frozen and route == NotaryFile(route.gun, "root")
+
+
+def at_hand(reads: Reads) -> Ready:
+    """What is answered to whoever may read a collection, by what is in memory."""
+
+    def ready(target: bytes) -> ToSend | None:
+        try:
+            route = parse_v2(target)
+        except TrustkitError:
+            return None
+        match route:
+            case NotaryFile(gun, role, version, digest):
+                served = reads.peek(notary_key(gun, role, version, digest))
+            case Metadata(gun, role, version):
+                served = reads.peek(file_key(gun, role, version))
+                if served is not None and packable(served.file):
+                    return None  # some are sent it packed
+            case _:
+                return None
+        return None if served is None or depends_on_who_asks(route, served) else to_send(route, served)
+
+    return ready
