@@ -36,7 +36,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Counted:
             taken += 1
             return 0
 
-        raw: Any = self._connection.connection.driver_connection
+        raw = self._connection
         raw.set_progress_handler(step, 1)
         try:
             return execute(self, statement, values)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
 from sqlalchemy import Boolean, bindparam, insert, select
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from trustkit.store.compiled import Compiler
-from trustkit.store.database import READER_KIB, SqlStore
+from trustkit.store.connections import READER_KIB
+from trustkit.store.database import SqlStore
 from trustkit.store.models import collections, heads
 
 IN = select(heads.c.role).where(heads.c.role.in_(bindparam("roles", expanding=True)))
@@ -45,12 +47,12 @@ def test_a_connection_that_reads_keeps_few_pages_and_the_one_that_writes_as_many
     async def main() -> None:
         store = await SqlStore.open(tmp_path / "trustkit.db")
         try:
-            found = []
-            for engine in (store._engine, store._writer._engine):
-                with engine.connect() as connection:
-                    found.append(connection.exec_driver_sql("PRAGMA cache_size").scalar_one())
-            assert found == [-READER_KIB, -2000]
+            assert [_pages(store._readers.take()), _pages(store._writer._begun())] == [-READER_KIB, -2000]
         finally:
             await store.close()
 
     asyncio.run(main())
+
+
+def _pages(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA cache_size").fetchone()[0])

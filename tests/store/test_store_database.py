@@ -22,7 +22,7 @@ from trustkit.core.names import Gun
 from trustkit.core.ports.service import AuditRow, StoredFile
 from trustkit.errors import Conflict, InvalidSetting, StateError, TrustkitError
 from trustkit.store.database import SqlStore
-from trustkit.store.foreign import mapped
+from trustkit.store.foreign import MAPPED
 from trustkit.store.models import metadata
 from trustkit.store.upgrade import REVISION
 
@@ -92,10 +92,10 @@ def test_the_journal_is_private_too_and_commits_are_synced(tmp_path: Path) -> No
             await tx.settings.put("a", "1")
         wal = path.with_name("trustkit.db-wal")
         assert wal.stat().st_mode & 0o777 == 0o600
-        with store._connect() as connection:
-            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
-            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-            assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+        for connection in (store._readers.take(), store._writer._begun()):
+            pragmas = ("synchronous", "journal_mode", "foreign_keys", "trusted_schema")
+            found = [connection.execute(f"PRAGMA {pragma}").fetchone()[0] for pragma in pragmas]
+            assert found == [2, "wal", 1, 0]
         await store.close()
 
     asyncio.run(main())
@@ -258,7 +258,7 @@ def _subclasses(kind: type[BaseException]) -> list[type[BaseException]]:
 
 @pytest.mark.parametrize("kind", _subclasses(sqlite3.Error), ids=lambda kind: kind.__name__)
 def test_every_error_of_the_driver_becomes_ours(kind: type[Exception]) -> None:
-    with pytest.raises(Conflict if kind is sqlite3.IntegrityError else StateError), mapped():
+    with pytest.raises(Conflict if kind is sqlite3.IntegrityError else StateError), MAPPED:
         raise kind("whatever")
 
 
@@ -278,6 +278,6 @@ def test_every_error_of_the_driver_becomes_ours(kind: type[Exception]) -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.__name__,
 )
 def test_foreign_errors_and_what_they_become(foreign: Exception, ours: type[TrustkitError]) -> None:
-    with pytest.raises(ours) as caught, mapped():
+    with pytest.raises(ours) as caught, MAPPED:
         raise foreign
     assert type(caught.value) is ours

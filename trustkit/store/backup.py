@@ -11,9 +11,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from trustkit.errors import Conflict, StateError
-from trustkit.store.foreign import mapped
+from trustkit.store.connections import BUSY_SECONDS
+from trustkit.store.foreign import MAPPED
 from trustkit.store.privatefile import private_file, sync_folder
-from trustkit.store.writing import BUSY_SECONDS
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def _scratch(target: Path) -> Iterator[Path]:
 
 def _copy(source: Path, copy: Path) -> None:
     with (
-        mapped(),
+        MAPPED,
         closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS)) as here,
         closing(sqlite3.connect(copy)) as there,
     ):
@@ -74,7 +74,7 @@ def _copy(source: Path, copy: Path) -> None:
 
 
 def _settle(copy: Path) -> None:
-    with mapped(), closing(sqlite3.connect(copy)) as there:
+    with MAPPED, closing(sqlite3.connect(copy)) as there:
         there.execute("PRAGMA journal_mode=DELETE")
     with copy.open("rb") as file:
         os.fsync(file.fileno())

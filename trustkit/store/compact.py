@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from trustkit.errors import StateError
-from trustkit.store.foreign import mapped
+from trustkit.store.foreign import MAPPED
 
 OTHERS_SECONDS = 2.0
 """How long whoever has the file open is waited for."""
@@ -20,7 +20,7 @@ def compact(path: Path) -> tuple[int, int]:
         StateError: somebody has it open, the disk has no room for both, or it is damaged.
     """
     before = path.stat().st_size
-    with mapped(), closing(sqlite3.connect(path, timeout=OTHERS_SECONDS, isolation_level=None)) as connection:
+    with MAPPED, closing(sqlite3.connect(path, timeout=OTHERS_SECONDS, isolation_level=None)) as connection:
         try:
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # in WAL mode had only where nobody else is there
             connection.execute("BEGIN EXCLUSIVE")

@@ -8,28 +8,29 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool
 
 from trustkit.core.ports.changes import Changed, Listener
 from trustkit.core.ports.failures import Failures
 from trustkit.core.ports.service import Scope
 from trustkit.errors import InvalidSetting
-from trustkit.store.foreign import mapped
+from trustkit.store.connections import BUSY_SECONDS, Readers, connect
+from trustkit.store.foreign import MAPPED
+from trustkit.store.inthread import in_thread
 from trustkit.store.logroom import make_room
 from trustkit.store.moved import require_here
 from trustkit.store.privatefile import locked, private_file, private_folder
-from trustkit.store.statements import SqliteStatements, in_thread
+from trustkit.store.statements import SqliteStatements
 from trustkit.store.transaction import SqlTransaction
 from trustkit.store.upgrade import upgrade
-from trustkit.store.writing import BUSY_SECONDS, Writer, commit
+from trustkit.store.writing import Writer
 
 READERS = 8
-READER_KIB = 512
-"""Pages that a connection which reads keeps in memory, where SQLite's own bound is 2 MiB; a commit ends them all."""
+"""Transactions that read at once."""
 
 
 class SqlStore:
@@ -41,14 +42,15 @@ class SqlStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self._engine = _engine(path, READERS)
+        self._path = path
         self._threads = ThreadPoolExecutor(READERS + 1, thread_name_prefix="store")
-        self._readers = asyncio.Semaphore(READERS)
-        self._writer = Writer(_engine(path, 1, begin="BEGIN IMMEDIATE"), path, self._threads)
+        self._turns = asyncio.Semaphore(READERS)
+        self._readers = Readers(path)
+        self._writer = Writer(path, self._threads)
         self.failures: Failures | None = None
 
     def __repr__(self) -> str:
-        return f"SqlStore({self._engine.url.render_as_string(hide_password=True)})"
+        return f"SqlStore({self._path})"
 
     @classmethod
     async def open(cls, path_or_url: Path | str, *, lasting: bool = False) -> Self:
@@ -69,7 +71,8 @@ class SqlStore:
         store = cls(path)
         try:
             await in_thread(store._threads, _prepare, path)
-            await in_thread(store._threads, store._upgrade)
+            await in_thread(store._threads, _upgrade, path)
+            await in_thread(store._threads, store._writer.open)
             if lasting:
                 await in_thread(store._threads, make_room, path)
         except BaseException:
@@ -80,19 +83,18 @@ class SqlStore:
     async def close(self) -> None:
         """Closes every connection; the store can't be used afterwards."""
         await self._writer.close()
-        await in_thread(self._threads, self._engine.dispose)
+        await in_thread(self._threads, self._readers.close)
         self._threads.shutdown(wait=False)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[SqlTransaction]:
         """A consistent view of one moment; what it would change is rolled back."""
-        async with self._readers:
-            connection = self._connect()
+        async with self._turns:
+            connection = self._readers.take()
             try:
                 yield SqlTransaction(SqliteStatements(connection, self._threads))
             finally:
-                with mapped():
-                    connection.close()
+                self._readers.give_back(connection)
 
     @asynccontextmanager
     async def write(self, of: Scope = None) -> AsyncIterator[SqlTransaction]:  # noqa: ARG002 - a file has one lock
@@ -107,20 +109,6 @@ class SqlStore:
     def tell_own(self, listener: Listener) -> bool:
         """As ``core.ports.changes.Changes``."""
         return self._writer.tell_own(listener)
-
-    def _connect(self) -> Connection:
-        with mapped():
-            return self._engine.connect()
-
-    def _upgrade(self) -> None:
-        connection = self._writer.begin_unnoted()
-        try:
-            with mapped():
-                upgrade(connection)
-                require_here(connection)
-            commit(connection)
-        finally:
-            connection.close()
 
 
 def file_of(path_or_url: Path | str) -> Path:
@@ -141,7 +129,7 @@ def file_of(path_or_url: Path | str) -> Path:
 
 def _prepare(path: Path) -> None:
     """Makes the file private and switches it to WAL, one process at a time: SQLite fails two that switch at once."""
-    with locked(path.with_name(path.name + ".lock")), mapped():
+    with locked(path.with_name(path.name + ".lock")), MAPPED:
         private_file(path)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
@@ -150,27 +138,10 @@ def _prepare(path: Path) -> None:
             connection.close()
 
 
-def _engine(path: Path, connections: int, *, begin: str = "BEGIN") -> Engine:
-    engine = create_engine(
-        f"sqlite+pysqlite:///{path}",
-        connect_args={"isolation_level": None, "timeout": BUSY_SECONDS},
-        poolclass=QueuePool,
-        pool_size=connections,
-        max_overflow=0,
-    )
-    event.listen(engine, "connect", _on_connect)
-    if begin == "BEGIN":
-        event.listen(engine, "connect", _keep_little)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
-    return engine
-
-
-def _on_connect(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
-    cursor = connection.cursor()
-    for pragma in ("foreign_keys=ON", "synchronous=FULL", "trusted_schema=OFF"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _keep_little(connection: Any, record: object) -> None:  # noqa: ARG001 - SQLAlchemy's signature
-    connection.execute(f"PRAGMA cache_size=-{READER_KIB}")
+def _upgrade(path: Path) -> None:
+    """Brings the tables to this version's, all or nothing, and sees to it that the database is in use here."""
+    engine = create_engine("sqlite+pysqlite://", creator=lambda: connect(path), poolclass=NullPool)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    with MAPPED, engine.begin() as connection:
+        upgrade(connection)
+        require_here(connection)

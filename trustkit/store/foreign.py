@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
@@ -44,20 +42,26 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
 """A part of the driver's message, and what we say; SQLite gives no better codes through the driver."""
 
 
-@contextmanager
-def mapped() -> Iterator[None]:
-    """Maps what the database raises: IntegrityError to Conflict, everything else to StateError."""
-    try:
-        yield
-    except (IntegrityError, sqlite3.IntegrityError) as error:
-        raise _known(str(getattr(error, "orig", error))) or Conflict(
-            "The database holds a row of this name already."
-        ) from error
-    except (SQLAlchemyError, sqlite3.Error) as error:
-        text = str(getattr(error, "orig", None) or error)
-        raise _known(text) or StateError(f"The database failed: {type(error).__name__}.") from error
-    except OSError as error:
-        raise StateError(f"The database can't be used: {error.strerror or type(error).__name__}.") from error
+class _Mapped:
+    """Entered at each statement, and so without a generator for each."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, IntegrityError | sqlite3.IntegrityError):
+            raise _known(str(getattr(error, "orig", error))) or Conflict(
+                "The database holds a row of this name already."
+            ) from error
+        if isinstance(error, SQLAlchemyError | sqlite3.Error):
+            text = str(getattr(error, "orig", None) or error)
+            raise _known(text) or StateError(f"The database failed: {type(error).__name__}.") from error
+        if isinstance(error, OSError):
+            raise StateError(f"The database can't be used: {error.strerror or type(error).__name__}.") from error
+
+
+MAPPED = _Mapped()
+"""Maps what the database raises: IntegrityError to Conflict, everything else to StateError."""
 
 
 def is_busy(error: StateError) -> bool:

@@ -19,7 +19,7 @@ from trustkit.core.onlinejudge import Record
 from trustkit.core.ports.resealing import SealedRow
 from trustkit.core.ports.service import AuditRow, SealedKey
 from trustkit.errors import StateError
-from trustkit.store.foreign import mapped
+from trustkit.store.foreign import MAPPED
 from trustkit.store.privatefile import private_file, private_folder
 
 BUSY_SECONDS = 30.0
@@ -74,7 +74,7 @@ class SqliteLedger:
         """
         private_folder(path.parent)
         private_file(path)
-        with mapped():
+        with MAPPED:
             connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -130,7 +130,7 @@ class SqliteLedger:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._turn, mapped():
+        with self._turn, MAPPED:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield

@@ -36,7 +36,8 @@ def make_room(path: Path) -> None:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 connection.execute("CREATE TABLE trustkit_room (room BLOB)")
-                connection.execute("INSERT INTO trustkit_room VALUES (zeroblob(?))", (BYTES,))
+                size = BYTES + _PAGES_IN_MEMORY * 4096
+                connection.execute("INSERT INTO trustkit_room VALUES (zeroblob(?))", (size,))
             finally:
                 with suppress(sqlite3.Error):  # it was rolled back already, as where the disk is full
                     connection.execute("ROLLBACK")

@@ -8,22 +8,19 @@ cores: aiosqlite, four hops a statement, 110 transactions a second; one hop a st
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, Protocol
 
-from sqlalchemy import Boolean, Connection, Executable
+from sqlalchemy import Boolean, Executable
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from trustkit.store.compiled import Compiler, Values
-from trustkit.store.foreign import mapped
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from trustkit.store.foreign import MAPPED
+from trustkit.store.inthread import in_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +63,12 @@ class Statements(Protocol):
 
 
 class SqliteStatements:
-    """``Statements`` on one connection; what scans doesn't hold up the event loop.
+    """``Statements`` on one connection, begun by the first where nobody has; what scans holds up no event loop.
 
     A cancelled caller waits for the statement that is under way: a connection is never used by two threads.
     """
 
-    def __init__(self, connection: Connection, threads: Executor) -> None:
+    def __init__(self, connection: sqlite3.Connection, threads: Executor) -> None:
         self._connection = connection
         self._threads = threads
 
@@ -97,14 +94,13 @@ class SqliteStatements:
         if not given:
             return Answer((), 0)
         compiled = _compiler()(statement, given[0])
-        with mapped():
-            if not self._connection.in_transaction():
-                self._connection.begin()
-            raw = self._connection.connection.driver_connection
-            assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - of an engine of SQLite
+        with MAPPED:
+            connection = self._connection
+            if not connection.in_transaction:
+                connection.execute("BEGIN")
             if len(given) > 1:
-                return Answer((), raw.executemany(compiled.text, map(compiled.values, given)).rowcount)
-            cursor = raw.execute(compiled.text, compiled.values(given[0]))
+                return Answer((), connection.executemany(compiled.text, map(compiled.values, given)).rowcount)
+            cursor = connection.execute(compiled.text, compiled.values(given[0]))
             if cursor.description is None:
                 return Answer((), cursor.rowcount)
             return Answer(compiled.rows(cursor.fetchall()), 0)
@@ -114,19 +110,3 @@ class SqliteStatements:
 def _compiler() -> Compiler:
     """Of SQLite's statements, for all threads and databases of this process."""
     return Compiler(SQLiteDialect_pysqlite(paramstyle="named"), (Boolean,))
-
-
-async def in_thread(threads: Executor, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Awaits ``call`` in one of the threads; when cancelled, only after it has ended."""
-    future = asyncio.get_running_loop().run_in_executor(threads, lambda: call(*args, **kwargs))
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        while not future.done():
-            try:
-                await asyncio.wait([future])
-            except asyncio.CancelledError:
-                continue
-        if not future.cancelled():
-            future.exception()
-        raise

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, inspect, text
 
 from trustkit.errors import StateError
-from trustkit.store.foreign import mapped
+from trustkit.store.foreign import MAPPED
 
 REVISION = "0009"
 """The newest revision of ``migrations/versions``."""
@@ -34,7 +34,7 @@ def upgrade(connection: Connection) -> None:
 
 def revision_of(path: Path) -> str | None:
     """The revision of the tables in a file of SQLite; None for none.  Changes nothing; raises StateError."""
-    with mapped(), closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+    with MAPPED, closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
         tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
         if tables is None:
             return None

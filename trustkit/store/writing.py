@@ -12,18 +12,13 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import Connection, Engine
 
 from trustkit.core.ports.changes import Changed, Listener
 from trustkit.errors import StateError
-from trustkit.store.foreign import is_busy, mapped
+from trustkit.store.connections import BUSY_SECONDS, connect, let_go
+from trustkit.store.foreign import MAPPED, is_busy
+from trustkit.store.inthread import in_thread
 from trustkit.store.noting import Notes
-from trustkit.store.statements import in_thread
-
-BUSY_SECONDS = 30
-"""How long a writer waits for another process's write transaction before it gives up."""
 
 LOOK_SECONDS, LOOKS = 0.001, 250
 """How often whoever asks for others' commits looks whether a commit of our own is over, and how many times."""
@@ -33,25 +28,33 @@ class Writer:
     """Runs the write transactions of one process, one after the other.
 
     Args:
-        engine: of one connection, whose transactions begin with BEGIN IMMEDIATE.
         path: of the file.
     """
 
-    def __init__(self, engine: Engine, path: Path, threads: Executor) -> None:
-        self._engine = engine
+    def __init__(self, path: Path, threads: Executor) -> None:
+        self._path = path
         self._threads = threads
         self._turn = asyncio.Lock()
+        self._connection: sqlite3.Connection | None = None
         self._notes: Notes | None = None
         self._opened = 0
-        self._connection: Connection | None = None
         self._held: int | None = None
         self._listener: Listener | None = None
         self._watch = Watch(path)
 
+    def open(self) -> None:
+        """Opens the file, and its log: whoever has them open sees to it that the log stays (``logroom``)."""
+        with MAPPED:
+            self._connection = connect(self._path, wait=BUSY_SECONDS)
+            data_version(self._connection)
+            _wait(self._connection, 0)
+
     async def close(self) -> None:
         """Closes the connections."""
         self._watch.close()
-        await in_thread(self._threads, self._engine.dispose)
+        if self._connection is not None:
+            await in_thread(self._threads, self._connection.close)
+            self._connection = None
 
     def tell_own(self, listener: Listener) -> bool:
         """As ``Changes``."""
@@ -59,7 +62,7 @@ class Writer:
         return True
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    async def transaction(self) -> AsyncIterator[sqlite3.Connection]:
         """Holds the write lock from before its first statement; commits at the end, rolls back on any error."""
         async with self._turn:
             asked = False
@@ -79,57 +82,56 @@ class Writer:
                     if asked and self._notes and self._listener:  # it may be in the file although we were cancelled
                         self._listener(self._notes.taken())
 
-    def begin_unnoted(self) -> Connection:
-        """A write transaction of whoever changes the tables themselves, before anything is remembered."""
-        with mapped():
-            connection = self._engine.connect()
-            try:
-                connection.begin()
-            except BaseException:
-                connection.close()
-                raise
-            return connection
-
     def _begin_at_once(self) -> int | None:
         """Begins where that takes no wait, as it does unless another process writes; None where it has not begun."""
-        if self._notes is None:
+        if self._notes is None or self._connection is not self._notes.connection:
             return None  # the first one opens the file
         try:
             return self._begin(0)
         except StateError as error:
             if not is_busy(error):
                 raise
-            self._end()
             return None
 
     def _begin(self, wait: int) -> int:
         """Begins.
 
         Args:
-            wait: seconds that another process's transaction may take until then.
+            wait: seconds that another process's transaction may take until then.  Nothing waits for one afterwards.
         """
-        with mapped():
-            self._connection = connection = self._engine.connect()
-            raw = _raw(connection)
-            if self._notes is None or self._notes.connection is not raw:
-                self._notes, self._opened = Notes(raw), self._opened + 1
-            self._notes.begin()
-            _wait(raw, wait)
-            connection.begin()
-            _wait(raw, BUSY_SECONDS)
-            return data_version(raw)  # others can't commit before we have
+        with MAPPED:
+            if self._connection is None:
+                self._connection = connect(self._path, wait=0)
+            connection = self._connection
+            if wait:
+                _wait(connection, wait)
+            try:
+                if self._notes is None or self._notes.connection is not connection:
+                    self._notes, self._opened = Notes(connection), self._opened + 1
+                self._notes.begin()
+                connection.execute("BEGIN IMMEDIATE")
+            finally:
+                if wait:
+                    _wait(connection, 0)
+            return data_version(connection)  # others can't commit before we have
 
-    def _begun(self) -> Connection:
+    def _begun(self) -> sqlite3.Connection:
         if self._connection is None:
             raise RuntimeError("no transaction has begun")
         return self._connection
 
     def _end(self) -> None:
-        """Gives the connection back, and rolls back what was not committed, also where the caller was cancelled."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with mapped():
-                connection.close()
+        """Rolls back what was not committed, also where the caller was cancelled."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            with MAPPED:
+                let_go(connection)
+        except BaseException:
+            self._connection = None  # the next one opens another
+            connection.close()
+            raise
 
     async def changed_since(self, mark: str) -> Changed:
         """As ``Changes``: of others' commits alone, once somebody is told of ours."""
@@ -145,7 +147,7 @@ class Writer:
             await asyncio.sleep(LOOK_SECONDS)  # a commit of ours is under way, and it can't be said what was seen
         else:
             return Changed("", None)  # this mark is nobody's, so that nothing is missed by the next question either
-        with mapped():
+        with MAPPED:
             found = self._held if self._held is not None else data_version(self._notes.connection)
         now = f"{self._opened}.{found}"
         return Changed(f"{seen} {now}", frozenset() if now == others else None)
@@ -163,7 +165,7 @@ class Watch:
 
     def seen(self) -> str:
         """Another text after each commit."""
-        with mapped():
+        with MAPPED:
             if self._connection is None:
                 self._connection = sqlite3.connect(self._path, timeout=0, isolation_level=None)
             return str(data_version(self._connection))
@@ -175,10 +177,10 @@ class Watch:
             self._connection = None
 
 
-def commit(connection: Connection) -> None:
+def commit(connection: sqlite3.Connection) -> None:
     """Commits; raises what ``foreign.mapped`` makes of what SQLite raises."""
-    with mapped():
-        connection.commit()
+    with MAPPED:
+        connection.execute("COMMIT")
 
 
 def data_version(connection: sqlite3.Connection) -> int:
@@ -187,10 +189,6 @@ def data_version(connection: sqlite3.Connection) -> int:
     return int(version)
 
 
-def _wait(connection: Any, seconds: int) -> None:
+def _wait(connection: sqlite3.Connection, seconds: int) -> None:
     """How long statements wait for other processes from now on."""
     connection.execute(f"PRAGMA busy_timeout={seconds * 1000}")
-
-
-def _raw(connection: Connection) -> Any:
-    return connection.connection.driver_connection

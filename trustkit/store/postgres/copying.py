@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from trustkit.errors import StateError
-from trustkit.store.foreign import mapped
+from trustkit.store.foreign import MAPPED
 from trustkit.store.models import metadata, settings
 from trustkit.store.moved import SETTING, close, moved_to, reopen
 from trustkit.store.postgres.address import Address
@@ -92,7 +92,7 @@ def _source(path: Path) -> Iterator[Connection]:
     engine = create_engine(f"sqlite+pysqlite:///{path}", connect_args=options, poolclass=NullPool)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     try:
-        with mapped(), engine.connect() as connection:
+        with MAPPED, engine.connect() as connection:
             raw: Any = connection.connection.dbapi_connection
             try:
                 raw.execute("PRAGMA locking_mode=EXCLUSIVE")
