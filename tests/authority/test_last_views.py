@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from trustkit.authority.lastviews import LARGEST_PART, LastViews
+from trustkit.authority.lastviews import LARGEST_PART, Last, LastViews
 from trustkit.core.names import Gun
 from trustkit.core.view import SignedView
 
@@ -30,8 +30,8 @@ def view(gun: Gun) -> SignedView:
 )
 def test_only_the_very_same_files_say_the_same(files: dict[str, bytes]) -> None:
     views, made = LastViews(), view(GUN)
-    views.keep(GUN, FILES, made)
-    assert views.find(GUN, dict(FILES)) is made
+    views.keep(GUN, FILES, made, {"targets"})
+    assert views.find(GUN, dict(FILES)) == Last(FILES, made, {"targets"})
     assert views.find(GUN, files) is None
     assert views.find(OTHER, FILES) is None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tuf.api.metadata import Root, TargetFile
+from tuf.api.metadata import Root, Snapshot, TargetFile, Timestamp
 
 from tests.formats_docker.forge import GUN, NOW, Forge, ecdsa, role_of, tags
 from trustkit.core.formats.docker import files
@@ -12,6 +12,7 @@ from trustkit.core.formats.docker.evaluate import evaluate, evaluate_but_expiry
 from trustkit.core.formats.docker.files import read
 from trustkit.core.manifests import OCI_INDEX
 from trustkit.core.names import Gun
+from trustkit.core.roots import ONLINE
 from trustkit.errors import SignatureInvalid, WrongCollection
 
 OTHER = Gun.parse("localhost:5000/team/other")
@@ -58,11 +59,45 @@ def test_what_was_said_of_a_tag_counts_for_what_says_the_same(
     forge = Forge()
     old = TargetFile(500, {"sha256": "ab" * 32}, "v1", {"custom": was} if was else None)
     forge.roles["targets"].targets = {**tags("v2"), "v1": old}
-    said = {tag.name: target for tag, target in evaluate(forge.files(), GUN, NOW).targets.items()}
+    then = forge.files()
+    view = evaluate(then, GUN, NOW)
     if moved:
         alice = ecdsa()
         forge.delegate(role_of("targets/releases", alice[0]), {"v1": entry}, alice)
     else:
         forge.roles["targets"].targets["v1"] = entry
     now = forge.files()
-    assert evaluate_but_expiry(now, GUN, NOW, fresh=(), before=Before(said=said)) == evaluate(now, GUN, NOW)
+    before = Before(files=then, view=view)
+    assert evaluate_but_expiry(now, GUN, NOW, fresh=(), before=before) == evaluate(now, GUN, NOW)
+
+
+def test_tags_are_taken_as_they_were_where_every_file_that_decides_about_them_is_the_same() -> None:
+    forge, alice = Forge(), ecdsa()
+    forge.roles["targets"].targets = tags("v1", "v2")
+    forge.delegate(role_of("targets/releases", alice[0]), tags("v1", digest="cd" * 32), alice)
+    then = forge.files()
+    before = Before(files=then, view=evaluate(then, GUN, NOW))
+
+    def renewed(**others: bytes) -> dict[str, bytes]:
+        """The same with these, and a new snapshot and timestamp; a role that comes without bytes isn't named."""
+        now = {role: data for role, data in {**then, **others}.items() if role not in ONLINE}
+        named = {files.meta_name(role): files.meta_of(data) for role, data in now.items() if data}
+        now["snapshot"] = files.sign(Snapshot(2, None, forge.expires, named), forge.signers["snapshot"])
+        meta = files.meta_of(now["snapshot"])
+        now["timestamp"] = files.sign(Timestamp(2, None, forge.expires, meta), forge.signers["timestamp"])
+        return now
+
+    def are_those_of_then(now: dict[str, bytes]) -> bool:
+        found = evaluate_but_expiry(now, GUN, NOW, fresh=(), before=before)
+        assert found == evaluate(now, GUN, NOW)
+        assert before.view
+        return found.targets is before.view.targets
+
+    assert are_those_of_then(then)
+    assert are_those_of_then(renewed())
+    again = forge.files()  # which says the same, in other bytes
+    assert not are_those_of_then(renewed(root=again["root"]))
+    assert not are_those_of_then(renewed(targets=again["targets"]))
+    forge.roles["targets"].targets = tags("v1")
+    assert not are_those_of_then(renewed(targets=forge.files()["targets"]))
+    assert not are_those_of_then(renewed(**{"targets/releases": b""}))

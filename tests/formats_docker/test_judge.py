@@ -6,8 +6,9 @@ Each attack is signed by whoever could sign it; what is wrong is told by the err
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +20,8 @@ from tuf.api.metadata import Snapshot, Targets
 from tests.formats_docker.forge import GUN, NOW, Forge, Pair, certified, ecdsa, eddsa, role_of, sealed, tags
 from trustkit.core.formats.docker import files
 from trustkit.core.formats.docker.judge import Accepted, State, chain, judge
+from trustkit.core.formats.docker.roles import TARGETS
+from trustkit.core.formats.docker.roots import check_threshold
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.errors import (
     BadDelegation,
@@ -84,7 +87,40 @@ class Scene:
         pending = {role: pair[0] for role, pair in self.pending.items()}
         stored = {role: data for role, data in self.stored.items() if role != "timestamp"}
         state = State(GUN, chain(stored), online, pending, stored)
-        return judge(state, self.upload() if upload is None else upload, now=now, lifetimes=Lifetimes())
+        upload = self.upload() if upload is None else upload
+        verified = _verified(stored)
+        found, knowing = (_outcome(state, upload, now, known) for known in ((), verified))
+        if isinstance(found, TrustkitError):
+            assert isinstance(knowing, type(found))
+            assert (knowing.message, knowing.context) == (found.message, found.context)
+            raise found
+        assert isinstance(knowing, Accepted)
+        assert replace(knowing, root=found.root) == found
+        return found
+
+
+def _outcome(
+    state: State, upload: Mapping[str, bytes], now: Any, verified: Collection[str]
+) -> Accepted | TrustkitError:
+    try:
+        return judge(state, upload, now=now, lifetimes=Lifetimes(), verified=verified)
+    except TrustkitError as error:
+        return error
+
+
+def _verified(stored: Mapping[str, bytes]) -> set[str]:
+    """The stored files below the root that verify, which a judge who knows that has to come to the same by."""
+    if not stored:
+        return set()
+    read = {role: files.read(data, files.role_kind(role)) for role, data in stored.items()}
+    found = set()
+    for role in (TARGETS, RELEASES, "targets/alice"):
+        above = read["root" if role == TARGETS else TARGETS].signed
+        with suppress(BadSignature):
+            if role in read:
+                check_threshold(above, role, read[role], stored[role])
+                found.add(role)
+    return found
 
 
 Change = Callable[[Scene], None]

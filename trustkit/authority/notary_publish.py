@@ -14,7 +14,7 @@ from tuf.api.metadata import Root
 from trustkit.authority import arrivals
 from trustkit.authority.former import require_unconverted
 from trustkit.authority.founders import require_founder_key
-from trustkit.authority.lastviews import LIMIT, LastViews, changed
+from trustkit.authority.lastviews import LIMIT, Last, LastViews, changed
 from trustkit.authority.means import Means
 from trustkit.authority.notary_resign import change_of, further, numbered, resigned, stored, with_roots
 from trustkit.authority.publish import IN_LOOP_BYTES, Requester, rightful
@@ -31,7 +31,7 @@ from trustkit.core.names import Gun
 from trustkit.core.ports.service import DOCKER, AuditRow, CollectionRecord, StoredFile, Transaction
 from trustkit.core.readings import Reader, Readings
 from trustkit.core.roots import ONLINE
-from trustkit.core.view import SignedTarget, SignedView
+from trustkit.core.view import SignedView
 from trustkit.errors import Conflict, NotTrusted, WrongFormat
 
 
@@ -84,7 +84,7 @@ class NotaryPublishing:
             if not upload and record is not None and record.closed is None:
                 return {role: file.version for role, file in (await tx.collections.current(gun)).items()}
             made, versions, state = await self._accept(tx, gun, record, files, former, who)
-        self._views.keep(gun, made.after, made.view)
+        self._views.keep(gun, made.after, made.view, made.accepted.verified)
         self._means.changed(gun)
         self._served(gun, *state)
         return {**made.view.versions, **versions}
@@ -113,11 +113,10 @@ class NotaryPublishing:
         size = sum(map(len, (*upload.values(), *brought, *state.files.values())))
         reader = Readings(self._read)
 
-        before = None if begins else self._views.find(gun, last)
-        said = {tag.name: target for tag, target in before.targets.items()} if before else {}
+        known = None if begins else self._views.find(gun, last)
 
         def make() -> _Made:
-            return self._make(state, current, upload, former, (signers, waiting), now, reader, said)
+            return self._make(state, current, upload, former, (signers, waiting), now, reader, known)
 
         made = await asyncio.to_thread(make) if size > IN_LOOP_BYTES else make()
         accepted = made.accepted
@@ -134,8 +133,7 @@ class NotaryPublishing:
         if not accepted.ours and _named_before(state, signers[SNAPSHOT], reader):
             await self._means.keys.remake_docker(tx, gun, SNAPSHOT, now)
         await tx.changefeed.append(change_of(gun, made.files[-1], now))
-        if before is None:
-            before = await asyncio.to_thread(_view, state, last, now, reader)
+        before = known.view if known else await asyncio.to_thread(_view, state, last, now, reader)
         versions = {file.role: file.version for file in made.files}
         await tx.audit.append(_row(who, now, made, before, versions, adopted, sorted(former.get(ROOT, ()))))
         there = {**current, **{file.role: file for file in made.files}}
@@ -150,7 +148,7 @@ class NotaryPublishing:
         keys: tuple[Mapping[str, Signer], Mapping[str, Signer]],
         now: datetime,
         reader: Reader,
-        said: Mapping[str, SignedTarget],
+        known: Last | None,
     ) -> _Made:
         """Judges, signs, and then reads the new state as a client would, before any of it is stored.
 
@@ -158,13 +156,21 @@ class NotaryPublishing:
 
         Args:
             keys: those in use, and those that wait for a root to name them.
-            said: by name what tags were signed for before.
+            known: what the stored files are worth, where that is known.
         """
         try:
-            accepted = judge(state, upload, now=now, lifetimes=self._means.lifetimes, reader=reader, former=former)
+            accepted = judge(
+                state,
+                upload,
+                now=now,
+                lifetimes=self._means.lifetimes,
+                reader=reader,
+                former=former,
+                verified=known.verified if known else (),
+            )
         except Conflict as error:
-            known = {role: file.version for role, file in current.items()}
-            error.context["versions"] = known | dict(_mapping(error.context.get("versions")))
+            versions = {role: file.version for role, file in current.items()}
+            error.context["versions"] = versions | dict(_mapping(error.context.get("versions")))
             raise
         check_goes_on(accepted.root.signed)
         files = [
@@ -182,7 +188,7 @@ class NotaryPublishing:
             accepted.files, current, signers, snapshot=accepted.ours, now=now, life=life, verified_later=True
         )
         after = {**accepted.files, **{file.role: file.data for file in made}}
-        before = Before(self._roots, accepted.verified, said)
+        before = Before(self._roots, accepted.verified, known.files if known else {}, known.view if known else None)
         view = evaluate_but_expiry(after, state.gun, now, fresh={*upload, *ONLINE}, reader=reader, before=before)
         return _Made(accepted, [*files, *made], after, view)
 

@@ -22,7 +22,7 @@ from trustkit.authority.ahead import AHEAD_TRIES, Ahead, Moved, is_large
 from trustkit.authority.dropping import require_free, use_up
 from trustkit.authority.former import end_if_taken_back
 from trustkit.authority.founders import require_founder
-from trustkit.authority.lastviews import LIMIT, LastViews, said
+from trustkit.authority.lastviews import LIMIT, Last, LastViews, said
 from trustkit.authority.means import Means
 from trustkit.authority.onlinekeys import JudgedSigner, slow
 from trustkit.authority.publishaudit import publish_row
@@ -124,10 +124,8 @@ class Publishing:
                 return None
             online, pending, whole = _public(signers), _public(waiting), looks_at(upload) is None
             state = state_of(gun, record, current, standing, online=online, pending=pending, whole=whole)
-        before = self._views.find(gun, {role: file.data for role, file in current.items()})
-        made = await asyncio.to_thread(
-            self._prepare, state, current, upload, signers, waiting, now, before, anew=False
-        )
+        last = self._views.find(gun, {role: file.data for role, file in current.items()})
+        made = await asyncio.to_thread(self._prepare, state, current, upload, signers, waiting, now, last, anew=False)
         return Ahead(record, current, state, made)
 
     async def transact(self, gun: Gun, work: Callable[[Transaction], Awaitable[T]]) -> T:
@@ -168,8 +166,8 @@ class Publishing:
         online, pending = _public(signers), _public(waiting)
         state = state_of(gun, record, current, standing, online=online, pending=pending, whole=seen is None)
         anew = record is not None and record.format != TUF
-        before = self._views.find(gun, {role: file.data for role, file in current.items()})
-        prepare = partial(self._prepare, state, current, upload, signers, waiting, now, before, anew=anew)
+        last = self._views.find(gun, {role: file.data for role, file in current.items()})
+        prepare = partial(self._prepare, state, current, upload, signers, waiting, now, last, anew=anew)
         size = sum(map(len, upload.values())) + sum(map(len, state.files.values()))
         if ahead is not None:
             made = ahead.made_of(state)
@@ -205,7 +203,7 @@ class Publishing:
         signers: Mapping[str, Signer],
         waiting: Mapping[str, Signer],
         now: datetime,
-        last: SignedView | None,
+        last: Last | None,
         *,
         anew: bool,
     ) -> _Made:

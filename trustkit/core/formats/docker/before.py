@@ -11,9 +11,10 @@ from typing import Protocol
 from tuf.api.metadata import Metadata, Root
 
 from trustkit.core.formats.docker.roots import check_root, check_root_at
-from trustkit.core.names import Gun
+from trustkit.core.names import Gun, Tag
 from trustkit.core.records import dataclass
-from trustkit.core.view import SignedTarget
+from trustkit.core.roots import ONLINE
+from trustkit.core.view import SignedTarget, SignedView
 
 
 class RootCheck(Protocol):
@@ -76,9 +77,27 @@ class Before:
     Attributes:
         root: ``certified``, or what remembers for which bytes it was done.
         verified: roles below ``root`` whose files had their signatures verified, under these very keys.
-        said: by name what was read of a tag before; it counts for what says the same, and for nothing else.
+        files: of a state that was evaluated before; empty where none is known.
+        view: what came of it.  Its tags count where every file that tags are taken from is the same, and otherwise
+            each for an entry that says the same.
     """
 
     root: RootCheck = certified
     verified: Collection[str] = ()
-    said: Mapping[str, SignedTarget] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    view: SignedView | None = None
+
+    def tags(self, files: Mapping[str, bytes]) -> Mapping[Tag, SignedTarget] | None:
+        """Those of that state, where nothing that decides about tags is another; None where they have to be read.
+
+        Args:
+            files: by role the root, ``targets`` and every delegation that the snapshot names.
+        """
+        if self.view is None or {role: data for role, data in self.files.items() if role not in ONLINE} != files:
+            return None
+        return self.view.targets
+
+    @property
+    def said(self) -> Mapping[str, SignedTarget]:
+        """By name what was read of a tag."""
+        return {tag.name: target for tag, target in self.view.targets.items()} if self.view else {}

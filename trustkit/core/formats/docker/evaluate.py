@@ -24,7 +24,7 @@ from trustkit.core.formats.docker.tree import Node, read_tree
 from trustkit.core.names import Gun, Tag
 from trustkit.core.readings import Reader
 from trustkit.core.records import dataclass
-from trustkit.core.view import RoleState, SignedTarget, SignedView
+from trustkit.core.view import RoleState, SignedView
 from trustkit.errors import BadSignature, Malformed
 
 TOP = ("root", "timestamp", "snapshot", TARGETS)
@@ -161,7 +161,7 @@ def _evaluate(
         if now is not None:
             for role, signed in state.signed.items():
                 check_not_expired(signed, gun, now, role)
-        return _view(state, gun, certified, tags, before.said)
+        return _view(state, files, gun, certified, tags, before)
     except tuple(AS_NOT_TRUSTED) as error:
         raise AS_NOT_TRUSTED[type(error)](f"{gun}: {error}") from error
 
@@ -200,13 +200,22 @@ def _check_bytes(named: MetaFile, data: bytes, role: str) -> None:
 
 
 def _view(
-    state: _State, gun: Gun, certified: datetime, tags: Collection[Tag] | None, said: Mapping[str, SignedTarget]
+    state: _State,
+    files: Mapping[str, bytes],
+    gun: Gun,
+    certified: datetime,
+    tags: Collection[Tag] | None,
+    before: Before,
 ) -> SignedView:
     signed, root = state.signed, state.root.signed
     wanted = None if tags is None else {tag.name for tag in tags}
+    deciding = {"root": files["root"], **{node.name: files[node.name] for node in state.tree.values() if node.file}}
+    targets = before.tags(deciding) if tags is None else None
+    if targets is None:
+        targets = {target.tag: target for target in pulled(state.tree, wanted, before.said)}
     return SignedView(
         gun=gun,
-        targets={target.tag: target for target in pulled(state.tree, wanted, said)},
+        targets=targets,
         expires=min(certified, *(file.expires for file in signed.values())),
         issued=None,
         versions={role: file.version for role, file in signed.items()},

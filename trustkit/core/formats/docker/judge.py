@@ -6,7 +6,7 @@ new state, or leaves it; a publisher's snapshot is held against every file; and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -100,6 +100,7 @@ def judge(
     lifetimes: Lifetimes,
     reader: Reader = read,
     former: Former | None = None,
+    verified: Collection[str] = (),
 ) -> Accepted:
     """Holds an upload against the stored state.
 
@@ -108,18 +109,20 @@ def judge(
         reader: reads the files, where the caller has one that remembers them.
         former: what a collection brings along from another trust server, where the operator allowed that: its root
             follows the last of those, and its other files may begin with any version.
+        verified: roles whose stored files were verified, these very bytes, under the keys that the stored files give
+            them.  Where neither changes, they aren't verified again.
 
     Raises:
         Rejected: a leaf for each rule broken; nothing may be stored.
         Conflict: a version that somebody else has taken; the context has the current ones.
     """
-    return _Judging(state, upload, now, lifetimes, reader, former or {})()
+    return _Judging(state, upload, now, lifetimes, reader, former or {}, verified)()
 
 
 class _Judging:
     def __init__(
         self, state: State, upload: Mapping[str, bytes], now: datetime, lifetimes: Lifetimes, reader: Reader,
-        former: Former,
+        former: Former, verified: Collection[str],
     ) -> None:  # fmt: skip
         self._state = state
         self._upload = upload
@@ -127,6 +130,7 @@ class _Judging:
         self._lifetimes = lifetimes
         self._reader = reader
         self._former = former
+        self._verified_before = verified
         _check_roles(state, upload)
 
     def __call__(self) -> Accepted:
@@ -205,10 +209,11 @@ class _Judging:
             above = tree.get(parent(node.name))
             try:
                 if node.name == TARGETS:
-                    check_threshold(root, TARGETS, node.file, data[TARGETS])
+                    if not self._stays(TARGETS, ROOT):
+                        check_threshold(root, TARGETS, node.file, data[TARGETS])
                 elif above is None or above.file is None or above.name not in kept:
                     raise BadSignature(f"{above.name if above else node.name} has no file that counts.")
-                else:
+                elif not self._stays(node.name, above.name):
                     check_threshold(above.file.signed, node.name, node.file, data[node.name])
             except BadSignature as error:
                 self._refuse(node.name, error)
@@ -217,6 +222,10 @@ class _Judging:
         for role in sorted(set(self._upload) - {ROOT, SNAPSHOT} - set(tree)):
             raise BadDelegation(f"Nothing delegates to {role}.", role=role)
         return kept
+
+    def _stays(self, role: str, above: str) -> bool:
+        """Whether a role's file was verified as it is, and neither it nor what names its keys is uploaded."""
+        return role in self._verified_before and not self._upload.keys() & {role, above}
 
     def _refuse(self, role: str, error: BadSignature) -> None:
         if role in self._upload:
