@@ -21,7 +21,7 @@ from trustkit.authority import (
 )
 from trustkit.gateway import gate, held, layout, reach, uploads
 from trustkit.server import callers
-from trustkit.store import database
+from trustkit.store import connections, database
 
 PROMISED = 300
 TEXT = (Path(__file__).parents[2] / "docs" / "explanation" / "performance.md").read_text()
@@ -43,7 +43,7 @@ BOUNDS: dict[str, tuple[int, float]] = {
     "what the last publishes brought, and said": (lastviews.LIMIT, 2 * (12 + 7.5 + 1)),
     "names of signers, for what expires": (expiry.KEEP_NAMES, 80),
     "collections that have changed": (freshness.MOST_MOVES, 230),
-    "compiled statements; SQLite's pages": (database.READER_KIB, database.READERS * 1024),
+    "compiled statements; SQLite's pages": (connections.READER_KIB, database.READERS * 1024),
 }
 """By row the bound, and what one takes at most, in bytes, as it was measured for caches that were full of them."""
 

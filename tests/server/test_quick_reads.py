@@ -80,6 +80,12 @@ def desk(service: Monitored, alice: Person) -> Desk:
     return Desk(service, alice)
 
 
+@pytest.fixture(scope="module")
+def same(desk: Desk) -> str:
+    """The path of a collection that nobody changes."""
+    return desk.collection("same")
+
+
 def within(seconds: float, look: Callable[[], bool]) -> bool:
     """Whether this came true in time."""
     until = time.monotonic() + seconds
@@ -90,8 +96,8 @@ def within(seconds: float, look: Callable[[], bool]) -> bool:
     return look()
 
 
-def test_both_ways_give_the_same(desk: Desk) -> None:
-    path, token = desk.collection("same"), desk.token("same")
+def test_both_ways_give_the_same(desk: Desk, same: str) -> None:
+    path, token = same, desk.token("same")
     for name in ("timestamp.json", "1.root.json", "1.targets.json", "1.snapshot.json"):
         long = desk.get(f"{path}/{name}", token)
         before = desk.answers()
@@ -105,8 +111,8 @@ def test_both_ways_give_the_same(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(OTHERWISE - {b"expect", b"upgrade", b"transfer-encoding"}))
-def test_a_header_that_may_change_the_answer_goes_the_long_way(desk: Desk, name: bytes) -> None:
-    path, token = f"/v2/{desk.service.host}/quick/same/_trust/metadata/1.root.json", desk.token("same")
+def test_a_header_that_may_change_the_answer_goes_the_long_way(desk: Desk, same: str, name: bytes) -> None:
+    path, token = f"{same}/1.root.json", desk.token("same")
     desk.get(path, token)
     before = desk.answers()
     value = "0" if name == b"content-length" else "bytes=0-1"
@@ -114,8 +120,8 @@ def test_a_header_that_may_change_the_answer_goes_the_long_way(desk: Desk, name:
     assert desk.answers() == before
 
 
-def test_who_has_the_file_gets_no_body(desk: Desk) -> None:
-    path, token = f"/v2/{desk.service.host}/quick/same/_trust/metadata/timestamp.json", desk.token("same")
+def test_who_has_the_file_gets_no_body(desk: Desk, same: str) -> None:
+    path, token = f"{same}/timestamp.json", desk.token("same")
     tag = desk.get(path, token).headers["etag"]
     for value in (tag, f"W/{tag}", f'"other", {tag}', "*"):
         reply = desk.get(path, token, if_none_match=value)
@@ -141,8 +147,8 @@ def head(path: str, *lines: str, version: str = "1.1") -> bytes:
     return "\r\n".join([f"GET {path} HTTP/{version}", *lines, "", ""]).encode()
 
 
-def test_connections_are_kept_or_closed_as_the_request_says(desk: Desk) -> None:
-    path, token = f"/v2/{desk.service.host}/quick/same/_trust/metadata/timestamp.json", desk.token("same")
+def test_connections_are_kept_or_closed_as_the_request_says(desk: Desk, same: str) -> None:
+    path, token = f"{same}/timestamp.json", desk.token("same")
     body = desk.get(path, token).body
     bearer, host = f"Authorization: Bearer {token}", f"Host: {desk.service.host}"
     before = desk.answers()
@@ -155,8 +161,8 @@ def test_connections_are_kept_or_closed_as_the_request_says(desk: Desk) -> None:
     assert desk.answers() == before + 3, "HTTP/1.0 goes the long way"
 
 
-def test_answers_keep_the_order_of_the_questions(desk: Desk) -> None:
-    path, token = f"/v2/{desk.service.host}/quick/same/_trust/metadata", desk.token("same")
+def test_answers_keep_the_order_of_the_questions(desk: Desk, same: str) -> None:
+    path, token = same, desk.token("same")
     quick = desk.get(f"{path}/timestamp.json", token).body
     bearer, host = f"Authorization: Bearer {token}", f"Host: {desk.service.host}"
     mixed = [f"{path}/timestamp.json?a=1", f"{path}/timestamp.json", f"{path}/9.root.json", f"{path}/timestamp.json"]
@@ -176,16 +182,18 @@ def test_answers_keep_the_order_of_the_questions(desk: Desk) -> None:
     ],
     ids=["none", "two", "other-case", "altered", "other-scheme"],
 )
-def test_only_the_very_value_that_was_judged_is_answered(desk: Desk, lines: tuple[str, ...], status: int) -> None:
-    path, token = f"/v2/{desk.service.host}/quick/same/_trust/metadata/timestamp.json", desk.token("same")
+def test_only_the_very_value_that_was_judged_is_answered(
+    desk: Desk, same: str, lines: tuple[str, ...], status: int
+) -> None:
+    path, token = f"{same}/timestamp.json", desk.token("same")
     assert desk.get(path, token).status == 200
     sent = head(path, f"Host: {desk.service.host}", *(line.format(token=token) for line in lines))
     assert exchanged(desk.service, sent).startswith(b"HTTP/1.1 %d " % status)
 
 
 @pytest.mark.parametrize("damage", [b"Host: a\r\n", b"Host : b\r\n", b"bad header\r\n"])
-def test_what_no_honest_client_sends_is_refused_before_memory_is_asked(desk: Desk, damage: bytes) -> None:
-    path, token = f"/v2/{desk.service.host}/quick/same/_trust/metadata/timestamp.json", desk.token("same")
+def test_what_no_honest_client_sends_is_refused_before_memory_is_asked(desk: Desk, same: str, damage: bytes) -> None:
+    path, token = f"{same}/timestamp.json", desk.token("same")
     desk.get(path, token)
     sent = head(path, f"Host: {desk.service.host}", f"Authorization: Bearer {token}")
     assert exchanged(desk.service, sent[:-2] + damage + b"\r\n").startswith(b"HTTP/1.1 400 ")

@@ -1,0 +1,138 @@
+"""What one reader has asked for, or a publish has made, is given to other readers at once, and to nobody else."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from itertools import count
+
+import pytest
+
+from tests.server.scrape import Monitored
+from tests.server.test_quick_reads import Desk, get
+from tests.service import Person
+
+numbers = count()
+
+
+@dataclass(frozen=True)
+class Docker:
+    """A collection in format ``docker`` with one tag, which alice signs."""
+
+    desk: Desk
+    gun: str
+
+    @property
+    def name(self) -> str:
+        return self.gun.partition("/")[2]
+
+    def sign(self, tag: str) -> None:
+        self.desk.alice.push(f"{self.gun}:{tag}")
+        done = self.desk.alice("sign", f"{self.gun}:{tag}")
+        assert done.status == 0, done.err
+
+    def read(self, file: str, token: str) -> int:
+        return get(self.desk.service, f"/v2/{self.gun}/_trust/tuf/{file}", token).status
+
+    def at_once(self, file: str, token: str, status: int = 200) -> bool:
+        """Whether this was answered from memory as it stood."""
+        before = self.desk.answers()
+        assert self.read(file, token) == status
+        return self.desk.answers() > before
+
+    def reader(self, *, signs: bool = False) -> str:
+        """Another token for the collection."""
+        scope = f"repository:{self.gun}:pull,push" if signs else f"repository:{self.name}:pull"
+        return self.desk.alice.token(self.desk.service.host, scope)
+
+    def names(self) -> list[str]:
+        """The current files of snapshot and targets, by the hashes that clients ask for."""
+        found, role = [], "timestamp"
+        path, token = f"/v2/{self.gun}/_trust/tuf", self.reader()
+        for below in ("snapshot", "targets"):
+            file = json.loads(get(self.desk.service, f"{path}/{role}.json", token).body)
+            digest = base64.b64decode(file["signed"]["meta"][below]["hashes"]["sha256"]).hex()
+            role = f"{below}.{digest}"
+            found.append(f"{role}.json")
+        return found
+
+
+@pytest.fixture(scope="module")
+def desk(service: Monitored, alice: Person) -> Desk:
+    return Desk(service, alice)
+
+
+@pytest.fixture
+def docker(desk: Desk) -> Docker:
+    made = Docker(desk, f"{desk.service.host}/shared/app{next(numbers)}")
+    desk.alice.push(f"{made.gun}:v1")
+    done = desk.alice("init", made.gun, "--format", "docker")
+    assert done.status == 0, done.err
+    made.sign("v1")
+    return made
+
+
+def test_a_new_token_goes_the_long_way_once(docker: Docker) -> None:
+    """As each command of docker has one."""
+    names = ["timestamp.json", *docker.names(), "root.json"]
+    for _ in range(2):
+        token = docker.reader()
+        assert [docker.at_once(name, token) for name in names] == [False, True, True, True]
+
+
+def test_what_a_publish_has_made_is_at_hand(docker: Docker) -> None:
+    token = docker.reader()
+    docker.read("timestamp.json", token)
+    before = docker.names()
+    docker.sign("v2")
+    after = docker.names()
+    assert not set(before) & set(after)
+    assert docker.at_once("timestamp.json", token)
+    assert docker.at_once(after[1], token)
+    assert docker.read(before[1], token) == 200, "the former one by its hash, which is stored"
+
+
+def test_who_may_not_read_is_given_nothing_that_is_kept(docker: Docker) -> None:
+    """A token for another repository, for another name of this one, and of somebody without the role."""
+    token, files = docker.reader(), ["timestamp.json", "root.json"]
+    assert [docker.read(file, token) for file in files] == [200, 200]
+    service, path = docker.desk.service, f"/v2/{docker.gun}/_trust/tuf"
+    mallory = service.principal(f"mallory{next(numbers)}", "AcrPull", pattern="elsewhere/*")
+    others = [
+        docker.desk.alice.token(service.host, "repository:shared/other:pull"),
+        docker.desk.alice.token(service.host, f"repository:{docker.name}x:pull"),
+        mallory.token(service.host, f"repository:{docker.name}:pull"),
+        mallory.token(service.host, "repository:elsewhere/app:pull"),
+    ]
+    for other in others:
+        for file in files:
+            assert not docker.at_once(file, other, status=401)
+    stranger = path.replace(service.host, "stranger.example")
+    assert get(service, f"{stranger}/root.json", token).status == 404
+    assert get(service, path.replace("/tuf", "/metadata") + "/timestamp.json", token).status == 409, "another API"
+
+
+def test_whoever_publishes_is_not_given_the_frozen_root_that_readers_are(docker: Docker) -> None:
+    """A client that is about to sign is told that the collection was converted, whoever has read what before."""
+    converted = docker.desk.alice("convert", docker.gun, "--to", "tuf")
+    assert converted.status == 0, converted.err
+    reader, signer = docker.reader(), docker.reader(signs=True)
+    refused = get(docker.desk.service, f"/v2/{docker.gun}/_trust/tuf/root.json", signer).status
+    assert refused == 400
+    for _ in range(2):
+        assert docker.read("root.json", reader) == 200
+        assert docker.read("timestamp.json", reader) == 200
+        assert docker.at_once("timestamp.json", reader)
+        assert docker.at_once("timestamp.json", signer) or docker.at_once("timestamp.json", signer)
+        assert docker.read("root.json", signer) == refused
+
+
+def test_what_was_deleted_is_at_nobodys_hand(docker: Docker) -> None:
+    token = docker.reader()
+    assert docker.read("timestamp.json", token) == 200
+    assert docker.at_once("timestamp.json", token)
+    olga = docker.desk.service.principal(f"olga{next(numbers)}", "Owner")
+    reset = olga("reset", docker.gun, "--yes-reset", docker.gun)
+    assert reset.status == 0, reset.err
+    assert [docker.read(file, token) for file in ("timestamp.json", "root.json")] == [404, 404]
