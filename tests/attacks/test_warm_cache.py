@@ -221,7 +221,10 @@ def test_a_damaged_cache_is_no_verdict_where_nobody_answers(stage: Stage, tmp_pa
 @pytest.mark.parametrize("damage", ["empty", "cut", "folder"])
 @pytest.mark.parametrize("name", ["anchor/root.json", "timestamp.json", "root_history/1.root.json"])
 def test_a_cache_that_a_crash_has_damaged_is_no_stranger_s_root(stage: Stage, name: str, damage: str) -> None:
-    """It is fetched anew, or said to be unusable; it is never told as an attack, and never a traceback."""
+    """It is fetched anew, or said to be unusable; it is never told as an attack, and never a traceback.
+
+    The timestamp tells of older versions, so nothing is taken in its place.
+    """
     stage.meet("warm")
     (file,) = (stage.victim.home / "cache" / "metadata").glob(f"*/*/{name}")
     if damage == "folder":
@@ -231,6 +234,9 @@ def test_a_cache_that_a_crash_has_damaged_is_no_stranger_s_root(stage: Stage, na
         shutil.rmtree(file)
     else:
         file.write_bytes(b"" if damage == "empty" else file.read_bytes()[:100])
+        if name == "timestamp.json":
+            assert f"Delete {file.parent};" in stage.refuses(1, "state").err
+            shutil.rmtree(file.parent)
     stage.recovers()
 
 

@@ -24,7 +24,7 @@ def watch(event, args):
         counts["connections"] += 1
     elif event == "http.client.send":
         counts["requests"] += 1
-    elif event == "compile" and args[0] is not None:
+    elif event == "compile" and args[0] is not None and str(args[1]).startswith("<"):  # no module without bytecode
         counts["sources"] += 1
     elif event in ("os.rename", "os.remove", "os.symlink", "os.link", "os.truncate"):
         counts["written"] += 1

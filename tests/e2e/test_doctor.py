@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import free_port
 from tests.service import Person, RunningService
 
 
@@ -141,3 +142,20 @@ def test_a_login_that_may_not_sign(service: RunningService, alice: Person, gun: 
 def test_first_use_is_told(carol: Person, gun: str) -> None:
     _, found = findings(carol, gun, environ={"TRUSTKIT_UNSAFE_TRUST_ON_FIRST_USE": "1"})
     assert any(row["about"] == "environment" and "unseen" in row["message"] for row in found)
+
+
+def test_the_proxy_that_a_service_is_asked_through_is_told_and_its_login_is_not(alice: Person) -> None:
+    proxy = f"127.0.0.1:{free_port()}"
+    environ = {"HTTPS_PROXY": f"http://me:s3cret@{proxy}", "NO_PROXY": "near.example"}
+    _, found = findings(alice, "registry.example/app", "near.example/app", environ=environ)
+    about = [
+        (row["level"], row["message"], row["slug"]) for row in found if row["about"] == "service registry.example"
+    ]
+    assert about[0] == ("fine", f"It is asked through the proxy http://{proxy}, which HTTPS_PROXY names.", None)
+    assert [(level, slug) for level, _, slug in about[1:]] == [("bad", "proxy-failed")]
+    assert not [row for row in found if row["about"] == "service near.example" and "proxy" in row["message"]]
+    assert "s3cret" not in json.dumps(found)
+    _, wrong = findings(alice, "registry.example/app", environ={"HTTPS_PROXY": "socks5://me:s3cret@127.0.0.1"})
+    (row,) = [row for row in wrong if row["about"] == "service registry.example"]
+    assert (row["level"], row["slug"]) == ("bad", "invalid-setting")
+    assert "s3cret" not in json.dumps(wrong)

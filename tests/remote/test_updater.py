@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import Any
 import pytest
 from tuf.api.metadata import Metadata, Root
 
-from tests.simulator import DAY, LIFE, NOW, Publisher, make_signer
+from tests.simulator import DAY, LIFE, NOW, Publisher, make_signer, manifest
 from trustkit.core.readings import Readings
 from trustkit.errors import Expired, Garbage, NotFound, ServerFailed, SignatureInvalid, StateError
 from trustkit.remote.updater import open_updater, refresh_folder
@@ -23,6 +26,13 @@ def publisher() -> Publisher:
     made = Publisher()
     made.accept(made.first_upload("v1"))
     return made
+
+
+def as_it_is(publisher: Publisher) -> Publisher:
+    """What a mirror that stands still has."""
+    still = copy.copy(publisher)
+    still.files, still.history = dict(publisher.files), dict(publisher.history)
+    return still
 
 
 def serving(publisher: Publisher) -> Callable[[str, int], bytes]:
@@ -118,14 +128,77 @@ def test_the_reader_that_is_set_reads_what_lies_there_once_and_signatures_are_ch
         refresh_folder(tmp_path, serving(publisher), bootstrap=first, now=NOW, reader=reader)
 
 
-@pytest.mark.parametrize("role", ["snapshot", "targets"])
-def test_a_kept_file_in_another_spelling_is_fetched_again(publisher: Publisher, tmp_path: Path, role: str) -> None:
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "cut": lambda data: data[: len(data) // 2],
+    "zeros": lambda data: bytes(len(data)),
+    "another spelling": lambda data: data.replace(b'"signed":{', b'"signed":{"version":1,', 1),
+    "another role's": lambda data: data.replace(b'"_type":', b'"_typ":', 1),
+}
+"""What a power failure or a disk leaves of a file."""
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_targets_are_fetched_again(publisher: Publisher, tmp_path: Path, damage: str) -> None:
+    """The snapshot says which they are."""
     root, fetch = publisher.files["root"], serving(publisher)
     refresh_folder(tmp_path, fetch, bootstrap=root, now=NOW)
-    kept = tmp_path / f"{role}.json"
-    kept.write_bytes(kept.read_bytes().replace(b'"signed":{', b'"signed":{"version":1,', 1))
+    kept = tmp_path / "targets.json"
+    kept.write_bytes(DAMAGE[damage](kept.read_bytes()))
     refresh_folder(tmp_path, fetch, bootstrap=root, now=NOW)
-    assert kept.read_bytes() == publisher.files[role]
+    assert kept.read_bytes() == publisher.files["targets"]
+
+
+@pytest.mark.parametrize("name", ["timestamp.json", "snapshot.json", "root_history/2.root.json"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_no_older_state_counts_where_what_was_seen_is_damaged(
+    publisher: Publisher, tmp_path: Path, name: str, damage: str
+) -> None:
+    """python-tuf passes over what it can't read, as if nothing had been seen: a mirror could go back then."""
+    first, old = publisher.files["root"], serving(as_it_is(publisher))
+    publisher.accept(publisher.change_root(lambda _: None))
+    publisher.accept(publisher.sign_upload("v1", manifest("another")))
+    refresh_folder(tmp_path, serving(publisher), bootstrap=first, now=NOW)
+    kept = tmp_path / name
+    kept.write_bytes(DAMAGE[damage](kept.read_bytes()))
+    before = standing(tmp_path)
+    for fetch in (old, serving(publisher)):
+        with pytest.raises(StateError, match="can't be read") as raised:
+            refresh_folder(tmp_path, fetch, bootstrap=first, now=NOW)
+        assert str(tmp_path) in raised.value.hint
+        assert standing(tmp_path)[name] == before[name]
+    shutil.rmtree(tmp_path)
+    tmp_path.mkdir()
+    refresh_folder(tmp_path, serving(publisher), bootstrap=first, now=NOW)
+
+
+def test_what_tells_of_older_versions_is_on_the_disk_before_it_counts(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def noting(descriptor: int) -> None:
+        done.append(f"synced {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+        sync(descriptor)
+
+    def moved(self: Path, target: Path) -> Path:
+        done.append(f"there is {target.name}")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    monkeypatch.setattr(Path, "replace", moved)
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    refresh_folder(folder, serving(publisher), bootstrap=publisher.files["root"], now=NOW)
+    lasting = [("1.root", "root_history"), ("timestamp", "cache"), ("snapshot", "cache")]
+    expected = [
+        step for name, at in lasting for step in (f"synced {name}.new", f"there is {name}.json", f"synced {at}")
+    ]
+    assert done == [*expected, "there is targets.json"]
+    done.clear()
+    refresh_folder(folder, serving(publisher), bootstrap=publisher.files["root"], now=NOW)
+    assert done == []
 
 
 @pytest.mark.parametrize(

@@ -126,9 +126,14 @@ def _named(ctx: Context, guns: tuple[str, ...]) -> list[Gun]:
 
 
 def _service(ctx: Context, host: Host) -> Check:
+    from trustkit.remote.proxies import proxy_for
+
     about = f"service {host}"
 
     def check() -> Iterator[Finding]:
+        proxy = proxy_for(ctx.http(host).origin, ctx.environ)
+        if proxy is not None:
+            yield fine(about, f"It is asked through the proxy {proxy}, which {proxy.variable} names.")
         answer = ctx.http(host).request("GET", "/v2/")
         ctx.clocks.hear(host, answer.headers)
         if answer.status not in (200, 401):

@@ -10,8 +10,9 @@ from tuf.api.metadata import Root
 from trustkit.core.formats.docker.files import role_kind
 from trustkit.core.formats.docker.roles import RELEASES
 from trustkit.core.readings import Reader
-from trustkit.errors import Rejected, StateError
-from trustkit.remote.source import anchor_file, put
+from trustkit.errors import Rejected
+from trustkit.remote.source import anchor_file
+from trustkit.remote.updater import put, unreadable
 
 TOP = ("root", "timestamp", "snapshot", "targets")
 
@@ -45,10 +46,7 @@ def files_of(folder: Path, reader: Reader) -> dict[str, bytes]:
         for role, data in files.items():
             reader(data, role_kind(role), f"{role}.json")
     except (OSError, Rejected) as error:
-        raise StateError(
-            f"What was verified before can't be read: {error}",
-            hint=f"Delete {folder}; what was seen of older versions is forgotten then.",
-        ) from error
+        raise unreadable(folder, error) from error
     return files
 
 

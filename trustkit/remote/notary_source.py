@@ -36,8 +36,8 @@ from trustkit.errors import (
 from trustkit.remote.notary_folder import TOP, files_of, keep, kept_roots, version_of
 from trustkit.remote.notary_walk import REPLACED, RootMoved, Walk
 from trustkit.remote.scratch import scratch_copy
-from trustkit.remote.source import LAG_SECONDS, anchor_file, gone, in_time, put, usable
-from trustkit.remote.updater import Fetch
+from trustkit.remote.source import LAG_SECONDS, anchor_file, gone, in_time, usable
+from trustkit.remote.updater import Fetch, put
 
 
 class NotarySource:

@@ -81,15 +81,15 @@ def refusal(response: Response, host: Host, *, absent: bool = False) -> Trustkit
         context["versions"] = _versions(context["versions"])
     if issubclass(leaf, CouldNotCheck):
         context["status"] = response.status
-    return leaf(_sentence(told.message or f"{host} refuses: {told.slug}"), hint=_advice(host, told), **context)
+    return leaf(_says(host, told.message) or f"{host} refuses: {told.slug}.", hint=_says(host, told.hint), **context)
 
 
-def _advice(host: Host, told: _Told) -> str:
-    """A service's next step, as the service's: what trustkit itself says to do stands without a name before it.
+def _says(host: Host, text: str) -> str:
+    """A service's words, as the service's: what trustkit itself says stands without a name before it.
 
     Else whoever answers could have somebody pin another key, and it would be us who said so.
     """
-    return f"{host} says: {_sentence(told.hint)}" if told.hint else ""
+    return f"{host} says: {_sentence(text)}" if text else ""
 
 
 def _versions(told: object) -> dict[str, int]:
@@ -129,7 +129,7 @@ def _by_status(response: Response, host: Host, told: _Told, *, absent: bool) -> 
     if status == 429:
         return ServerFailed(f"{host} asks us to come back later (429).", retry_after=retry_after(response))
     if status >= 400 and status != 404:
-        return ServerFailed(f"{host} failed with status {status}{said}.", hint=_advice(host, told), status=status)
+        return ServerFailed(f"{host} failed with status {status}{said}.", hint=_says(host, told.hint), status=status)
     return Garbage(f"{host} answered {status} where that says nothing.", status=status)
 
 

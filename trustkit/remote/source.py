@@ -34,7 +34,7 @@ from trustkit.errors import (
     TimedOut,
     TooLarge,
 )
-from trustkit.remote.updater import ROLES, ROOT_BYTES, Fetch, refresh_folder, role_of
+from trustkit.remote.updater import ROLES, ROOT_BYTES, Fetch, put, refresh_folder, role_of
 
 LAG_SECONDS = 2.0
 REFRESH_SECONDS = 300.0
@@ -212,14 +212,6 @@ def _is_root(data: bytes) -> bool:
     except (Malformed, TooLarge):
         return False
     return True
-
-
-def put(path: Path, data: bytes) -> None:
-    """Writes a file of a metadata folder; the caller has its lock."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    temporary.write_bytes(data)
-    temporary.replace(path)
 
 
 def _checked(fetch: Fetch, gun: Gun, reader: Reader) -> Fetch:

@@ -8,6 +8,7 @@ private attribute that this takes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from tuf.api.exceptions import (
     ExpiredMetadataError,
     RepositoryError,
 )
-from tuf.api.metadata import Metadata, Root, Signature, Targets
+from tuf.api.metadata import Metadata, Root, Signature, Snapshot, Targets, Timestamp
 from tuf.ngclient import FetcherInterface, Updater
 
 from trustkit.core.bins import Near, holder_of, owners_of, peek_bins, read_bins, wanted_bins
@@ -27,7 +28,7 @@ from trustkit.core.delegations import TARGETS, Kind, read_delegations
 from trustkit.core.evaluate import has_expired, trusted_roles
 from trustkit.core.formats.tuf1 import covered, read, role_kind
 from trustkit.core.names import Tag
-from trustkit.core.readings import Reader
+from trustkit.core.readings import Reader, Readings
 from trustkit.errors import (
     BadDelegation,
     Expired,
@@ -53,6 +54,9 @@ ROOT_BYTES = 512_000
 AT_ONCE = 8
 """How many hash bins are fetched at a time where all of them are asked for."""
 _BASE = "tuf://"
+_MEMORY: Mapping[str, type[Any]] = {"timestamp.json": Timestamp, "snapshot.json": Snapshot}
+"""What tells of older versions, beside roots: the versions of a file stand in what names it."""
+_ROOTS = "root_history"
 
 
 class _Fetcher(FetcherInterface):
@@ -95,23 +99,85 @@ class _Fetcher(FetcherInterface):
 class _Updater(Updater):
     """python-tuf's, which writes the root that it starts with at every start, and links to it twice.
 
-    What stands there already isn't written again: a verification that finds nothing new leaves the disk alone.  The
-    caller has the folder's lock.  Both methods are private; ``tests/remote/test_updater.py`` guards them.
+    What stands there already isn't written again: a verification that finds nothing new leaves the disk alone.  What
+    tells of older versions is on the disk before it counts.  The caller has the folder's lock.  Both methods are
+    private; ``tests/remote/test_updater.py`` guards them.
     """
 
     def _persist_file(self, filename: str, data: bytes) -> None:
+        path = Path(filename)
         try:
-            stands = Path(filename).read_bytes() == data
+            stands = path.read_bytes() == data
         except OSError:
             stands = False
         if not stands:
-            super()._persist_file(filename, data)
+            put(path, data, lasting=path.name in _MEMORY or path.parent.name == _ROOTS)
 
     def _update_root_symlink(self) -> None:
         link = Path(self._dir, "root.json")
         current = Path("root_history", f"{self._trusted_set.root.version}.root.json")
         if not (link.is_symlink() and link.readlink() == current):
             super()._update_root_symlink()
+
+
+def put(path: Path, data: bytes, *, lasting: bool = True) -> None:
+    """Writes a file of a metadata folder, whole or not at all; the caller has its lock.
+
+    Args:
+        lasting: it is on the disk afterwards, so that a power failure leaves it or what was there before.
+
+    Raises:
+        OSError
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        if lasting:
+            os.fsync(file.fileno())
+    temporary.replace(path)
+    if lasting:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def unreadable(folder: Path, error: Exception) -> StateError:
+    """What is told of a folder in which something else lies than what was verified into it."""
+    return StateError(
+        f"What was verified before can't be read: {error}",
+        hint=f"Delete {folder}; what was seen of older versions is forgotten then.",
+    )
+
+
+def check_kept(folder: Path, reader: Reader, *, above: int) -> None:
+    """Holds what tells of older versions to what it was when it was verified.
+
+    The updater passes over a file that it can't read, as if nothing had been seen: an older state would count again.
+
+    Args:
+        above: the version of the root that the walk starts with, which is written anew where it has to be.
+
+    Raises:
+        StateError: it can't be read as what it is.
+    """
+    found = {folder / name: kind for name, kind in _MEMORY.items()}
+    found |= {path: Root for path in (folder / _ROOTS).glob("*.root.json") if _version(path) > above}
+    for path, kind in found.items():
+        try:
+            reader(path.read_bytes(), kind, path.name)
+        except FileNotFoundError:
+            continue
+        except (OSError, Malformed, TooLarge) as error:
+            raise unreadable(folder, error) from error
+
+
+def _version(path: Path) -> int:
+    text = path.name.partition(".")[0]
+    return int(text) if text.isascii() and text.isdecimal() else 0
 
 
 def refresh_folder(
@@ -137,11 +203,13 @@ def refresh_folder(
 
     Raises:
         NotTrusted: a leaf for what failed; CouldNotCheck, NotAllowed as ``fetch`` raises them.
+        StateError: as ``check_kept``.
     """
-    fetcher = _Fetcher(fetch)
+    fetcher, reader = _Fetcher(fetch), Readings(reader)
     try:
         updater = open_updater(folder, fetcher, bootstrap=bootstrap, now=now)
         _set_reader(updater, reader)
+        check_kept(folder, reader, above=updater._trusted_set.root.version)  # noqa: SLF001 - as in _set_reader
         updater.refresh()
         return _load_delegated(updater, tags, lambda names: _fetch_ahead(updater, fetcher, folder, names))
     except BadDelegation as error:
