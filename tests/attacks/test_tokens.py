@@ -368,6 +368,21 @@ class TestOutdated:
             assert (desk.trade(form).status, desk.trade(form).code) == (401, "UNAUTHORIZED")
         assert erin("verify", f"{desk.host}/{REPOSITORY}:v1").status in (3, 5)
 
+    def test_a_token_of_somebody_else_who_had_the_name(self, desk: Desk) -> None:
+        """Who was removed comes with a token that has minutes left, and another person has the name and its roles."""
+
+        def token(age: int) -> str:
+            made = int(time.time()) - age
+            claims = desk.claims(sub="gwen", iat=made, nbf=made, exp=made + 300)
+            return jwt.encode(claims, desk.leaf.private, "ES256", headers=desk.header())
+
+        desk.service.principal("gwen", "AcrPull")
+        former, own = token(60), token(0)
+        assert [reply.status for reply in desk.use(own)] == [200, 200, 200]
+        refused(desk.use(former))
+        (said,) = [reply.error["message"] for reply in desk.use(former)[2:]]
+        assert "older than gwen" in said
+
     def test_a_refresh_token_from_before_a_new_password(self, desk: Desk) -> None:
         frank = desk.service.principal("frank", "AcrPull")
         refresh = _refresh(frank, desk.host)

@@ -36,7 +36,7 @@ BOUNDS: dict[str, tuple[int, float]] = {
     "hashes of uploads that aren't finished": (uploads.MAX_HASHES, 2_400),
     "tokens that were verified": (tokens.KEPT_ENTRIES, 820),
     "what refresh tokens get": (login.KEEP_BYTES, 1),
-    "roles of principals": (callers.KEEP_ROLES, 370),
+    "roles of principals": (callers.KEEP_ROLES, 450),
     "failed logins": (ratelimit.KEPT_BUCKETS, 430 + 280),
     "opened online keys": (sealedkeys.KEEP_OPEN, 8_000),
     "what a separate signer has signed ahead": (onlinekeys.KEEP_USED, 850),

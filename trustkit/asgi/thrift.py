@@ -40,14 +40,19 @@ def begin() -> None:
         libc.mallopt(parameter, value)
 
 
+def settle() -> None:
+    """Has what is there by now stay: no later look for garbage has to pass it while clients wait."""
+    gc.collect()
+    gc.freeze()
+
+
 @asynccontextmanager
 async def thrifty() -> AsyncIterator[None]:
     """While the block runs, garbage is looked for as it comes up, and what is free is given back.
 
-    What is loaded by then stays, and no look for garbage has to pass it.
+    What is loaded by then stays; see ``settle``.
     """
-    gc.collect()
-    gc.freeze()
+    settle()
     before = gc.get_threshold()
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION, *before[1:])
     trimming = asyncio.create_task(_trim())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -23,6 +24,21 @@ from trustkit.gateway.caller import Caller
 KEEP_ROLES = 4_096
 """Roles of principals that were read last, with one for each of these; one takes up to 0.5 KiB."""
 _BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/=-]+)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A principal as it was read.
+
+    Attributes:
+        assignments: None for one who is disabled or isn't there.
+        since: when it was added, which may be after somebody else of this name was removed.
+    """
+
+    stamp: Stamp
+    assignments: tuple[Assignment, ...] | None
+    since: datetime
+
 
 origin: ContextVar[str] = ContextVar("origin")
 """The service's own name as this request's client wrote it; set for each request."""
@@ -49,21 +65,25 @@ class Callers:
         self._hosts = tuple(hosts)
         self._clock = clock
         self._fresh = fresh or Freshness(clock=clock)
-        self._roles: Bounded[PrincipalName, tuple[Stamp, tuple[Assignment, ...] | None]] = Bounded(KEEP_ROLES)
+        self._roles: Bounded[PrincipalName, _Known] = Bounded(KEEP_ROLES)
 
     async def authenticate(self, authorization: str) -> Caller:
         """Who sends this header value.
 
         Raises:
-            LoginRequired: no bearer token, one that isn't accepted, or a principal who was disabled or removed.
+            LoginRequired: no bearer token, one that isn't accepted, or a principal who was disabled or removed; also
+                where somebody else has the name now.
         """
         found = _BEARER.match(authorization)
         if not found:
             raise LoginRequired("Only Bearer tokens are taken here.", hint="Get one at /oauth2/token.")
         claims = self._verifier.verify(found[1])
-        stamp, assignments = await self._assignments(claims.principal)
+        known = await self._known(claims.principal)
+        assignments = known.assignments
         if assignments is None:
             raise LoginRequired(f"{claims.principal} was disabled or removed.", hint="Ask an operator.")
+        if claims.issued < known.since - LEEWAY:
+            raise LoginRequired(f"The access token is older than {claims.principal}.", hint="Log in again.")
 
         def actions(repository: Repository) -> frozenset[Action]:
             token = claims.actions(repository, self._hosts)
@@ -81,22 +101,22 @@ class Callers:
             roles=lambda repository: granted(assignments, repository),
             trusted=trusted,
             catalog=CATALOG in claims.access and pulls_everything(assignments),
-            known_since=stamp,
+            known_since=known.stamp,
             begins=claims.issued - LEEWAY,
             ends=claims.expires + LEEWAY,
         )
 
-    async def _assignments(self, name: PrincipalName) -> tuple[Stamp, tuple[Assignment, ...] | None]:
-        """The roles of a principal, and when they were read; None for one who is disabled or isn't there."""
+    async def _known(self, name: PrincipalName) -> _Known:
+        """A principal, and when it was read."""
         kept = self._roles.get(name)
-        if kept is not None and self._fresh.counts(kept[0], self._clock()):
+        if kept is not None and self._fresh.counts(kept.stamp, self._clock()):
             return kept
         stamp = self._fresh.stamp()
         async with self._store.read() as tx:
             record = await tx.identities.get(name)
             gone = record is None or record.disabled
             assignments = None if gone else await tx.identities.assignments(name)
-        found = (stamp, assignments)
+        found = _Known(stamp, assignments, record.created if record else stamp.at)
         self._roles.keep(name, found, 1 + len(assignments or ()))
         return found
 

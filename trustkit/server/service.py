@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 
 from trustkit.asgi.listen import DRAIN_SECONDS, bind, serve
 from trustkit.asgi.quick import Quick
+from trustkit.asgi.thrift import settle
 from trustkit.authority.convert import Conversions
 from trustkit.authority.login import TokenService
 from trustkit.authority.notary import Notary
@@ -117,8 +117,7 @@ class Service:
             if settings.metrics and wired.metrics:
                 await open_metrics(stack, settings.metrics, wired.metrics)
             await stack.enter_async_context(settings.supervisor.watched())
-            gc.collect()
-            gc.freeze()  # what is there by now stays; no later look for garbage has to pass it while clients wait
+            settle()
             await serve(
                 shown(wired.app, settings),
                 sock,
