@@ -178,7 +178,9 @@ def test_collections_with_as_many_tags_as_one_likes_and_names_without_any(play: 
             view = await views.view(gun.repository)
             assert view is not None
             assert len(view.targets) == tags
+            counts = dict(views.counts)
             assert await views.view(gun.repository) is view, "the newest is remembered"
+            assert dict(views.counts) == {**counts, "view": counts["view"] + 1}
             assert views.size <= max(limit, tags + OF_A_VIEW)
         for number in range(40):
             assert await views.view(Repository(f"made-up/app{number}")) is None

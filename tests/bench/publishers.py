@@ -13,14 +13,14 @@ import json
 import os
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from securesystemslib.signer import CryptoSigner, Key
-from tuf.api.metadata import TargetFile
+from securesystemslib.signer import CryptoSigner, Key, Signer
+from tuf.api.metadata import TargetFile, Targets
 
 from tests.formats_docker.forge import certified, ecdsa
 from tests.simulator import LIFE, OCI
@@ -116,7 +116,15 @@ class Client:
         if body({"targets": served}) != sent:
             raise RuntimeError(f"{self.gun}: what is served isn't what was published")
 
-    def _uploads(self, connection: http.client.HTTPConnection, count: int) -> Iterator[bytes]:
+    def founding(self, connection: http.client.HTTPConnection, signed: Mapping[Tag, ManifestBytes]) -> bytes:
+        """The upload of a first state that signs these tags."""
+        root, targets, key = self._first(connection)
+        for tag, image in signed.items():
+            targets.targets[str(tag)] = make_target(tag, image, None, now=datetime.now(UTC), keep=timedelta(days=30))
+        return body({"root": root, "targets": sign(targets, {key.public_key.keyid: key})})
+
+    def _first(self, connection: http.client.HTTPConnection) -> tuple[bytes, Targets, Signer]:
+        """A root, targets without tags, and the key of these."""
         gun = Gun.parse(self.gun)
         found = json.loads(self.ask(connection, f"/v2/{gun}/_trust/online-keys"))
         online = {role: Key.from_dict(members.pop("keyid"), members) for role, members in found.items()}
@@ -125,12 +133,15 @@ class Client:
         of_root, of_targets = [root_key.public_key], [key.public_key]
         root = new_root(gun, root=of_root, targets=of_targets, online=online, now=now, life=life["root"])
         targets = first_targets(gun, now=now, life=life["targets"])
-        signers = {key.public_key.keyid: key}
-        root_file = sign(root, {root_key.public_key.keyid: root_key})
-        yield body({"root": root_file, "targets": sign(targets, signers)})
+        return sign(root, {root_key.public_key.keyid: root_key}), targets, key
+
+    def _uploads(self, connection: http.client.HTTPConnection, count: int) -> Iterator[bytes]:
+        root, targets, key = self._first(connection)
+        signers, now = {key.public_key.keyid: key}, datetime.now(UTC)
+        yield body({"root": root, "targets": sign(targets, signers)})
         for _, (tag, image) in zip(range(count), images(), strict=False):
             entry = make_target(tag, image, None, now=now, keep=timedelta(days=30))
-            targets = next_targets(targets, put=[entry], now=now, life=life["targets"])
+            targets = next_targets(targets, put=[entry], now=now, life=LIFE.default["targets"])
             yield body({"targets": sign(targets, signers)})
 
 

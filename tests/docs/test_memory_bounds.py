@@ -28,7 +28,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "explanation" / "performance.md").r
 ROWS = {row[0]: row[1:] for row in re.findall(r"^\| ([^|]+) \| ([^|]+) \| (\d+) MiB \|$", TEXT, re.MULTILINE)}
 BOUNDS: dict[str, tuple[int, float]] = {
     "files of collections, and answers": (reads.LIMIT // 2**20, 1.08 * 2**20),
-    "what collections sign, for the gate": (views.KEEP_DIGESTS, 2 * 550),
+    "what collections sign, for the gate": (views.KEEP_DIGESTS, 2 * views.DIGEST_BYTES),
     "manifests, for a second": (held.KEEP_BYTES, 1),
     "what indexes reach": (reach.KEEP_DESCRIPTORS, 460),
     "`index.json` of repositories that are kept here": (layout.KEEP_DESCRIPTORS, 1_730),

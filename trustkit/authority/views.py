@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,9 +18,13 @@ from trustkit.core.stamps import Stamp
 from trustkit.core.view import SignedView
 from trustkit.errors import Expired
 
-KEEP_DIGESTS = 10_000
-"""That all views sign together: tags, what they had before, children.  One takes half a KiB.  As many more of
-collections in hash bins, of which each bin is kept as it was verified."""
+LIMIT = 11 * 1024 * 1024
+"""Bytes for what is signed, unless it is said otherwise."""
+DIGEST_BYTES = 550
+"""What a digest takes that a view signs: a tag's, one that it had before, a child's."""
+KEEP_DIGESTS = LIMIT // (2 * DIGEST_BYTES)
+"""That all views sign together.  As many more of collections in hash bins, of which each bin is kept as it was
+verified."""
 OF_A_VIEW, OF_A_BIN = 8, 3
 """What a view, or a bin, takes besides: as much as so many digests."""
 IN_LOOP_BYTES = 64 * 1024
@@ -42,6 +47,10 @@ class Views:
 
     Args:
         limit: how many digests are kept of all views together, and again of bins.
+
+    Attributes:
+        counts: questions for a view that was in memory (``view``), was there to be ``checked`` for having changed, or
+            had to be judged, there being ``nothing``.
     """
 
     def __init__(
@@ -59,6 +68,7 @@ class Views:
         self._moves = 0
         self._formats = Formats()
         self._grown: Bounded[Gun, Grown] = Bounded(limit)
+        self.counts = Counter({"view": 0, "checked": 0, "nothing": 0})
 
     @property
     def size(self) -> int:
@@ -78,9 +88,13 @@ class Views:
         """
         now = self._clock()
         entry = self._entries.get(repository)
-        if entry is None or not self._fresh.counts(entry.stamp, now):
-            moves = self._moves
-            entry = await self._load(repository, entry, now)
+        if entry is not None and self._fresh.counts(entry.stamp, now):
+            self.counts["view"] += 1
+        else:
+            before, moves = entry, self._moves
+            entry = await self._load(repository, before, now)
+            same = before is not None and entry.view is before.view
+            self.counts["checked" if same else "nothing"] += 1
             if moves == self._moves:
                 self._entries.keep(repository, entry, entry.size)  # no publish overtook it while it was loaded
         if entry.view is not None and entry.view.expires <= now:

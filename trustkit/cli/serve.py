@@ -92,6 +92,14 @@ from trustkit.errors import InvalidName
     metavar="MIB",
     help="Memory for files of collections that are read, in MiB; 0 for none.",
 )
+@click.option(
+    "--view-cache",
+    type=click.IntRange(1, 65536),
+    default=11,
+    show_default=True,
+    metavar="MIB",
+    help="Memory for what collections sign, which decides about pulls, in MiB: a thousand tags each.",
+)
 @click.option("--metrics", metavar="HOST:PORT", help="Answer /metrics for Prometheus there. Port 0: any free one.")
 @click.option("--unsafe-plain-http", is_flag=True, help="Serve without TLS on an address that isn't loopback.")
 @click.option("--unsafe-open-metrics", is_flag=True, help="Take an address for --metrics that isn't loopback.")
@@ -125,6 +133,7 @@ def command(
     behind_tls_proxy: bool,
     access_log: bool,
     read_cache: int,
+    view_cache: int,
     metrics: str | None,
     unsafe_plain_http: bool,
     unsafe_open_metrics: bool,
@@ -169,6 +178,7 @@ def command(
         lifetimes=lifetimes(os.environ).value,
         online_key_age=online_key_age(os.environ).value,
         read_cache=read_cache * 1024 * 1024,
+        view_cache=view_cache * 1024 * 1024,
         metrics=_address(metrics) if metrics else None,
         blob_socket=blob_socket.absolute() if blob_socket else None,
         proxies=Proxies.of(trusted_proxies),

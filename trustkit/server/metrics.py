@@ -10,6 +10,7 @@ import logging
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector, generate_latest
@@ -44,8 +45,21 @@ PASSES = ("passed", "answered")
 RENEWALS = ("renewed", "failed")
 Values = Iterable[tuple[Sequence[str], float]]
 """Values with the texts of their labels."""
-Kept = tuple[Mapping[str, int], int]
-"""How many reads were answered in which way, and how many bytes are kept for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What memory has answered, by what it had, and what it takes for that.
+
+    Attributes:
+        reads, read_bytes: of collections' files, and answers.
+        views, view_bytes: of what collections sign.
+    """
+
+    reads: Mapping[str, int]
+    read_bytes: int
+    views: Mapping[str, int]
+    view_bytes: int
 
 
 class Metrics(Collector):
@@ -63,7 +77,7 @@ class Metrics(Collector):
         *,
         report: Callable[[], RenewalReport],
         expiry: Callable[[], Awaitable[Expiry]],
-        kept: Callable[[], Kept] = lambda: ({}, 0),
+        kept: Callable[[], Kept] = lambda: Kept({}, 0, {}, 0),
         pruned: Callable[[], Awaitable[Round | None]] | None = None,
     ) -> None:
         self._report, self._expiry, self._kept, self._pruned = report, expiry, kept, pruned
@@ -175,14 +189,17 @@ class Metrics(Collector):
         return ()
 
     def _memory(self) -> Iterator[Metric]:
-        counts, size = self._kept()
+        kept = self._kept()
         about = (
             "Reads of collections' files, by what memory had: the answer, the file, the file to be checked, nothing."
         )
-        yield _counter(
-            "trustkit_cached_reads", about, [((value,), count) for value, count in counts.items()], "found"
-        )
-        yield GaugeMetricFamily("trustkit_read_cache_bytes", "Memory that files and answers take.", value=size)
+        yield _counter("trustkit_cached_reads", about, [((v,), count) for v, count in kept.reads.items()], "found")
+        about = "Memory that files and answers take."
+        yield GaugeMetricFamily("trustkit_read_cache_bytes", about, value=kept.read_bytes)
+        about = "Questions what a repository signs, by what memory had: the view, one to be checked, nothing."
+        yield _counter("trustkit_cached_views", about, [((v,), count) for v, count in kept.views.items()], "found")
+        about = "Memory that what collections sign takes, counted by digests."
+        yield GaugeMetricFamily("trustkit_view_cache_bytes", about, value=kept.view_bytes)
 
     def _durations(self) -> Metric:
         name, about = "trustkit_request_duration_seconds", "From a request's head to the end of its answer."

@@ -13,7 +13,7 @@ from trustkit.asgi.quick import Answer, Headers, Nobody, Quick
 from trustkit.authority.expiry import Expiries
 from trustkit.authority.freshness import Freshness
 from trustkit.authority.reads import Reads
-from trustkit.authority.views import Views
+from trustkit.authority.views import DIGEST_BYTES, Views
 from trustkit.core.names import Gun
 from trustkit.core.ports.service import Store
 from trustkit.server.fileanswers import at_hand
@@ -32,17 +32,18 @@ class Remembered:
     quick: QuickReads
 
     @classmethod
-    def of(cls, store: Store, *, clock: Callable[[], datetime], limit: int) -> Self:
+    def of(cls, store: Store, *, clock: Callable[[], datetime], limit: int, view_limit: int) -> Self:
         """Nothing yet.
 
         Args:
             limit: bytes that files take in memory, half of it for whole answers.
+            view_limit: bytes that what collections sign takes.
         """
         fresh = Freshness(clock=clock)
         reads = Reads(store, fresh, clock=clock, limit=limit // 2)
         return cls(
             fresh,
-            Views(store, clock=clock, fresh=fresh),
+            Views(store, clock=clock, fresh=fresh, limit=view_limit // (2 * DIGEST_BYTES)),
             Expiries(store, clock=clock),
             reads,
             QuickReads(fresh, clock=clock, limit=limit // 2, ready=at_hand(reads)),
@@ -57,7 +58,12 @@ class Remembered:
 
     def kept(self) -> Kept:
         """What reads were answered from memory, and what it takes."""
-        return {"answer": self.quick.given, **self.reads.counts}, self.quick.size + self.reads.bytes
+        return Kept(
+            {"answer": self.quick.given, **self.reads.counts},
+            self.quick.size + self.reads.bytes,
+            self.views.counts,
+            self.views.size * DIGEST_BYTES,
+        )
 
     def answers(self, nobody: Nobody, *, metrics: Metrics | None, access_log: bool, proxies: Proxies) -> Quick:
         """What answers at once; it is counted and logged as if it had gone the long way."""

@@ -204,7 +204,7 @@ class Service:
         write_certificate(settings.data_dir / "token-ca.crt", tokens.pem)
         if settings.trust_only:
             await self._default_trust_only(store)
-        memory = Remembered.of(store, clock=clock, limit=settings.read_cache)
+        memory = Remembered.of(store, clock=clock, limit=settings.read_cache, view_limit=settings.view_cache)
         following = asyncio.create_task(memory.fresh.follow(store))
         stack.callback(following.cancel)
         start_pruning(stack, store, clock=clock)

@@ -12,7 +12,7 @@ from trustkit.asgi.activation import BLOBS, Inherited
 from trustkit.asgi.forwarded import Proxies
 from trustkit.asgi.listen import Tls
 from trustkit.asgi.supervisor import Supervisor
-from trustkit.authority.reads import LIMIT
+from trustkit.authority import reads, views
 from trustkit.core.lifetimes import Lifetimes
 from trustkit.core.names import Host
 from trustkit.core.ports.forging import KeyForge
@@ -106,7 +106,8 @@ class ServeSettings:
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     online_key_age: timedelta | None = None
     metrics: Host | None = None
-    read_cache: int = LIMIT
+    read_cache: int = reads.LIMIT
+    view_cache: int = views.LIMIT
     blob_socket: Path | None = None
     proxies: Proxies = field(default_factory=Proxies)
     inherited: Inherited = field(default_factory=Inherited)
