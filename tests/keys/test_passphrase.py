@@ -115,8 +115,8 @@ def test_nobody_to_ask_is_an_error_that_names_key_and_way() -> None:
         assert part in text
 
 
-def test_end_of_input_is_nobody(typist: Callable[..., Any]) -> None:
-    with pytest.raises(NoPassphrase):
+def test_end_of_input_is_no_passphrase(typist: Callable[..., Any]) -> None:
+    with pytest.raises(NoPassphrase, match="none was entered"):
         PassphraseSource(environ={}, interactive=True, prompt=typist()).existing(ROOT)
 
 

@@ -25,7 +25,10 @@ def read_policy(path: Path) -> Policy:
 
     data = read_bounded(path, MAX_BYTES, trusted=True)
     if data is None:
-        raise InvalidSetting(f"There is no policy {path}.", hint="Nothing is trusted until it is there.")
+        raise InvalidSetting(
+            f"There is no policy {path}.",
+            hint="Nothing is trusted until it is there: write it, or name another one (--policy or TRUSTKIT_POLICY).",
+        )
     return parse(data, where=str(path), root_file=lambda name: _root_file(path.parent / name))
 
 

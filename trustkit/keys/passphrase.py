@@ -186,7 +186,7 @@ class PassphraseSource:
         try:
             value = self._prompt(text)
         except EOFError as error:
-            raise self._nobody(subject) from error
+            raise self._nobody(subject, "none was entered") from error
         return _checked(value.encode("utf-8", "surrogateescape"), "the prompt").value
 
     def _ask_new(self, subject: Subject) -> Passphrase:
@@ -201,13 +201,13 @@ class PassphraseSource:
                 return entered
         raise WeakPassphrase(f"No new passphrase for {subject} after {TRIES} tries. {trouble}".strip())
 
-    def _nobody(self, subject: Subject) -> NoPassphrase:
+    def _nobody(self, subject: Subject, why: str = "no terminal to ask on") -> NoPassphrase:
         names = subject.variables
         empty = [name for name in names if self._environ.get(name) == ""]
         also = f" {', '.join(empty)} is set, and empty." if empty else ""
         way = f"Set {names[0]}, give {self._option}, or run it on a terminal." if self._environ else ""
         return NoPassphrase(
-            f"There is no passphrase for {subject}, and no terminal to ask on.{also}",
+            f"There is no passphrase for {subject}, and {why}.{also}",
             hint=way or f"Give {self._option}, or run it on a terminal.",
             **subject.facts,
         )

@@ -219,7 +219,10 @@ def refresh_folder(
     except (RepositoryError, DownloadError) as error:
         raise_ours(error, fetcher.last)
     except OSError as error:
-        raise StateError(f"The metadata folder {folder} can't be used: {error.strerror}.") from error
+        raise StateError(
+            f"The metadata folder {folder} can't be used: {(error.strerror or type(error).__name__).lower()}.",
+            hint="What was verified before is as it was; mend that, and try again.",
+        ) from error
 
 
 def _fetch_ahead(updater: Updater, fetcher: _Fetcher, folder: Path, names: Collection[str]) -> None:
