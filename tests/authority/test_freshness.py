@@ -18,8 +18,8 @@ from trustkit.authority.reads import Found, Reads
 from trustkit.core.names import Gun
 from trustkit.core.ports.changes import Changed, Listener
 from trustkit.core.ports.service import AuditRow, StoredFile, Transaction
-from trustkit.core.stamps import both
 from trustkit.errors import NoCollection, NotFound, StateError, TrustkitError
+from trustkit.store import writing
 from trustkit.store.database import SqlStore
 
 ONE, OTHER = Gun.parse("h.example/one"), Gun.parse("h.example/other")
@@ -61,23 +61,6 @@ def test_a_stamp_from_before_the_last_change_of_all_never_counts_again() -> None
     fresh.forget_everything()
     fresh.forget(ONE)  # the collection has been changed as many times as when the stamp was taken
     assert not fresh.counts(old, NOW)
-
-
-def test_two_stamps_together_count_while_both_do() -> None:
-    clock = Clock()
-    fresh = Freshness(clock=clock)
-    roles = fresh.stamp()
-    clock.now += timedelta(milliseconds=400)
-    file = fresh.stamp(ONE.repository)
-    assert fresh.counts(both(file, roles), clock.now)
-    clock.now = NOW + FRESH
-    assert fresh.counts(file, clock.now)
-    assert not fresh.counts(both(file, roles), clock.now), "the roles were read half a second ago"
-    clock.now = NOW
-    fresh.forget_everything()
-    assert not fresh.counts(both(fresh.stamp(ONE.repository), roles), clock.now)
-    fresh.forget(ONE)
-    assert not fresh.counts(both(file, fresh.stamp()), clock.now)
 
 
 class Silent:
@@ -307,6 +290,48 @@ def test_a_writer_that_is_cancelled_leaves_the_connection_to_the_next_one(tmp_pa
         async with asyncio.timeout(5):
             await found("last")
         await ours.close()
+
+    asyncio.run(main())
+
+
+def test_a_connection_that_can_not_be_rolled_back_is_given_up_and_the_next_writer_has_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an error of the disk.  Until then it can't be said what others changed, so nothing is remembered."""
+
+    def broken(connection: sqlite3.Connection) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    async def fails(store: SqlStore) -> None:
+        async with store.write() as tx:
+            await tx.settings.put("a", "2")
+            raise StateError("It can't go on.")
+
+    async def main() -> None:
+        ours = await SqlStore.open(tmp_path / "d" / "trustkit.db")
+        ours.tell_own(lambda _: None)
+        async with ours.write() as tx:
+            await tx.settings.put("a", "1")
+        mark = (await ours.changed_since("")).mark
+        with monkeypatch.context() as patch:
+            patch.setattr(writing, "let_go", broken)
+            with pytest.raises(StateError):
+                await fails(ours)
+        async with ours.read() as tx:
+            assert await tx.settings.get("a") == "1"
+        other = await SqlStore.open(tmp_path / "d" / "trustkit.db")
+        async with other.write() as tx:
+            await tx.settings.put("a", "3")
+        assert (await ours.changed_since(mark)).guns is None
+        async with ours.write() as tx:
+            assert await tx.settings.get("a") == "3"
+            await tx.settings.put("a", "4")
+        async with other.read() as tx:
+            assert await tx.settings.get("a") == "4"
+        quiet = (await ours.changed_since("")).mark
+        assert (await ours.changed_since(quiet)).guns == frozenset()
+        await ours.close()
+        await other.close()
 
     asyncio.run(main())
 

@@ -7,8 +7,6 @@ from datetime import datetime
 
 from trustkit.core.names import Repository
 
-_NEVER = -1
-
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
@@ -24,9 +22,3 @@ class Stamp:
     epoch: int
     repository: Repository | None = None
     moves: int = 0
-
-
-def both(collection: Stamp, other: Stamp) -> Stamp:
-    """A stamp that counts only while these two do, the second of which is of no collection."""
-    epoch = collection.epoch if collection.epoch == other.epoch else _NEVER
-    return Stamp(min(collection.at, other.at), epoch, collection.repository, collection.moves)

@@ -139,7 +139,7 @@ class Writer:
         before, _, others = mark.partition(" ")
         if before == seen:
             return Changed(mark)
-        if self._listener is None or self._notes is None:
+        if self._listener is None or self._notes is None or self._notes.connection is not self._connection:
             return Changed(seen, None)
         for _ in range(LOOKS):
             if self._held is not None or not self._turn.locked():
@@ -178,7 +178,7 @@ class Watch:
 
 
 def commit(connection: sqlite3.Connection) -> None:
-    """Commits; raises what ``foreign.mapped`` makes of what SQLite raises."""
+    """Commits; raises what ``foreign.MAPPED`` makes of what SQLite raises."""
     with MAPPED:
         connection.execute("COMMIT")
 
