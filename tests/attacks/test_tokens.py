@@ -369,19 +369,37 @@ class TestOutdated:
         assert erin("verify", f"{desk.host}/{REPOSITORY}:v1").status in (3, 5)
 
     def test_a_token_of_somebody_else_who_had_the_name(self, desk: Desk) -> None:
-        """Who was removed comes with a token that has minutes left, and another person has the name and its roles."""
-
-        def token(age: int) -> str:
-            made = int(time.time()) - age
-            claims = desk.claims(sub="gwen", iat=made, nbf=made, exp=made + 300)
-            return jwt.encode(claims, desk.leaf.private, "ES256", headers=desk.header())
-
-        desk.service.principal("gwen", "AcrPull")
-        former, own = token(60), token(0)
+        """Who was removed has a token with minutes left, and another person has the name now, and its roles."""
+        former = desk.service.principal("gwen", "AcrPull").token(desk.host, PULL)
+        assert [reply.status for reply in desk.use(former)] == [200, 200, 200]
+        assert desk.service.admin("principal", "remove", "gwen").status == 0
+        own = desk.service.principal("gwen", "AcrPull").token(desk.host, PULL)
         assert [reply.status for reply in desk.use(own)] == [200, 200, 200]
+        self.soon_refused(lambda: ask(desk.host, "GET", f"{desk.metadata}/timestamp.json", token=former))
         refused(desk.use(former))
-        (said,) = [reply.error["message"] for reply in desk.use(former)[2:]]
-        assert "older than gwen" in said
+        assert [reply.status for reply in desk.use(own)] == [200, 200, 200]
+
+    def test_a_token_from_before_a_new_password(self, desk: Desk) -> None:
+        """Whoever stole the password had a token, too."""
+        hugo = desk.service.principal("hugo", "AcrPull")
+        stolen = hugo.token(desk.host, PULL)
+        assert [reply.status for reply in desk.use(stolen)] == [200, 200, 200]
+        changed = desk.service.admin("principal", "passwd", "hugo", "--password-stdin", feed="another, longer one")
+        assert changed.status == 0, changed.err
+        self.soon_refused(lambda: ask(desk.host, "GET", f"{desk.metadata}/timestamp.json", token=stolen))
+        refused(desk.use(stolen))
+        form = {"grant_type": "password", "username": "hugo", "password": "another, longer one"}
+        own = desk.trade(form).json["access_token"]
+        assert [reply.status for reply in desk.use(own)] == [200, 200, 200]
+
+    def test_a_token_of_a_version_that_told_nothing_of_its_holder(self, desk: Desk) -> None:
+        """Replicas are updated one after the other."""
+        claims = desk.claims(jti="as-it-was_before")
+        plain = jwt.encode(claims, desk.leaf.private, "ES256", headers=desk.header())
+        assert [reply.status for reply in desk.use(plain)] == [200, 200, 200]
+        for jti in ("0-1.x", ".", "0-1."):
+            made = jwt.encode(claims | {"jti": jti}, desk.leaf.private, "ES256", headers=desk.header())
+            assert [reply.status for reply in desk.use(made)] == ([200] * 3 if jti == "." else [401] * 3)
 
     def test_a_refresh_token_from_before_a_new_password(self, desk: Desk) -> None:
         frank = desk.service.principal("frank", "AcrPull")
@@ -390,7 +408,7 @@ class TestOutdated:
         assert desk.trade(form).status == 200
         done = desk.service.admin("principal", "passwd", "frank", "--password-stdin", feed="another password")
         assert done.status == 0, done.err
-        assert desk.trade(form).status == 401
+        assert self.soon_refused(lambda: desk.trade(form)).status == 401
         assert desk.trade({"grant_type": "password", "username": "frank", "password": PASSWORD}).status == 401
         new = {"grant_type": "password", "username": "frank", "password": "another password"}
         assert desk.trade(new).status == 200

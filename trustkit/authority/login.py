@@ -60,6 +60,7 @@ class _Decided:
     """What a refresh token gets, until when it is one, and when that was read."""
 
     principal: PrincipalName
+    holder: str
     access: tuple[Access, ...]
     expires: datetime
     stamp: Stamp
@@ -134,10 +135,15 @@ class TokenService:
         if len(refresh_token) > MAX_REFRESH:
             raise _dead()
         decided = await self._decide(granting, request.service, scopes, _hashed(refresh_token))
-        token = self._issuer.issue(
-            decided.principal, audience=request.service, access=decided.access, now=self._clock()
+        return Granted(
+            self._issuer.issue(
+                decided.principal,
+                audience=request.service,
+                access=decided.access,
+                now=self._clock(),
+                holder=decided.holder,
+            )
         )
-        return Granted(token)
 
     async def _decide(self, granting: Granting, service: str, scopes: tuple[Scope, ...], secret: bytes) -> _Decided:
         """What a refresh token of this hash gets: read anew whenever something may have changed (TRUST 8.4)."""
@@ -154,7 +160,7 @@ class TokenService:
             if record is None or record.disabled or record.epoch != found.epoch:
                 raise _dead()
             access = await granting.grant(tx, record.name, scopes)
-        decided = _Decided(record.name, access, found.expires, stamp)
+        decided = _Decided(record.name, record.holder, access, found.expires, stamp)
         if self._fresh:
             self._decided.keep(key, decided, _size(scopes))
         return decided
@@ -205,7 +211,9 @@ class TokenService:
         if await tx.identities.get(record.name) != record:
             raise _wrong()
         access = await granting.grant(tx, record.name, scopes)
-        return self._issuer.issue(record.name, audience=request.service, access=access, now=self._clock())
+        return self._issuer.issue(
+            record.name, audience=request.service, access=access, now=self._clock(), holder=record.holder
+        )
 
     async def _new_refresh(self, tx: Transaction, request: TokenRequest, record: PrincipalRecord) -> str:
         now = self._clock()

@@ -55,6 +55,12 @@ class Claims:
     expires: datetime
     token_id: str
 
+    @property
+    def holder(self) -> str:
+        """Whose it is, as ``PrincipalRecord.holder``; empty in tokens of other versions."""
+        holder, found, _ = self.token_id.partition(".")
+        return holder if found else ""
+
     def actions_on(self, *names: str) -> frozenset[str]:
         """The actions on a repository, under any of the names that it has (bare, or with one of our hosts)."""
         found = [entry.actions for entry in self.access if entry.type == "repository" and entry.name in names]
@@ -97,12 +103,17 @@ class TokenIssuer:
         self.issuer = issuer
 
     def issue(
-        self, principal: PrincipalName, *, audience: str, access: Iterable[Access], now: datetime
+        self, principal: PrincipalName, *, audience: str, access: Iterable[Access], now: datetime, holder: str = ""
     ) -> IssuedToken:
-        """A token of 5 minutes for one audience."""
+        """A token of 5 minutes for one audience.
+
+        Args:
+            holder: who has the principal's name now; empty where that is nobody who could change.
+        """
         leaf = self._keys.leaf(now)
         issued = now.replace(microsecond=0)
-        says = Claims(principal, audience, tuple(access), issued, issued + LIFE, secrets.token_urlsafe(16))
+        token_id = f"{holder}.{secrets.token_urlsafe(16)}" if holder else secrets.token_urlsafe(16)
+        says = Claims(principal, audience, tuple(access), issued, issued + LIFE, token_id)
         claims = {
             "iss": self.issuer,
             "aud": says.audience,

@@ -32,12 +32,12 @@ class _Known:
 
     Attributes:
         assignments: None for one who is disabled or isn't there.
-        since: when it was added, which may be after somebody else of this name was removed.
+        holder: who has the name, and with which password; empty for nobody.
     """
 
     stamp: Stamp
     assignments: tuple[Assignment, ...] | None
-    since: datetime
+    holder: str
 
 
 origin: ContextVar[str] = ContextVar("origin")
@@ -72,18 +72,21 @@ class Callers:
 
         Raises:
             LoginRequired: no bearer token, one that isn't accepted, or a principal who was disabled or removed; also
-                where somebody else has the name now.
+                where somebody else has the name now, or it has another password.
         """
         found = _BEARER.match(authorization)
         if not found:
             raise LoginRequired("Only Bearer tokens are taken here.", hint="Get one at /oauth2/token.")
         claims = self._verifier.verify(found[1])
-        known = await self._known(claims.principal)
+        known = await self._known(claims.principal, claims.holder)
         assignments = known.assignments
         if assignments is None:
             raise LoginRequired(f"{claims.principal} was disabled or removed.", hint="Ask an operator.")
-        if claims.issued < known.since - LEEWAY:
-            raise LoginRequired(f"The access token is older than {claims.principal}.", hint="Log in again.")
+        if claims.holder and claims.holder != known.holder:
+            raise LoginRequired(
+                f"The access token is from before {claims.principal} was added, or had this password.",
+                hint="Log in again.",
+            )
 
         def actions(repository: Repository) -> frozenset[Action]:
             token = claims.actions(repository, self._hosts)
@@ -106,17 +109,18 @@ class Callers:
             ends=claims.expires + LEEWAY,
         )
 
-    async def _known(self, name: PrincipalName) -> _Known:
-        """A principal, and when it was read."""
+    async def _known(self, name: PrincipalName, holder: str) -> _Known:
+        """A principal, and when it was read: anew where a token is of another holder, who may have come just now."""
         kept = self._roles.get(name)
-        if kept is not None and self._fresh.counts(kept.stamp, self._clock()):
+        same = kept is not None and holder in ("", kept.holder)
+        if kept is not None and same and self._fresh.counts(kept.stamp, self._clock()):
             return kept
         stamp = self._fresh.stamp()
         async with self._store.read() as tx:
             record = await tx.identities.get(name)
             gone = record is None or record.disabled
             assignments = None if gone else await tx.identities.assignments(name)
-        found = _Known(stamp, assignments, record.created if record else stamp.at)
+        found = _Known(stamp, assignments, record.holder if record else "")
         self._roles.keep(name, found, 1 + len(assignments or ()))
         return found
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from trustkit.core.access import Assignment
 from trustkit.core.names import PrincipalName
+
+_BEGAN = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,11 @@ class PrincipalRecord:
     disabled: bool
     epoch: int
     created: datetime
+
+    @property
+    def holder(self) -> str:
+        """Who has the name, with which password: another text for whoever has it later, and for a new password."""
+        return f"{(self.created - _BEGAN) // timedelta(microseconds=1):x}-{self.epoch}"
 
 
 @dataclass(frozen=True, slots=True)
