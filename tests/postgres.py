@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,8 @@ class Postgres:
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text(encoding="ascii")
         for pid in [self._process.pid, *map(int, children.split())]:
-            os.kill(pid, signal.SIGSTOP if on else signal.SIGCONT)
+            with suppress(ProcessLookupError):  # a connection that has ended since
+                os.kill(pid, signal.SIGSTOP if on else signal.SIGCONT)
 
     def close(self) -> None:
         """Stops it and removes what it wrote."""

@@ -59,6 +59,16 @@ class Desk:
     def get(self, path: str, token: str, method: str = "GET", **headers: str) -> Reply:
         return get(self.service, path, token, method, **headers)
 
+    def quickly(self, path: str, token: str) -> Reply:
+        """As ``get``, answered from memory as it stood: at the first or a later try, where the machine is busy."""
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            before = self.answers()
+            answer = self.get(path, token)
+            if self.answers() == before + 1:
+                return answer
+        pytest.fail("it is never answered from memory")
+
     def answers(self) -> float:
         """How many were given from memory as they stood."""
         return self.service.scrape()("trustkit_cached_reads_total", found="answer") or 0.0
@@ -100,9 +110,7 @@ def test_both_ways_give_the_same(desk: Desk, same: str) -> None:
     path, token = same, desk.token("same")
     for name in ("timestamp.json", "1.root.json", "1.targets.json", "1.snapshot.json"):
         long = desk.get(f"{path}/{name}", token)
-        before = desk.answers()
-        quick = desk.get(f"{path}/{name}", token)
-        assert desk.answers() == before + 1
+        quick = desk.quickly(f"{path}/{name}", token)
         assert quick == long
         assert quick.status == 200
         assert quick.headers["etag"] == f'"{sha256(quick.body).hexdigest()}"'
