@@ -36,9 +36,10 @@ def depends_on_who_asks(route: Metadata | NotaryFile, served: Served) -> bool:
     """Whether not everybody who may read the file is given it.
 
     Whoever may publish isn't given the newest root of what a collection in format ``docker`` was before it was
-    converted: their client would go on to sign.
+    converted: their client would go on to sign.  Nor the timestamp, which is asked for next: the root may have been
+    read just before.
     """
-    return served.found.frozen and route == NotaryFile(route.gun, "root")
+    return served.found.frozen and route in (NotaryFile(route.gun, "root"), NotaryFile(route.gun, "timestamp"))
 
 
 def at_hand(reads: Reads) -> Ready:
