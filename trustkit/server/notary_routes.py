@@ -120,7 +120,7 @@ class NotaryRoutes:
         await self._quick.reply(exchange, caller, to_send(route, served), keep=not depends)
 
     async def _refuse_signers(self, gun: Gun) -> None:
-        """Clients that are about to publish read root and timestamp first, with a token for it: they are told at once.
+        """Clients that are about to publish read root and timestamp first, with a token for it: they are told so.
 
         Otherwise they would sign the root of a frozen side anew where it ends within six months, or try to.
         """
