@@ -37,9 +37,12 @@ def depends_on_who_asks(route: Metadata | NotaryFile, served: Served) -> bool:
 
     Whoever may publish isn't given the newest root of what a collection in format ``docker`` was before it was
     converted: their client would go on to sign.  Nor the timestamp, which is asked for next: the root may have been
-    read just before.
+    read just before.  Once all of it is over, the timestamp is one that locks everybody out.
     """
-    return served.found.frozen and route in (NotaryFile(route.gun, "root"), NotaryFile(route.gun, "timestamp"))
+    if not served.found.frozen or not isinstance(route, NotaryFile):
+        return False
+    over = served.found.until is None
+    return route == NotaryFile(route.gun, "root") or (not over and route == NotaryFile(route.gun, "timestamp"))
 
 
 def at_hand(reads: Reads) -> Ready:
