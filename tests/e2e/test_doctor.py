@@ -159,3 +159,15 @@ def test_the_proxy_that_a_service_is_asked_through_is_told_and_its_login_is_not(
     (row,) = [row for row in wrong if row["about"] == "service registry.example"]
     assert (row["level"], row["slug"]) == ("bad", "invalid-setting")
     assert "s3cret" not in json.dumps(wrong)
+
+
+@pytest.mark.parametrize("command", ["verify", "status", "inspect"])
+def test_a_damaged_cache_is_told_where_it_is(machine: Person, gun: str, command: str) -> None:
+    """Also by commands that look at a copy of it."""
+    reference = f"{gun}:v1" if command == "verify" else gun
+    assert machine(command, reference).status == 0
+    (file,) = (home(machine) / "cache" / "metadata").glob("*/*/timestamp.json")
+    file.write_bytes(b"")
+    told = machine(command, reference)
+    assert told.status != 0
+    assert f"Delete {file.parent};" in told.out + told.err

@@ -172,6 +172,18 @@ def test_no_older_state_counts_where_what_was_seen_is_damaged(
     refresh_folder(tmp_path, serving(publisher), bootstrap=first, now=NOW)
 
 
+def test_no_older_root_counts_where_one_of_those_that_were_seen_is_gone(publisher: Publisher, tmp_path: Path) -> None:
+    """python-tuf would ask for it, and a mirror that stands still says that there is none."""
+    first, old = publisher.files["root"], serving(as_it_is(publisher))
+    for _ in range(3):
+        publisher.accept(publisher.change_root(lambda _: None))
+    refresh_folder(tmp_path, serving(publisher), bootstrap=first, now=NOW)
+    for version in (3, 2):
+        (tmp_path / "root_history" / f"{version}.root.json").unlink()
+        with pytest.raises(StateError, match="is gone"):
+            refresh_folder(tmp_path, old, bootstrap=first, now=NOW)
+
+
 def test_what_tells_of_older_versions_is_on_the_disk_before_it_counts(
     publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,3 +142,22 @@ def test_what_was_deleted_is_at_nobodys_hand(docker: Docker) -> None:
     reset = olga("reset", docker.gun, "--yes-reset", docker.gun)
     assert reset.status == 0, reset.err
     assert [docker.read(file, token) for file in ("timestamp.json", "root.json")] == [404, 404]
+
+
+def test_who_asks_for_a_file_as_it_is_has_nobody_else_get_it_so(desk: Desk) -> None:
+    """A snapshot of a thousand names is a seventh when it is packed, and most ask for it so."""
+    gun = f"{desk.service.host}/shared/large"
+    tags = [f"{gun}:v{number}" for number in range(2)]
+    for tag in tags:
+        desk.alice.push(tag)
+    signed = desk.alice("sign", *tags, environ={"TRUSTKIT_BINS_ABOVE": "1"})
+    assert signed.status == 0, signed.err
+    path, token = f"/v2/{gun}/_trust/metadata", desk.alice.token(desk.service.host, "repository:shared/large:pull")
+    timestamp = json.loads(desk.get(f"{path}/timestamp.json", token).body)
+    snapshot = f"{path}/{timestamp['signed']['meta']['snapshot.json']['version']}.snapshot.json"
+    for _ in range(3):
+        plain = desk.get(snapshot, token)
+        assert "content-encoding" not in plain.headers
+        packed = desk.get(snapshot, token, accept_encoding="gzip")
+        assert packed.headers["content-encoding"] == "gzip"
+        assert len(packed.body) * 3 < len(plain.body)

@@ -50,7 +50,7 @@ class Views:
 
     Attributes:
         counts: questions for a view that was in memory (``view``), was there to be ``checked`` for having changed, or
-            had to be judged, there being ``nothing``.
+            had to be judged, there being ``nothing``.  That a repository has no collection is checked, too.
     """
 
     def __init__(
@@ -91,10 +91,9 @@ class Views:
         if entry is not None and self._fresh.counts(entry.stamp, now):
             self.counts["view"] += 1
         else:
-            before, moves = entry, self._moves
-            entry = await self._load(repository, before, now)
-            same = before is not None and entry.view is before.view
-            self.counts["checked" if same else "nothing"] += 1
+            known, moves = entry.view if entry else None, self._moves
+            entry = await self._load(repository, entry, now)
+            self.counts["checked" if entry.view is known else "nothing"] += 1
             if moves == self._moves:
                 self._entries.keep(repository, entry, entry.size)  # no publish overtook it while it was loaded
         if entry.view is not None and entry.view.expires <= now:

@@ -92,9 +92,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int = FILE_MODE) -> None:
         temporary = ""
         sync_folder(path.parent)
     except OSError as error:
-        raise StateError(
-            f"{path} can't be written: {_why(error)}.", hint="It is as it was; mend that, and try again."
-        ) from error
+        raise StateError(f"{path} can't be written: {_why(error)}.", hint="Mend that, and try again.") from error
     finally:
         if temporary:
             with suppress(OSError):  # a disk that has failed may take nothing at all any more

@@ -57,6 +57,10 @@ def scratch_copy(folder: Folder, gun: Gun, pin: Pin) -> Iterator[Path]:
             copy = Path(scratch) / "metadata"
             with folder(gun, pin) as kept:
                 shutil.copytree(kept, copy, symlinks=True)
-            yield copy
+            try:
+                yield copy
+            except StateError as error:  # what is wrong with the copy is wrong with what it was made of
+                error.hint = error.hint.replace(str(copy), str(kept))
+                raise
     except OSError as error:
         raise StateError(f"No folder to look at {gun} in could be made: {error.strerror or error}.") from error

@@ -34,7 +34,7 @@ from trustkit.errors import (
     TimedOut,
     TooLarge,
 )
-from trustkit.remote.updater import ROLES, ROOT_BYTES, Fetch, put, refresh_folder, role_of
+from trustkit.remote.updater import ROLES, ROOT_BYTES, Fetch, put, refresh_folder, role_of, unreadable
 
 LAG_SECONDS = 2.0
 REFRESH_SECONDS = 300.0
@@ -118,7 +118,7 @@ class UpdaterSource:
             try:
                 return _whole(folder)
             except (Malformed, TooLarge, BadDelegation) as error:
-                raise StateError(f"The cache for {gun} is damaged: {error.message}", hint=_CLEAR) from error
+                raise unreadable(folder, error) from error
 
     def verified_at(self, gun: Gun, pin: Pin) -> datetime | None:  # noqa: ARG002 - the port's
         """As ``KeptMetadata.verified_at``: a timestamp of format ``tuf`` says when it was signed."""
@@ -202,7 +202,7 @@ def usable(gun: Gun) -> Iterator[None]:
         raise StateError(f"The cache for {gun} can't be used: {why}.", hint=_CLEAR) from error
 
 
-_CLEAR = "Mend that, or remove the folder cache of TRUSTKIT_HOME: what lies there is fetched anew."
+_CLEAR = "Mend that, or remove the folder cache of TRUSTKIT_HOME; what was seen of older versions is forgotten then."
 
 
 def _is_root(data: bytes) -> bool:

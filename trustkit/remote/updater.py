@@ -145,7 +145,7 @@ def put(path: Path, data: bytes, *, lasting: bool = True) -> None:
             os.close(folder)
 
 
-def unreadable(folder: Path, error: Exception) -> StateError:
+def unreadable(folder: Path, error: Exception | str) -> StateError:
     """What is told of a folder in which something else lies than what was verified into it."""
     return StateError(
         f"What was verified before can't be read: {error}",
@@ -162,10 +162,13 @@ def check_kept(folder: Path, reader: Reader, *, above: int) -> None:
         above: the version of the root that the walk starts with, which is written anew where it has to be.
 
     Raises:
-        StateError: it can't be read as what it is.
+        StateError: it can't be read as what it is, or a root between others is gone.
     """
-    found = {folder / name: kind for name, kind in _MEMORY.items()}
-    found |= {path: Root for path in (folder / _ROOTS).glob("*.root.json") if _version(path) > above}
+    roots = {_version(path): path for path in (folder / _ROOTS).glob("*.root.json") if _version(path) > above}
+    if sorted(roots) != list(range(above + 1, above + 1 + len(roots))):
+        raise unreadable(folder, f"the root after version {above}, or a later one, is gone.")
+    found: dict[Path, type[Any]] = {folder / name: kind for name, kind in _MEMORY.items()}
+    found |= dict.fromkeys(roots.values(), Root)
     for path, kind in found.items():
         try:
             reader(path.read_bytes(), kind, path.name)
@@ -209,7 +212,7 @@ def refresh_folder(
     try:
         updater = open_updater(folder, fetcher, bootstrap=bootstrap, now=now)
         _set_reader(updater, reader)
-        check_kept(folder, reader, above=updater._trusted_set.root.version)  # noqa: SLF001 - as in _set_reader
+        check_kept(folder, reader, above=reader(bootstrap, Root).signed.version)
         updater.refresh()
         return _load_delegated(updater, tags, lambda names: _fetch_ahead(updater, fetcher, folder, names))
     except BadDelegation as error:
@@ -221,7 +224,7 @@ def refresh_folder(
     except OSError as error:
         raise StateError(
             f"The metadata folder {folder} can't be used: {(error.strerror or type(error).__name__).lower()}.",
-            hint="What was verified before is as it was; mend that, and try again.",
+            hint="Mend that, and try again.",
         ) from error
 
 

@@ -32,17 +32,23 @@ def _headers(route: Metadata | NotaryFile, served: Served) -> HeaderPairs:
     return pairs
 
 
-def depends_on_who_asks(route: Metadata | NotaryFile, served: Served) -> bool:
-    """Whether not everybody who may read the file is given it.
+def is_told_to_signers(route: NotaryFile, served: Served) -> bool:
+    """Whether whoever may publish is told that the collection was converted, where readers are given this file.
 
-    Whoever may publish isn't given the newest root of what a collection in format ``docker`` was before it was
-    converted: their client would go on to sign.  Nor the timestamp, which is asked for next: the root may have been
-    read just before.  Once all of it is over, the timestamp is one that locks everybody out.
+    That is the newest root of what it was in format ``docker``, as their client would go on to sign; and the
+    timestamp, which is asked for next: the root may have been read just before.  Once all of it is over, the
+    timestamp is one that locks everybody out.
     """
-    if not served.found.frozen or not isinstance(route, NotaryFile):
+    if not served.found.frozen or route.version is not None or route.digest:
         return False
-    over = served.found.until is None
-    return route == NotaryFile(route.gun, "root") or (not over and route == NotaryFile(route.gun, "timestamp"))
+    return route.role == "root" or (route.role == "timestamp" and served.found.until is not None)
+
+
+def is_same_for_all(route: Metadata | NotaryFile, served: Served) -> bool:
+    """Whether everybody who may read the file is given it, in one form."""
+    if isinstance(route, Metadata):
+        return not packable(served.file)
+    return not is_told_to_signers(route, served)
 
 
 def at_hand(reads: Reads) -> Ready:
@@ -58,10 +64,8 @@ def at_hand(reads: Reads) -> Ready:
                 served = reads.peek(notary_key(gun, role, version, digest))
             case Metadata(gun, role, version):
                 served = reads.peek(file_key(gun, role, version))
-                if served is not None and packable(served.file):
-                    return None  # some are sent it packed
             case _:
                 return None
-        return None if served is None or depends_on_who_asks(route, served) else to_send(route, served)
+        return to_send(route, served) if served and is_same_for_all(route, served) else None
 
     return ready

@@ -23,7 +23,7 @@ from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange
 from trustkit.gateway.problems import API_VERSION
 from trustkit.server.admitting import InsufficientScope, admit, requester
-from trustkit.server.fileanswers import depends_on_who_asks, to_send
+from trustkit.server.fileanswers import is_same_for_all, is_told_to_signers, to_send
 from trustkit.server.headers import NO_CACHE
 from trustkit.server.multipart import MAX_PARTS, NOTARY_PART
 from trustkit.server.notary_problems import JSON, MALFORMED_UPLOAD, refuse
@@ -114,10 +114,10 @@ class NotaryRoutes:
     async def _file(self, exchange: Exchange, route: NotaryFile, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.READ_TRUST)
         served = await self._notary.file(route.gun, route.role, route.version, route.digest)
-        depends = depends_on_who_asks(route, served)
-        if depends and Action.PUSH in caller.trusted(route.gun):
+        if is_told_to_signers(route, served) and Action.PUSH in caller.trusted(route.gun):
             await self._refuse_signers(route.gun)
-        await self._quick.reply(exchange, caller, to_send(route, served), keep=not depends)
+        same = is_same_for_all(route, served)
+        await self._quick.reply(exchange, caller, to_send(route, served), keep=same)
 
     async def _refuse_signers(self, gun: Gun) -> None:
         """Clients that are about to publish read root and timestamp first, with a token for it: they are told so.

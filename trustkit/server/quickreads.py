@@ -146,7 +146,7 @@ class QuickReads:
 
         Args:
             caller: may read the files of this collection by this API; nothing more is looked at from now on.
-            keep: whether nothing else was decided by who asks.
+            keep: whether everybody who may read it is given the same.
         """
         served = file.served
         wanted = [tag.strip().removeprefix("W/") for tag in exchange.headers.get("if-none-match", "").split(",")]

@@ -30,7 +30,7 @@ from trustkit.gateway.caller import Caller
 from trustkit.gateway.exchange import Exchange
 from trustkit.server.admitting import admit, requester
 from trustkit.server.convert_routes import MAX_FILES, PART, ConvertRoutes
-from trustkit.server.fileanswers import to_send
+from trustkit.server.fileanswers import is_same_for_all, to_send
 from trustkit.server.headers import IMMUTABLE, JSON, NO_CACHE
 from trustkit.server.packed import PACKED, packable, packed, takes_packed
 from trustkit.server.proposal_routes import ProposalRoutes
@@ -124,7 +124,7 @@ class TrustRoutes:
         if packable(served.file) and takes_packed(exchange) and not exchange.head:
             await exchange.reply(200, [*file.headers, PACKED], packed(served.file.data))
             return
-        await self._quick.reply(exchange, caller, file)
+        await self._quick.reply(exchange, caller, file, keep=is_same_for_all(route, served))
 
     async def _target(self, exchange: Exchange, route: Target, caller: Caller) -> None:
         await self._admit(caller, route.gun, Operation.READ_TRUST)

@@ -18,18 +18,18 @@ READER_KIB = 512
 _PRAGMAS = ("foreign_keys=ON", "synchronous=FULL", "trusted_schema=OFF")
 
 
-def connect(path: Path, *, wait: int = BUSY_SECONDS) -> sqlite3.Connection:
+def connect(path: Path, *pragmas: str) -> sqlite3.Connection:
     """A connection whose transactions begin where it is told so, for one thread at a time.
 
     Args:
-        wait: seconds that a statement waits for another process's lock.
+        pragmas: more of them than all connections have.
 
     Raises:
         sqlite3.Error: the file can't be opened.
     """
-    connection = sqlite3.connect(path, timeout=wait, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
-        for pragma in _PRAGMAS:
+        for pragma in (*_PRAGMAS, *pragmas):
             connection.execute(f"PRAGMA {pragma}")
     except BaseException:
         connection.close()
@@ -49,15 +49,14 @@ class Readers:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._idle: list[sqlite3.Connection] = []
+        self._closed = False
 
     def take(self) -> sqlite3.Connection:
         """One that nobody uses; raises what ``foreign.MAPPED`` makes of an error."""
         if self._idle:
             return self._idle.pop()
         with MAPPED:
-            connection = connect(self._path)
-            connection.execute(f"PRAGMA cache_size=-{READER_KIB}")
-            return connection
+            return connect(self._path, f"cache_size=-{READER_KIB}")
 
     def give_back(self, connection: sqlite3.Connection) -> None:
         """For the next one; what it has read ends."""
@@ -68,9 +67,12 @@ class Readers:
             connection.close()
             raise
         self._idle.append(connection)
+        if self._closed:
+            self.close()
 
     def close(self) -> None:
-        """Closes those that nobody uses."""
+        """Closes those that nobody uses, and others once they are given back."""
+        self._closed = True
         while self._idle:
             with contextlib.suppress(sqlite3.Error):
                 self._idle.pop().close()

@@ -45,7 +45,7 @@ class Writer:
     def open(self) -> None:
         """Opens the file, and its log: whoever has them open sees to it that the log stays (``logroom``)."""
         with MAPPED:
-            self._connection = connect(self._path, wait=BUSY_SECONDS)
+            self._connection = connect(self._path)
             data_version(self._connection)
             _wait(self._connection, 0)
 
@@ -101,8 +101,8 @@ class Writer:
         """
         with MAPPED:
             if self._connection is None:
-                self._connection = connect(self._path, wait=0)
-            connection = self._connection
+                self.open()
+            connection = self._begun()
             if wait:
                 _wait(connection, wait)
             try:
@@ -117,7 +117,7 @@ class Writer:
 
     def _begun(self) -> sqlite3.Connection:
         if self._connection is None:
-            raise RuntimeError("no transaction has begun")
+            raise RuntimeError("there is no connection")
         return self._connection
 
     def _end(self) -> None:
@@ -139,7 +139,7 @@ class Writer:
         before, _, others = mark.partition(" ")
         if before == seen:
             return Changed(mark)
-        if self._listener is None or self._notes is None or self._notes.connection is not self._connection:
+        if self._listener is None or self._notes is None:
             return Changed(seen, None)
         for _ in range(LOOKS):
             if self._held is not None or not self._turn.locked():
@@ -147,6 +147,8 @@ class Writer:
             await asyncio.sleep(LOOK_SECONDS)  # a commit of ours is under way, and it can't be said what was seen
         else:
             return Changed("", None)  # this mark is nobody's, so that nothing is missed by the next question either
+        if self._notes.connection is not self._connection:
+            return Changed(seen, None)  # it was given up, and the next writer has another
         with MAPPED:
             found = self._held if self._held is not None else data_version(self._notes.connection)
         now = f"{self._opened}.{found}"
