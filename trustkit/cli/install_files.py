@@ -20,8 +20,8 @@ def put(path: Path, script: str, *, hint: str = "Run it as root.", mode: int = 0
     Raises:
         StateError: it can't be written, or everybody may write in its folder, and so put something else there.
     """
-    from trustkit.folders import make_folder
-    from trustkit.home.files import sync_folder, write_atomically
+    from trustkit.folders import make_folder, sync_folder
+    from trustkit.home.files import write_atomically
 
     try:
         make_folder(path.parent, 0o755)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trustkit.errors import StateError
-from trustkit.gateway.durable import make_folder, sync_folder, write_whole
+from trustkit.folders import sync_folder
+from trustkit.gateway.durable import make_folder, write_whole
 from trustkit.gateway.index import Index
 from trustkit.gateway.layout import LAYOUT, disk_errors
 

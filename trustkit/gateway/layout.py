@@ -21,9 +21,10 @@ from threading import Lock
 from trustkit.core.bounded import Bounded
 from trustkit.core.names import Digest, Repository, Tag
 from trustkit.errors import InvalidName, NotFound, StateError
+from trustkit.folders import sync_folder
 from trustkit.gateway import uploads
 from trustkit.gateway.collect import Collected, Rules, mark, old_files, remove, unmarked
-from trustkit.gateway.durable import locked, make_folder, sync_folder, write_whole
+from trustkit.gateway.durable import locked, make_folder, write_whole
 from trustkit.gateway.index import Entry, Index
 from trustkit.gateway.uploads import RunningHashes, Upload
 

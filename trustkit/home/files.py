@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from trustkit.errors import InvalidSetting, StateError
-from trustkit.folders import make_folder
+from trustkit.folders import make_folder, sync_folder
 
 FILE_MODE = 0o600
 NOBODY = 65534
@@ -124,15 +124,6 @@ def read_bounded(path: Path, max_bytes: int, *, trusted: bool = False) -> bytes 
             hint=f"See that it says what you mean, then run: chmod o-w {path}",
         )
     return data
-
-
-def sync_folder(path: Path) -> None:
-    """Puts a folder's entries on disk, so that a rename in it survives a crash."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _why(error: OSError) -> str:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from trustkit.errors import KeyExists, KeyFileInvalid, KeyMissing, StateError
-from trustkit.folders import make_folder
+from trustkit.folders import make_folder, sync_folder
 
 _OTHERS = 0o077
 _OTHERS_WRITE = 0o022
@@ -134,7 +134,7 @@ def create(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        _sync(path.parent)
+        sync_folder(path.parent)
     except BaseException as error:
         with suppress(OSError):  # a disk that has failed may take nothing at all any more
             path.unlink(missing_ok=True)
@@ -153,7 +153,7 @@ def remove(path: Path) -> None:
     """Removes a file, for good when this returns; raises KeyMissing, StateError."""
     try:
         path.unlink()
-        _sync(path.parent)
+        sync_folder(path.parent)
     except FileNotFoundError as error:
         raise KeyMissing(f"There is no key file {path}.", hint="Keys that are here: trustkit key list") from error
     except OSError as error:
@@ -175,7 +175,7 @@ def _written(path: Path, data: bytes) -> Iterator[Path]:
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)
-        _sync(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise StateError(f"{path} can't be written: {error.strerror}.") from error
 
@@ -189,11 +189,3 @@ def _link(temporary: Path, path: Path) -> None:
 
 def _exists(path: Path) -> KeyExists:
     return KeyExists(f"{path} exists already, and is never overwritten.")
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

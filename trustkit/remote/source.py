@@ -34,7 +34,7 @@ from trustkit.errors import (
     TimedOut,
     TooLarge,
 )
-from trustkit.remote.updater import ROLES, ROOT_BYTES, Fetch, put, refresh_folder, role_of, unreadable
+from trustkit.remote.updater import ROLES, ROOT_BYTES, Fetch, is_memory, put, refresh_folder, role_of, unreadable
 
 LAG_SECONDS = 2.0
 REFRESH_SECONDS = 300.0
@@ -108,7 +108,8 @@ class UpdaterSource:
             if pin.root is None:
                 put(anchor_file(folder), files["root"])
             for role in sorted(set(files) - {"root"}, key=lambda role: role == "timestamp"):
-                put(folder / f"{role}.json", files[role])
+                path = folder / f"{role}.json"
+                put(path, files[role], lasting=is_memory(path))
 
     def kept(self, gun: Gun, pin: Pin) -> Mapping[str, bytes] | None:
         """As ``KeptMetadata.kept``."""

@@ -40,6 +40,7 @@ from trustkit.errors import (
     TooLarge,
     TrustkitError,
 )
+from trustkit.folders import make_folder, sync_folder
 from trustkit.remote.tuferrors import raise_ours
 
 Fetch = Callable[[str, int], bytes]
@@ -111,13 +112,18 @@ class _Updater(Updater):
         except OSError:
             stands = False
         if not stands:
-            put(path, data, lasting=path.name in _MEMORY or path.parent.name == _ROOTS)
+            put(path, data, lasting=is_memory(path))
 
     def _update_root_symlink(self) -> None:
         link = Path(self._dir, "root.json")
         current = Path("root_history", f"{self._trusted_set.root.version}.root.json")
         if not (link.is_symlink() and link.readlink() == current):
             super()._update_root_symlink()
+
+
+def is_memory(path: Path) -> bool:
+    """Whether a file of a metadata folder tells of older versions; what doesn't is fetched again where it is damaged."""
+    return path.name in _MEMORY or path.parent.name == _ROOTS
 
 
 def put(path: Path, data: bytes, *, lasting: bool = True) -> None:
@@ -129,7 +135,7 @@ def put(path: Path, data: bytes, *, lasting: bool = True) -> None:
     Raises:
         OSError
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_suffix(".new")
     with temporary.open("wb") as file:
         file.write(data)
@@ -138,11 +144,7 @@ def put(path: Path, data: bytes, *, lasting: bool = True) -> None:
             os.fsync(file.fileno())
     temporary.replace(path)
     if lasting:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
 
 
 def unreadable(folder: Path, error: Exception | str) -> StateError:

@@ -11,9 +11,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from trustkit.errors import Conflict, StateError
+from trustkit.folders import sync_folder
 from trustkit.store.connections import BUSY_SECONDS
 from trustkit.store.foreign import MAPPED
-from trustkit.store.privatefile import private_file, sync_folder
+from trustkit.store.privatefile import private_file
 
 
 @contextmanager

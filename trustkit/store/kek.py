@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trustkit.errors import StateError
+from trustkit.folders import sync_folder
 from trustkit.store.accesslist import for_us_alone
-from trustkit.store.privatefile import PRIVATE, locked, private_folder, sync_folder
+from trustkit.store.privatefile import PRIVATE, locked, private_folder
 
 KEK_BYTES = 32
 WRAPPED = "kek.wrapped"
