@@ -122,7 +122,7 @@ class _Updater(Updater):
 
 
 def is_memory(path: Path) -> bool:
-    """Whether a file of a metadata folder tells of older versions; what doesn't is fetched again where it is damaged."""
+    """Whether a file of a metadata folder tells of older versions; another one that is damaged is fetched again."""
     return path.name in _MEMORY or path.parent.name == _ROOTS
 
 
